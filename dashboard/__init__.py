@@ -1,0 +1,1 @@
+"""The Streamlit dashboard (its pages come with the search service)."""

@@ -1,0 +1,1 @@
+"""Torch model in, artefact out; one module per engine."""

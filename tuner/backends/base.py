@@ -1,0 +1,71 @@
+"""The one interface behind which every engine stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from tuner.candidate import Quantization
+from tuner.hardware import Host
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One precision an engine could run on one device: available, or not and why.
+
+    `tolerance` bounds the mean relative error of the logits against the fp32 teacher: ||a - b|| / ||b||.
+    """
+
+    device: str
+    bits: Literal[32, 16, 8, 4]
+    scheme: str = "none"
+    available: bool = True
+    reason: str = ""
+    tolerance: float = 1e-3
+    fixed_shape: bool = False  # also offered as a fixed-shape build
+    group_sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What a build needs. All paths are local; `calibration` and `check` are .npz files of encoded inputs."""
+
+    checkpoint: Path  # shaped checkpoint directory: config.json, model.safetensors, shape.json, tokenizer
+    quantization: Quantization
+    device: str
+    fixed_shape: tuple[int, int] | None  # (batch, sequence) or None for dynamic
+    max_length: int
+    calibration: Path  # npz of int64 arrays (samples, sequence): input_ids, attention_mask[, token_type_ids]
+    cache: Path  # directory that all builds of this checkpoint share (for example the fp32 ONNX export)
+    threads: int = 1
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class BackendPlugin(Protocol):
+    """An engine. Implementations are stateless; heavy imports happen inside the methods."""
+
+    name: str
+
+    def offers(self, host: Host) -> list[Offer]:
+        """Return every precision × device with its availability on `host`; never raises, never imports torch."""
+        ...
+
+    def build(self, request: BuildRequest, out: Path) -> None:
+        """Write a complete artefact into the empty directory `out`, `artefact.json` included.
+
+        Raises:
+            BuildError: the engine could not build it; the message is the reason.
+            UnsupportedError: the engine cannot do what is asked.
+        """
+        ...
+
+    def requirements(self) -> list[str]:
+        """Return the pinned distributions (`name==version`) that serving an artefact needs."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of every library the build depends on: part of the cache key."""
+        ...

@@ -1,0 +1,98 @@
+"""Candidate: one point of the search space, a choice on each of the five axes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scheme = Literal["none", "dynamic", "static", "weight-only"]
+
+
+class _Axis(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Distillation(_Axis):
+    """Depth of the student. `student_layers` equal to the teacher's depth means no layer is dropped."""
+
+    student_layers: int = Field(ge=1)
+
+
+class Pruning(_Axis):
+    """Share of attention heads and of FFN neurons removed in each layer, 0 (none) to below 1."""
+
+    heads: float = Field(default=0.0, ge=0.0, lt=1.0)
+    ffn: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+
+class Quantization(_Axis):
+    """Number format of the built artefact.
+
+    32 is fp32 and 16 is bf16 (scheme `none`); 8 is int8 (`dynamic` or `static`, or `weight-only`);
+    4 is int4 weights (`weight-only`) in groups of `group_size` input channels.
+    """
+
+    bits: Literal[32, 16, 8, 4] = 32
+    scheme: Scheme = "none"
+    group_size: int | None = None
+
+
+class Parallel(_Axis):
+    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own."""
+
+    threads: int = Field(default=1, ge=1)
+    replicas: int = Field(default=1, ge=1)
+
+
+class Backend(_Axis):
+    """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape."""
+
+    engine: str
+    device: str = "cpu"
+    fixed_shape: bool = False
+
+
+class Candidate(_Axis):
+    """A frozen, hashable point of the joint space."""
+
+    distillation: Distillation
+    pruning: Pruning = Pruning()
+    quantization: Quantization = Quantization()
+    parallel: Parallel = Parallel()
+    backend: Backend
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the plain-data form: the same candidate always gives the same JSON."""
+        return self.model_dump(mode="json")
+
+    @property
+    def hash(self) -> str:
+        """Return the first 16 hex digits of the SHA-256 of the canonical form."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def is_unshaped(self, teacher_layers: int) -> bool:
+        """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
+        whole = self.distillation.student_layers == teacher_layers
+        return whole and self.pruning.heads == 0 and self.pruning.ffn == 0
+
+    def label(self) -> str:
+        """Return a short form for tables: `2L h-50% f-75% int8-dynamic onnxruntime@cpu 2x1`."""
+        q = self.quantization
+        number = {32: "fp32", 16: "bf16"}.get(q.bits) or f"int{q.bits}-{q.scheme}"
+        number += f"-g{q.group_size}" if q.group_size else ""
+        shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
+        engine = f"{self.backend.engine}@{self.backend.device}" + ("/fixed" if self.backend.fixed_shape else "")
+        return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
+
+
+def baseline(teacher_layers: int, cores: int) -> Candidate:
+    """Return the untouched model in fp32 PyTorch eager on all cores: what every speedup is held against."""
+    return Candidate(
+        distillation=Distillation(student_layers=teacher_layers),
+        parallel=Parallel(threads=cores),
+        backend=Backend(engine="torch"),
+    )

@@ -1,0 +1,1 @@
+"""Torch model in, smaller torch model out."""

@@ -1,0 +1,1 @@
+"""The coordinator, and the Python face of a study."""
