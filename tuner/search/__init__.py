@@ -1,1 +1,1 @@
-"""Space, sampler, front."""
+"""The search: space, seeds, samplers, objectives, and the front of what was found."""

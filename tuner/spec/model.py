@@ -3,25 +3,70 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+from tuner.errors import InputError
+from tuner.metrics import METRICS
+from tuner.spec.constraint import Constraint, parse_constraint
+from tuner.spec.nearest import did_you_mean
+
+T = TypeVar("T")
 Bits = Literal[32, 16, 8, 4]
 Scheme8 = Literal["dynamic", "static"]
+Sampler = Literal["tpe-grouped", "tpe", "nsga2", "random", "grid"]
+
+
+def _distinct(values: list[T]) -> list[T]:
+    repeated = [value for i, value in enumerate(values) if value in values[:i]]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} is listed twice")
+    return values
+
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}{did_you_mean(name, METRICS)}")
+    return name
+
+
+def _constraint(text: str) -> str:
+    try:
+        parse_constraint(text)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _wrong(field: str, message: str) -> PydanticCustomError:
+    """Return an error of a whole section that names the field below it which is to be changed."""
+    return PydanticCustomError("at", "{text}", {"text": message, "at": field})
+
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+Label = Annotated[str, BeforeValidator(_text)]
+MetricName = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": list(METRICS)})]
+ConstraintText = Annotated[str, AfterValidator(_constraint)]
+Choices = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FineTune(_Section):
     """How a model without a trained head learns the task (cross-entropy, AdamW, linear decay), once."""
 
-    epochs: float = Field(default=2.0, gt=0)
-    learning_rate: float = Field(default=5e-5, gt=0)
-    batch_size: int = Field(default=16, ge=1)
+    epochs: float = Field(default=2.0, gt=0, description="passes over the train split")
+    learning_rate: float = Field(default=5e-5, gt=0, description="AdamW's peak rate")
+    batch_size: int = Field(default=16, ge=1, description="documents per step")
 
 
 class ModelSpec(_Section):
@@ -31,126 +76,225 @@ class ModelSpec(_Section):
     configuration with its `model_type`; its tokenizer (WordPiece) is trained on the train split.
     """
 
-    source: str | None = None
-    config: dict[str, Any] | None = None
+    source: str | None = Field(
+        default=None, min_length=1, description="pkg://package/path, a folder, or a Hub id"
+    )
+    config: dict[str, Any] | None = Field(
+        default=None, description="fields of a transformers configuration, `model_type` among them"
+    )
     max_length: int = Field(default=128, ge=4, description="tokens; longer texts are cut and counted")
-    fine_tune: FineTune = FineTune()
+    fine_tune: FineTune = Field(default=FineTune(), description="training of a model without a trained head")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ModelSpec:
+        if self.source is None and self.config is None:
+            raise ValueError("name a `source`, or give a `config` to train a new model from")
+        if self.source is not None and self.config is not None:
+            raise _wrong("config", "`source` and `config` exclude each other: remove one")
+        if self.config is not None and not isinstance(self.config.get("model_type"), str):
+            raise _wrong("config", "needs a `model_type`, such as bert")
+        return self
 
 
 class SplitSpec(_Section):
-    """Shares of a seeded, stratified split; or the name of a column that holds train/validation/test."""
+    """Train, validation and test: shares of a seeded, stratified split, or splits that the data already has.
 
-    train: float | str = 0.6
-    validation: float | str = 0.2
-    test: float | str = 0.2
-    column: str | None = None
+    A number is a share of all documents. A name is a split of the data's own: a Hub split, or a file or
+    folder of that name inside the source; where `train` is a name, a number for another split is a share
+    taken out of it.
+    `column` names a column that holds train, validation or test in each row, and then replaces all three.
+    """
+
+    train: float | str = Field(default=0.6, description="share, or the name of an existing split")
+    validation: float | str = Field(default=0.2, description="share, or the name of an existing split")
+    test: float | str = Field(default=0.2, description="share, or the name of an existing split")
+    column: str | None = Field(default=None, description="column that holds train, validation or test")
+
+    @model_validator(mode="after")
+    def _sound(self) -> SplitSpec:
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        for name, part in parts.items():
+            if self.column is not None and part != type(self).model_fields[name].default:
+                raise _wrong(name, "`column` already says which document is where: remove one of them")
+            if isinstance(part, float) and not 0 < part < 1:
+                raise _wrong(name, f"a share must be between 0 and 1, not {part:g}")
+        if isinstance(self.train, float) and (named := [n for n, p in parts.items() if isinstance(p, str)]):
+            raise _wrong(
+                named[0], "`train` is a share, so this must be one too; or name the train split as well"
+            )
+        total = sum(p for p in parts.values() if isinstance(p, float))
+        if total > 1 + 1e-9 or (isinstance(self.train, str) and total >= 1):
+            raise ValueError(f"the shares add up to {total:g}, more than there is")
+        return self
 
 
 class DataSpec(_Section):
     """Labelled text: `pkg://package/path`, a local file or folder, or a Hub dataset."""
 
-    source: str
-    format: Literal["auto", "csv", "jsonl", "parquet", "folder", "hub"] = "auto"
-    text: str = "text"
-    label: str = "label"
-    split: SplitSpec = SplitSpec()
-    classes: list[str] | None = Field(default=None, description="keep only these labels")
+    source: str = Field(min_length=1, description="pkg://package/path, a file or folder, or a Hub dataset")
+    format: Literal["auto", "csv", "jsonl", "parquet", "folder", "hub"] = Field(
+        default="auto",
+        description="auto: by the file's ending; folder: one folder a class, one file a document",
+    )
+    text: str = Field(default="text", min_length=1, description="column of the text")
+    label: str = Field(default="label", min_length=1, description="column of the label")
+    split: SplitSpec = Field(default=SplitSpec(), description="how documents are divided")
+    classes: Choices[Label] | None = Field(default=None, description="keep only these labels")
     limit: int | None = Field(default=None, ge=3, description="keep at most so many documents")
+
+    @model_validator(mode="after")
+    def _two_columns(self) -> DataSpec:
+        if self.text == self.label:
+            raise _wrong("label", f"text and label are the same column, {self.text!r}")
+        if self.classes is not None and len(self.classes) < 2:
+            raise _wrong("classes", "a classifier needs at least two classes")
+        return self
 
 
 class Scenario(_Section):
     """MLPerf's single-stream (one request after the other) or offline (all samples at hand)."""
 
-    mode: Literal["single-stream", "offline"] = "single-stream"
-    batch: int = Field(default=1, ge=1)
-    sequence_length: int | Literal["data"] = Field(default=128, description="tokens, or the data's own lengths")
+    mode: Literal["single-stream", "offline"] = Field(
+        default="single-stream", description="one request after the other, or all samples at hand"
+    )
+    batch: int = Field(default=1, ge=1, description="documents per call")
+    sequence_length: Count | Literal["data"] = Field(
+        default=128, description="tokens, or `data`: its own lengths"
+    )
 
 
 class DistillationAxis(_Section):
-    student_layers: list[Annotated[int, Field(ge=1)]] | None = Field(default=None, description="null: 1 to all")
+    """How deep the student may be."""
+
+    student_layers: Choices[Count] | None = Field(default=None, description="layers kept; null: 1 to all")
 
 
 class PruningAxis(_Section):
-    heads: list[Share] = [0.0, 0.25, 0.5]
-    ffn: list[Share] = [0.0, 0.25, 0.5, 0.75]
+    """Shares of each layer's attention heads and FFN neurons that may be removed."""
+
+    heads: Choices[Share] = Field(default=[0.0, 0.25, 0.5], description="share of attention heads removed")
+    ffn: Choices[Share] = Field(default=[0.0, 0.25, 0.5, 0.75], description="share of FFN neurons removed")
 
 
 class QuantizationAxis(_Section):
-    bits: list[Bits] = [32, 16, 8, 4]
-    schemes: list[Scheme8] = ["dynamic", "static"]
-    group_size: list[Literal[16, 32, 64, 128]] = [32, 128]
+    """Number formats; an engine is only asked for those that it supports on this host."""
+
+    bits: Choices[Bits] = Field(default=[32, 16, 8, 4], description="fp32, bf16, int8, int4 weights")
+    schemes: Choices[Scheme8] = Field(default=["dynamic", "static"], description="how int8 finds its ranges")
+    group_size: Choices[Literal[16, 32, 64, 128]] = Field(
+        default=[32, 128], description="input channels that share an int4 scale"
+    )
 
 
 class ParallelAxis(_Section):
-    threads: list[Annotated[int, Field(ge=1)]] | None = Field(default=None, description="null: 1, 2, 4 … all cores")
-    replicas: list[Annotated[int, Field(ge=1)]] | None = Field(default=None, description="null: what the cores allow")
+    """Threads inside a session, and independent sessions on cores of their own."""
+
+    threads: Choices[Count] | None = Field(default=None, description="per session; null: 1, 2, 4 … all cores")
+    replicas: Choices[Count] | None = Field(default=None, description="sessions; null: what the cores allow")
 
 
 class BackendAxis(_Section):
-    engines: list[str] | None = Field(default=None, description="null: every engine this host can run")
-    devices: list[str] = ["cpu"]
-    fixed_shape: list[bool] = [False, True]
+    """Who runs the artefact; `tuner backends` lists what this host can."""
+
+    engines: Choices[str] | None = Field(default=None, description="null: every engine this host can run")
+    devices: Choices[str] = Field(default=["cpu"], description="where the engines run")
+    fixed_shape: Choices[bool] = Field(
+        default=[False, True], description="true: a build that pads every input to the scenario's shape"
+    )
 
 
 class Axes(_Section):
     """The ranges of the five axes."""
 
-    distillation: DistillationAxis = DistillationAxis()
-    pruning: PruningAxis = PruningAxis()
-    quantization: QuantizationAxis = QuantizationAxis()
-    parallel: ParallelAxis = ParallelAxis()
-    backend: BackendAxis = BackendAxis()
+    distillation: DistillationAxis = Field(default=DistillationAxis(), description="depth of the student")
+    pruning: PruningAxis = Field(default=PruningAxis(), description="width of each layer")
+    quantization: QuantizationAxis = Field(default=QuantizationAxis(), description="number formats")
+    parallel: ParallelAxis = Field(default=ParallelAxis(), description="threads and replicas")
+    backend: BackendAxis = Field(default=BackendAxis(), description="engines and devices")
 
 
 class Recover(_Section):
     """Distillation from the teacher after shaping; ends at `steps` or at `seconds`, whichever is first."""
 
-    steps: int = Field(default=150, ge=0)
-    seconds: float | None = Field(default=None, gt=0)
-    batch_size: int = Field(default=32, ge=1)
-    learning_rate: float = Field(default=3e-4, gt=0)
-    temperature: float = Field(default=2.0, gt=0)
-    calibration_samples: int = Field(default=256, ge=8, description="documents for importance and static int8")
+    steps: int = Field(default=150, ge=0, description="optimiser steps; 0: no recovery")
+    seconds: float | None = Field(default=None, gt=0, description="time cap; null: none")
+    batch_size: int = Field(default=32, ge=1, description="documents per step")
+    learning_rate: float = Field(default=3e-4, gt=0, description="AdamW's peak rate")
+    temperature: float = Field(default=2.0, gt=0, description="softens both logits (Hinton et al. 2015)")
+    calibration_samples: int = Field(
+        default=256, ge=8, description="documents for importance and static int8"
+    )
 
 
 class Budget(_Section):
     """Distinct candidates (`trials`) and/or `minutes`; at least one."""
 
-    trials: int | None = Field(default=None, ge=1)
-    minutes: float | None = Field(default=None, gt=0)
+    trials: int | None = Field(default=None, ge=1, description="distinct candidates")
+    minutes: float | None = Field(default=None, gt=0, description="wall time of the search")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Budget:
+        if self.trials is None and self.minutes is None:
+            raise ValueError("give `trials`, `minutes`, or both: a study must end")
+        return self
 
 
 class Measure(_Section):
     """When a latency measurement ends: half-width of the ratio's 95 % interval, or the time cap."""
 
-    precision: float = Field(default=0.03, gt=0, lt=1)
-    seconds: float = Field(default=8.0, gt=0)
+    precision: float = Field(
+        default=0.03, gt=0, lt=1, description="half-width of the ratio's interval, relative"
+    )
+    seconds: float = Field(default=8.0, gt=0, description="time cap of one measurement")
 
 
 class Limits(_Section):
     """What one child process of a trial may take before it ends as failed."""
 
-    minutes: float = Field(default=10.0, gt=0)
+    minutes: float = Field(default=10.0, gt=0, description="wall time")
     memory_gb: float | None = Field(default=None, gt=0, description="null: 80 % of the host's memory")
 
 
 class StudySpec(_Section):
     """A whole study file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
-    task: Literal["text-classification"] = "text-classification"
-    model: ModelSpec
-    data: DataSpec
-    metric: Literal["accuracy", "f1_macro"] = "accuracy"
-    objectives: list[str] = ["accuracy", "latency_ms"]
-    constraints: list[str] = []
-    scenario: Scenario = Scenario()
-    axes: Axes = Axes()
-    recover: Recover = Recover()
-    budget: Budget
-    sampler: Literal["tpe-grouped", "tpe", "nsga2", "random", "grid"] = "tpe-grouped"
-    seed: int = 0
-    measure: Measure = Measure()
-    limits: Limits = Limits()
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="under which the study is stored")
+    task: Literal["text-classification"] = Field(
+        default="text-classification", description="what the model does"
+    )
+    model: ModelSpec = Field(description="the model to tune")
+    data: DataSpec = Field(description="the labelled documents")
+    metric: Literal["accuracy", "f1_macro"] = Field(default="accuracy", description="what good means")
+    objectives: Choices[MetricName] = Field(
+        default=["accuracy", "latency_ms"], description="what the search trades"
+    )
+    constraints: Annotated[list[ConstraintText], AfterValidator(_distinct)] = Field(
+        default=[], description="what a feasible trial meets: METRIC <= NUMBER",
+        examples=[["accuracy_drop <= 0.01", "latency_ms <= 5"]],
+    )  # fmt: skip
+    scenario: Scenario = Field(default=Scenario(), description="how the model is asked while it is measured")
+    axes: Axes = Field(default=Axes(), description="the ranges of the five axes")
+    recover: Recover = Field(default=Recover(), description="distillation after a model was made smaller")
+    budget: Budget = Field(description="when the search ends")
+    sampler: Sampler = Field(default="tpe-grouped", description="who proposes candidates")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="of splits, training and sampler")
+    measure: Measure = Field(default=Measure(), description="how precisely latency is measured")
+    limits: Limits = Field(default=Limits(), description="of one child process")
     #: Folder of the study file: relative paths in it are resolved against this. Not part of the file.
-    base: Path | None = Field(default=None, exclude=True, json_schema_extra={"hidden": True})
+    base: Path | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="after")
+    def _fits(self) -> StudySpec:
+        length = self.scenario.sequence_length
+        if isinstance(length, int) and length > self.model.max_length:
+            message = f"{length} tokens are more than the {self.model.max_length} of model.max_length"
+            raise _wrong("scenario.sequence_length", message)
+        return self
+
+    def parsed_constraints(self) -> list[Constraint]:
+        """Return the constraints as objects."""
+        return [parse_constraint(text) for text in self.constraints]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return JSON-able data that `StudySpec.model_validate` reads back, `base` included, for jobs."""
+        return {**self.model_dump(mode="json"), "base": str(self.base) if self.base else None}

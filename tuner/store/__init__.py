@@ -1,1 +1,26 @@
-"""The database: models, sessions, repositories."""
+"""The store: SQLAlchemy models, migrations and the one door to the database, `Store`."""
+
+from tuner.store.home import database_url, tuner_home
+from tuner.store.records import (
+    Artefact,
+    Event,
+    HostRecord,
+    Measurement,
+    StageRun,
+    Study,
+    Trial,
+)
+from tuner.store.store import Store
+
+__all__ = [
+    "Artefact",
+    "Event",
+    "HostRecord",
+    "Measurement",
+    "StageRun",
+    "Store",
+    "Study",
+    "Trial",
+    "database_url",
+    "tuner_home",
+]

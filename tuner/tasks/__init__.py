@@ -1,1 +1,16 @@
-"""What good means: data, inputs, metric."""
+"""What a model is for: documents, inputs, and quality."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tuner.spec.model import StudySpec
+    from tuner.tasks.base import Task
+
+
+def load_task(spec: StudySpec) -> Task:
+    """Return the study's task. The study file allows `text-classification` only."""
+    from tuner.tasks import text_classification
+
+    return text_classification

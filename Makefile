@@ -1,0 +1,39 @@
+# The project's verbs. Each sets up its own virtual environment (.venv, pinned by constraints.txt).
+.PHONY: help setup demo first-steps test test-slow check format bench clean
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+DEMO := .demo
+
+help:  ## show the verbs
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:  ## make .venv with every pinned dependency
+	@scripts/setup.sh
+
+demo: setup  ## tune MiniLM on BBC News over all five axes, print and draw the front, export the best
+	@scripts/demo.sh studies/quickstart.yaml $(DEMO)
+
+first-steps: setup  ## the smallest real study, under two minutes
+	@scripts/demo.sh studies/first-steps.yaml $(DEMO)
+
+test: setup  ## the test suite
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: setup  ## format, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## measurement fidelity on this machine
+	$(BIN)/python -m benchmarks.fidelity
+
+clean:  ## remove the environment and what demo left
+	rm -rf .venv $(DEMO)

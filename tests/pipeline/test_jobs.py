@@ -1,0 +1,118 @@
+"""Jobs: real children that answer, raise, crash, hang and eat memory."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+from tuner.errors import BuildError, JobError
+from tuner.pipeline.jobs import JobLimits, Jobs
+
+HERE = os.path.dirname(__file__)
+
+
+def wait_until(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory):
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = HERE
+    os.environ["TUNER_DB"] = "postgresql://me:secret@host/db"
+    try:
+        with Jobs(JobLimits(60, 8000), tmp_path_factory.mktemp("jobs")) as jobs:
+            jobs.run("_jobs_under_test:double", {"n": 1})  # starts the zygote while the environment is set
+            yield jobs
+    finally:
+        del os.environ["TUNER_DB"]
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+def run(jobs, name, limits=None, **kwargs):
+    return jobs.run(f"_jobs_under_test:{name}", kwargs, limits)
+
+
+def test_answers_and_prints_do_not_mix(jobs):
+    assert run(jobs, "double", n=21) == 42
+
+
+def test_our_errors_keep_their_class(jobs):
+    with pytest.raises(BuildError, match="do not agree"):
+        run(jobs, "raises_ours")
+
+
+def test_other_errors_become_one_line_with_the_log(jobs):
+    with pytest.raises(JobError, match="ValueError: seven lines") as caught:
+        run(jobs, "raises_theirs")
+    assert caught.value.kind == "error"
+    assert "about to fail" in caught.value.log_tail
+
+
+def test_a_crash_names_its_signal_and_the_next_job_runs(jobs):
+    with pytest.raises(JobError, match="SIGSEGV") as caught:
+        run(jobs, "dies")
+    assert caught.value.kind == "signal"
+    assert run(jobs, "double", n=2) == 4
+
+
+def test_time_limit(jobs):
+    begin = time.monotonic()
+    with pytest.raises(JobError) as caught:
+        run(jobs, "sleeps", JobLimits(0.5, 8000), seconds=30)
+    assert caught.value.kind == "time-limit"
+    assert time.monotonic() - begin < 10
+    assert run(jobs, "double", n=3) == 6
+
+
+def test_memory_limit(jobs):
+    with pytest.raises(JobError) as caught:
+        run(jobs, "eats", JobLimits(30, 900), megabytes=1200)
+    assert caught.value.kind == "out-of-memory"
+
+
+def test_a_killed_job_takes_its_children_along(jobs, tmp_path):
+    note = tmp_path / "pid"
+    with pytest.raises(JobError):
+        run(jobs, "leaves_a_child", JobLimits(2, 8000), path=str(note))
+    pid = int(note.read_text())
+    assert wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+
+
+def test_full_disk_has_its_kind(jobs):
+    with pytest.raises(JobError) as caught:
+        run(jobs, "full_disk", out="x")
+    assert caught.value.kind == "disk-full"
+
+
+def test_children_hold_no_database_credentials(jobs):
+    assert "TUNER_DB" in os.environ
+    assert "TUNER_DB" not in run(jobs, "environment")
+
+
+def test_kill_9_of_the_parent_leaves_no_process(tmp_path):
+    script = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {HERE!r})
+        from pathlib import Path
+        from tuner.pipeline.jobs import JobLimits, Jobs
+        Jobs(JobLimits(60, 8000), Path({str(tmp_path)!r})).run(
+            "_jobs_under_test:leaves_a_child", {{"path": {str(tmp_path / "pid")!r}}})
+    """)
+    env = {**os.environ, "PYTHONPATH": HERE}
+    parent = subprocess.Popen([sys.executable, "-c", script], env=env)
+    assert wait_until((tmp_path / "pid").exists, 60)
+    family = psutil.Process(parent.pid).children(recursive=True)
+    assert len(family) >= 2  # the zygote and the job at least
+    ours = [p for p in family if "sleep" not in " ".join(p.cmdline())]
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert wait_until(lambda: not any(p.is_running() and p.status() != "zombie" for p in ours))

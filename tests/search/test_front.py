@@ -1,0 +1,123 @@
+"""Front, hypervolume, knee and picks, on sets whose answers are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tuner.candidate import baseline
+from tuner.errors import InputError, NoFeasibleTrialError
+from tuner.metrics import Estimate
+from tuner.search.front import Point, front, knee, normalised_hypervolume, where
+from tuner.search.hypervolume import hypervolume
+from tuner.search.objective import constraint_values, directions, told_values
+from tuner.search.pick import pick
+from tuner.spec.constraint import parse_constraint, parse_where
+
+BOTH = ["accuracy", "latency_ms"]
+
+
+def point(
+    trial: int, accuracy: float | None, latency: float | None, feasible: bool = True, **more: float
+) -> Point:
+    values = {"accuracy": accuracy, "latency_ms": latency, **more}
+    if accuracy is not None:
+        values["accuracy_drop"] = 0.95 - accuracy
+    metrics = {name: None if v is None else Estimate.exact(v) for name, v in values.items()}
+    return Point(trial, baseline(6, 2), metrics, feasible)
+
+
+def test_front_keeps_ties_and_leaves_out_dominated_unmeasured_and_infeasible():
+    points = [
+        point(0, 0.95, 20.0),
+        point(1, 0.95, 10.0),
+        point(2, 0.95, 10.0),  # equal to 1: both stay
+        point(3, 0.90, 2.0),
+        point(4, 0.90, 2.5),  # dominated by 3
+        point(5, None, 0.1),  # accuracy never measured
+        point(6, 0.99, 1.0, feasible=False),
+        point(7, 0.99, None),
+    ]
+    assert [p.trial for p in front(points, BOTH)] == [3, 1, 2]
+    assert [p.trial for p in front(points, ["latency_ms"])] == [5]
+    assert front([], BOTH) == []
+
+
+def test_front_of_three_objectives_keeps_what_only_the_third_saves():
+    points = [point(0, 0.9, 1.0, size_mb=10), point(1, 0.9, 2.0, size_mb=5), point(2, 0.9, 2.0, size_mb=11)]
+    assert {p.trial for p in front(points, [*BOTH, "size_mb"])} == {0, 1}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 4).flatmap(
+        lambda n: st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=1, max_size=8)
+    )
+)
+def test_hypervolume_is_the_number_of_dominated_cells(rows):
+    cells = np.stack(np.meshgrid(*[np.arange(4)] * len(rows[0]), indexing="ij"), -1).reshape(-1, len(rows[0]))
+    dominated = (cells[:, None, :] >= np.array(rows)[None]).all(-1).any(-1).sum()
+    assert hypervolume(rows, [4] * len(rows[0])) == pytest.approx(dominated)
+
+
+def test_normalised_hypervolume_has_its_box_at_the_baseline():
+    base = point(0, 0.9, 20.0)
+    assert normalised_hypervolume([base], BOTH, base) == 0
+    assert normalised_hypervolume([point(1, 0.5, 1.0), point(2, 0.95, 30.0)], BOTH, base) == 0
+    tenfold = normalised_hypervolume([point(1, 0.9, 2.0)], BOTH, base)
+    assert tenfold == pytest.approx(0.5 * 0.5)  # half of the two decades, half of +-0.1
+    assert normalised_hypervolume([point(1, 1.0, 0.001)], BOTH, base) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="baseline"):
+        normalised_hypervolume([], BOTH, point(0, None, 1.0))
+
+
+def test_knee_is_the_bend():
+    bend = [point(0, 0.95, 100.0), point(1, 0.94, 10.0), point(2, 0.80, 1.0)]
+    chosen = knee(bend, BOTH)
+    assert chosen is not None and chosen.trial == 1
+    hollow = [point(0, 0.95, 100.0), point(1, 0.81, 10.0), point(2, 0.80, 1.0)]  # bends away from the ideal
+    chosen = knee(hollow, BOTH)
+    assert chosen is not None and chosen.trial == 2
+    assert knee([], BOTH) is None
+
+
+def test_picks():
+    points = [point(0, 0.95, 20.0), point(1, 0.945, 3.0), point(2, 0.90, 1.0), point(3, 0.95, 15.0)]
+    assert pick(points, "fastest").trial == 2
+    assert pick(points, "fastest", max_accuracy_drop=0.01).trial == 1
+    assert pick(points, "most-accurate").trial == 3  # as accurate as 0, and faster
+    assert pick(points, "knee").trial == 1
+    with pytest.raises(NoFeasibleTrialError, match=r"least drop of a feasible trial is 0\.05"):
+        pick([points[2]], "fastest", max_accuracy_drop=0.01)
+    with pytest.raises(NoFeasibleTrialError):
+        pick([point(0, 0.95, 1.0, feasible=False)])
+    with pytest.raises(InputError, match="did you mean 'fastest'"):
+        pick(points, "fastst")
+    with pytest.raises(InputError, match="fraction"):
+        pick(points, "fastest", max_accuracy_drop=5)
+
+
+def test_where_drops_what_was_not_measured():
+    points = [point(0, 0.95, 4.0), point(1, 0.95, 6.0), point(2, None, 1.0)]
+    assert [p.trial for p in where(points, parse_where("latency_ms<=5 and accuracy_drop<=0.01"))] == [0]
+
+
+def test_told_values_are_logarithms_but_for_shares():
+    metrics = point(0, 0.9, math.e, size_mb=1.0).metrics
+    assert told_values(["accuracy", "latency_ms", "size_mb"], metrics) == pytest.approx([0.9, 1.0, 0.0])
+    assert told_values(["accuracy", "throughput"], metrics) is None
+    assert directions(["accuracy", "latency_ms", "throughput"]) == ["maximize", "minimize", "maximize"]
+    with pytest.raises(InputError, match="did you mean 'latency_ms'"):
+        directions(["latency"])
+    with pytest.raises(InputError, match="only once"):
+        directions(["accuracy", "accuracy"])
+
+
+def test_every_constraint_is_set_even_when_unmeasured():
+    constraints = [parse_constraint("latency_ms <= 5"), parse_constraint("memory_mb <= 100")]
+    found = constraint_values(constraints, point(0, 0.9, 3.0).metrics)
+    assert found == {"latency_ms <= 5": -2.0, "memory_mb <= 100": 1.0}

@@ -1,0 +1,164 @@
+"""The search space: conditional, capability-aware, and its two ways between candidates and parameters."""
+
+from __future__ import annotations
+
+import random
+
+import optuna
+import pytest
+
+from tuner.backends.base import Offer
+from tuner.candidate import baseline
+from tuner.errors import InputError
+from tuner.search.seeds import seeds
+from tuner.search.space import Space
+from tuner.spec.model import Axes
+
+ANATOMY = {"layers": 6, "heads": 12, "ffn": 1536, "hidden": 384, "refused": {}}
+OFFERS = [
+    ("torch", Offer("cpu", 32)),
+    ("torch", Offer("cpu", 16, available=False, reason="this CPU has no bf16 instructions")),
+    ("torch-compile", Offer("cpu", 32)),
+    ("onnxruntime", Offer("cpu", 32)),
+    ("onnxruntime", Offer("cpu", 8, "dynamic")),
+    ("onnxruntime", Offer("cpu", 8, "static")),
+    ("onnxruntime", Offer("cpu", 4, "weight-only", group_sizes=(16, 32, 64, 128))),
+    ("openvino", Offer("cpu", 32, fixed_shape=True)),
+    ("openvino", Offer("cpu", 16, fixed_shape=True)),
+    ("openvino", Offer("cpu", 8, "static", fixed_shape=True)),
+    ("openvino", Offer("cpu", 8, "weight-only")),
+    ("openvino", Offer("cpu", 4, "weight-only", group_sizes=(32, 128))),
+    ("npu-engine", Offer("cpu", 8, "static", available=False, reason="no NPU here")),
+]
+
+
+def make(axes: dict | None = None, offers=OFFERS, cores: int = 2, **anatomy) -> Space:
+    return Space(Axes.model_validate(axes or {}), {**ANATOMY, **anatomy}, offers, cores)
+
+
+def test_enumeration_and_size_agree():
+    space = make({"pruning": {"heads": [0, 0.5], "ffn": [0.25]}})
+    every = list(space.enumerate())
+    # torch 1, torch-compile 1, onnxruntime 1 + 2 + 2 groups, openvino (1 + 1 + 1) x 2 shapes + 2 groups
+    assert len(every) == len(set(every)) == space.size() == 6 * 2 * 1 * (1 + 1 + 5 + 8) * 3
+    assert all(candidate in space for candidate in every)
+
+
+def test_what_cannot_run_is_never_proposed_and_noted():
+    space = make()
+    pairs = {(b.engine, q.bits, q.scheme) for q, b in space.pairs()}
+    assert ("torch", 16, "none") not in pairs
+    assert not any(engine == "npu-engine" for engine, _, _ in pairs)
+    assert "torch@cpu 16 bits none: this CPU has no bf16 instructions" in space.notes
+    assert ("openvino", 8, "weight-only") not in pairs  # not among the study's schemes
+
+
+@pytest.mark.parametrize(
+    "sampler", [optuna.samplers.RandomSampler(seed=3), optuna.samplers.TPESampler(seed=3)]
+)
+def test_params_are_the_inverse_of_suggest(sampler):
+    space = make(
+        {"distillation": {"student_layers": [1, 2, 6]}, "pruning": {"ffn": [0.1, 0.2, 0.3]}}, cores=6
+    )
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    for _ in range(60):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert candidate in space
+        assert space.params(candidate) == trial.params
+        study.tell(trial, [candidate.pruning.ffn, float(candidate.quantization.bits)])
+
+
+def test_every_candidate_survives_the_way_through_optuna():
+    space = make(cores=4)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for candidate in random.Random(0).sample(list(space.enumerate()), 60):
+        study.enqueue_trial(space.params(candidate))
+        assert space.suggest(study.ask()) == candidate
+
+
+def test_parameters_are_conditional_and_single_choices_are_not_asked():
+    space = make()
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    seen: dict[str, set[str]] = {}
+    for _ in range(300):
+        trial = study.ask()
+        space.suggest(trial)
+        seen.setdefault(trial.params["engine"], set()).update(trial.params)
+    always = {"student_layers", "heads", "ffn", "engine", "threads", "1t.replicas"}
+    assert seen["torch@cpu"] == always
+    assert seen["onnxruntime@cpu"] - always == {
+        "onnxruntime@cpu.bits",
+        "onnxruntime@cpu.8.scheme",
+        "onnxruntime@cpu.4.group_size",
+    }
+    assert "openvino@cpu.8.static.fixed_shape" in seen["openvino@cpu"]
+
+
+def test_replicas_stay_within_the_cores():
+    space = make(cores=6)
+    assert space.parallels == [(1, 1), (1, 2), (1, 4), (1, 6), (2, 1), (2, 2), (2, 3), (4, 1), (6, 1)]
+    assert make({"parallel": {"threads": [1, 2, 64], "replicas": [2]}}).parallels == [(1, 2)]
+    with pytest.raises(InputError, match="2 cores"):
+        make({"parallel": {"threads": [16]}})
+
+
+def test_a_refused_axis_keeps_the_untouched_value():
+    space = make(refused={"student_layers": "layers are shared", "heads": "fused projection"})
+    assert (space.depths, space.heads, len(space.ffn)) == ([6], [0.0], 4)
+    assert "heads: fused projection" in space.notes
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"backend": {"engines": ["onnxruntim"]}}, "unknown engine 'onnxruntim' .did you mean 'onnxruntime'"),
+        ({"backend": {"engines": ["npu-engine"]}}, "'npu-engine' cannot run here: no NPU here"),
+        ({"backend": {"devices": ["cuda"]}}, "unknown device 'cuda'"),
+        ({"distillation": {"student_layers": [7]}}, "7 is more than the model's 6 layers"),
+        ({"backend": {"engines": ["torch"]}, "quantization": {"bits": [16]}}, "no bf16 instructions"),
+    ],
+)
+def test_a_study_that_cannot_run_is_refused_with_the_reason(axes, message):
+    with pytest.raises(InputError, match=message):
+        make(axes)
+
+
+def test_the_baseline_is_representable_even_outside_the_space():
+    inside, outside = make(), make({"backend": {"engines": ["onnxruntime"]}})
+    assert baseline(6, 2) in inside and baseline(6, 2) not in outside
+    assert seeds(outside)[0] == baseline(6, 2)
+    with pytest.raises(ValueError, match="not in the search space"):
+        outside.params(baseline(6, 2))
+
+
+def test_seeds_cover_engines_bits_and_depths():
+    space = make()
+    found = seeds(space)
+    assert found[0] == baseline(6, 2)
+    assert 8 <= len(found) <= 13 and len(set(found)) == len(found)
+    assert all(candidate in space for candidate in found)
+    assert {c.backend.engine for c in found} == {"torch", "torch-compile", "onnxruntime", "openvino"}
+    assert {c.quantization.bits for c in found} == {32, 16, 8, 4}
+    assert len({c.distillation.student_layers for c in found}) >= 3
+    assert any(c.parallel.replicas > 1 for c in found)
+    assert any(c.backend.fixed_shape for c in found)
+
+
+def test_seeds_respect_the_axes():
+    axes = {
+        "distillation": {"student_layers": [2, 3]},
+        "quantization": {"bits": [8]},
+        "pruning": {"ffn": [0.5]},
+    }
+    space = make(axes, cores=1)
+    rest = seeds(space)[1:]
+    assert rest and all(candidate in space for candidate in rest)
+
+
+def test_untried_finds_the_last_one_and_then_none():
+    space = make({"distillation": {"student_layers": [1, 2]}, "backend": {"engines": ["torch"]}}, cores=1)
+    every = list(space.enumerate())
+    rng = random.Random(0)
+    assert space.untried({c.hash for c in every[:-1]}, rng) == every[-1]
+    assert space.untried({c.hash for c in every}, rng) is None

@@ -1,0 +1,65 @@
+"""The build job: build with an engine's plug-in, then prove that the artefact still says what its source says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.backends.agreement import check_agreement
+from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.registry import backends
+from tuner.candidate import Quantization
+from tuner.hardware import this_host
+from tuner.runtime.loader import load_session
+
+_CHECKED = 64  # documents compared with the source after each build
+
+
+def build(engine: str, request: dict[str, Any], out: str) -> dict[str, Any]:
+    """Build into `out` and check it; returns `{"agreement": {...}}`.
+
+    Raises:
+        BuildError: the engine failed, or the outputs do not agree within the offer's tolerance.
+    """
+    samples, check = request.pop("samples"), Path(request.pop("check"))
+    calibration = _head(Path(request["calibration"]), samples, Path(out) / "calibration.npz")
+    asked = _request(request, calibration)
+    backends()[engine].build(asked, Path(out))
+    calibration.unlink()
+    checked = _head(check, _CHECKED, Path(out) / "check.npz")
+    session = load_session(Path(out), threads=len(this_host().cores))
+    agreement = check_agreement(session, asked.checkpoint, checked, _offer(engine, asked).tolerance)
+    checked.unlink()
+    return {"agreement": agreement}
+
+
+def _request(raw: dict[str, Any], calibration: Path) -> BuildRequest:
+    shape = raw["fixed_shape"]
+    cache = Path(raw["cache"])
+    cache.mkdir(parents=True, exist_ok=True)
+    return BuildRequest(
+        checkpoint=Path(raw["checkpoint"]),
+        quantization=Quantization(**raw["quantization"]),
+        device=raw["device"],
+        fixed_shape=(shape[0], shape[1]) if shape else None,
+        max_length=raw["max_length"],
+        calibration=calibration,
+        cache=cache,
+    )
+
+
+def _offer(engine: str, request: BuildRequest) -> Offer:
+    wanted = request.quantization
+    for offer in backends()[engine].offers(this_host()):
+        if (offer.device, offer.bits, offer.scheme) == (request.device, wanted.bits, wanted.scheme):
+            return offer
+    raise AssertionError(f"{engine} does not offer {wanted}: the space must not propose it")
+
+
+def _head(source: Path, rows: int, target: Path) -> Path:
+    """Write the first rows of every input (not the labels) of an encoded split."""
+    with np.load(source) as arrays:
+        np.savez(target, **{k: arrays[k][:rows] for k in arrays.files if k != "labels"})
+    return target

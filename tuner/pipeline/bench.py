@@ -1,0 +1,90 @@
+"""Bench: the study's measuring place: one reference worker, kept warm, beside which every candidate is measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tuner.candidate import Candidate, baseline
+from tuner.measure.client import Serving
+from tuner.measure.performance import Performance, measure, measure_together, scenario_plan
+from tuner.pipeline.building import artefact_for
+from tuner.pipeline.cache import Entry, code_hash
+from tuner.pipeline.prepare import Prepared
+from tuner.pipeline.workshop import Workshop
+
+_MEASURING = tuple(f"tuner.measure.{name}" for name in ("server", "client", "duet", "stats", "performance"))
+_PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99}
+
+
+class Bench:
+    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host."""
+
+    def __init__(self, shop: Workshop, ready: Prepared) -> None:
+        self._shop, self._ready = shop, ready
+        self.baseline = baseline(ready.layers, len(shop.host.cores))
+        self.reference_artefact = artefact_for(shop, ready, ready.teacher, self.baseline)
+        self._reference: Serving | None = None
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the reference worker."""
+        if self._reference is not None:
+            self._reference.close()
+            self._reference = None
+
+    def performance(self, artefact: Entry, candidate: Candidate) -> Entry:
+        """Return latency, throughput, memory and size of an artefact run as the candidate says, cached by host."""
+
+        def taken(_: Path) -> dict[str, Any]:
+            parallel = candidate.parallel
+            found = measure(artefact.path, parallel.threads, parallel.replicas, self.reference(), **self._settings())
+            return found.to_json()
+
+        return self._shop.stage("performance", self._parts(artefact, candidate), taken)
+
+    def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
+        """Measure several artefacts in one run, interleaved with each other and with the reference."""
+        subjects = [(entry.path, c.parallel.threads, c.parallel.replicas) for entry, c in built]
+        return measure_together(subjects, self.reference(), **self._settings())
+
+    def reference(self) -> Serving:
+        """Return the reference worker, started if there is none or if the last one died."""
+        if self._reference is None or not self._reference.alive:
+            self._reference = Serving(self.reference_artefact.path, len(self._shop.host.cores), self._shop.host.cores)
+        return self._reference
+
+    def _settings(self) -> dict[str, Any]:
+        spec = self._shop.spec
+        return {
+            "plan": scenario_plan(self._ready.data.path / "validation.npz", spec.scenario),
+            "precision": spec.measure.precision,
+            "seconds": spec.measure.seconds,
+            "percentiles": self._percentiles(),
+        }
+
+    def _percentiles(self) -> tuple[int, ...]:
+        """Return the percentiles that the study asks for: only for those are enough samples taken."""
+        asked = " ".join([*self._shop.spec.objectives, *self._shop.spec.constraints])
+        return tuple(number for name, number in _PERCENTILES.items() if name in asked)
+
+    def _parts(self, artefact: Entry, candidate: Candidate) -> dict[str, Any]:
+        spec = self._shop.spec
+        return {
+            "artefact": artefact.key,
+            "parallel": candidate.parallel.model_dump(mode="json"),
+            "scenario": spec.scenario.model_dump(mode="json"),
+            "measure": spec.measure.model_dump(mode="json"),
+            "percentiles": self._percentiles(),
+            "data": self._ready.data.key if spec.scenario.sequence_length == "data" else None,
+            "reference": self.reference_artefact.key,
+            "host": self._shop.host.fingerprint,
+            "code": code_hash(*_MEASURING),
+        }

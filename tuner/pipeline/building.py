@@ -1,0 +1,60 @@
+"""Building: from a checkpoint to an engine's artefact whose outputs agree with the checkpoint's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tuner.backends.registry import backends
+from tuner.candidate import Candidate
+from tuner.pipeline.cache import Entry, code_hash
+from tuner.pipeline.prepare import Prepared
+from tuner.pipeline.workshop import Workshop
+
+
+def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Candidate) -> Entry:
+    """Return the built and checked artefact.
+
+    Raises:
+        BuildError: the engine could not build it, or its outputs no longer agree with the checkpoint's.
+        JobError: the build crashed or passed a limit.
+    """
+    request = _request(shop, ready, checkpoint, candidate)
+    plugin = backends()[candidate.backend.engine]
+    parts = {
+        "checkpoint": checkpoint.key,
+        "data": ready.data.key,
+        "engine": candidate.backend.engine,
+        "request": {k: v for k, v in request.items() if k not in ("checkpoint", "calibration", "cache")},
+        "versions": plugin.versions(),
+        "isa": shop.host.fingerprint,  # engines compile for the processor at hand
+        "code": code_hash(type(plugin).__module__, "tuner.backends.agreement"),
+    }
+    engine = candidate.backend.engine
+    return shop.job("build", parts, "tuner.backends.build:build", engine=engine, request=request)
+
+
+def _request(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Candidate) -> dict[str, Any]:
+    return {
+        "checkpoint": str(checkpoint.path),
+        "quantization": candidate.quantization.model_dump(mode="json"),
+        "device": candidate.backend.device,
+        "fixed_shape": _fixed_shape(shop, candidate),
+        "max_length": shop.spec.model.max_length,
+        "calibration": str(ready.data.path / "train.npz"),
+        "check": str(ready.data.path / "validation.npz"),
+        "samples": shop.spec.recover.calibration_samples,
+        "cache": str(_shared(shop, checkpoint)),
+    }
+
+
+def _fixed_shape(shop: Workshop, candidate: Candidate) -> list[int] | None:
+    if not candidate.backend.fixed_shape:
+        return None
+    length = shop.spec.scenario.sequence_length
+    return [shop.spec.scenario.batch, shop.spec.model.max_length if length == "data" else length]
+
+
+def _shared(shop: Workshop, checkpoint: Entry) -> Path:
+    """Return the directory that all builds of one checkpoint share, for example its fp32 export."""
+    return shop.cache.root / "export" / checkpoint.key

@@ -1,0 +1,85 @@
+"""Shaping: from the teacher to a candidate's smaller, recovered checkpoint."""
+
+from __future__ import annotations
+
+from tuner.candidate import Candidate
+from tuner.pipeline.cache import Entry, code_hash, versions
+from tuner.pipeline.prepare import Prepared
+from tuner.pipeline.workshop import Workshop
+
+
+def checkpoint_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
+    """Return the checkpoint to build from: the teacher itself, or its shaped and recovered student."""
+    if candidate.is_unshaped(ready.layers):
+        return ready.teacher
+    shaped = _shape(shop, ready, candidate)
+    return _recover(shop, ready, shaped) if shop.spec.recover.steps else shaped
+
+
+def _importance(shop: Workshop, ready: Prepared) -> Entry:
+    samples = shop.spec.recover.calibration_samples
+    return shop.job(
+        "importance",
+        {
+            "teacher": ready.teacher.key,
+            "data": ready.data.key,
+            "samples": samples,
+            "seed": shop.spec.seed,
+            "code": code_hash("tuner.compress.importance", "tuner.compress.anatomy"),
+        },
+        "tuner.compress.importance:importance",
+        teacher=ready.teacher.path,
+        data_dir=ready.data.path,
+        samples=samples,
+        seed=shop.spec.seed,
+    )
+
+
+def _shape(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
+    importance = _importance(shop, ready)
+    choice = {
+        "student_layers": candidate.distillation.student_layers,
+        "heads_ratio": candidate.pruning.heads,
+        "ffn_ratio": candidate.pruning.ffn,
+    }
+    code = code_hash("tuner.compress.shape", "tuner.compress.anatomy", "tuner.runtime.shaped")
+    return shop.job(
+        "shape",
+        {"teacher": ready.teacher.key, "importance": importance.key, **choice, "code": code},
+        "tuner.compress.shape:shape",
+        teacher=ready.teacher.path,
+        importance=importance.path,
+        **choice,
+    )
+
+
+def _recover(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
+    outputs = shop.job(
+        "teacher-outputs",
+        {
+            "teacher": ready.teacher.key,
+            "data": ready.data.key,
+            "code": code_hash("tuner.compress.teacher_outputs"),
+        },
+        "tuner.compress.teacher_outputs:teacher_outputs",
+        teacher=ready.teacher.path,
+        data_dir=ready.data.path,
+    )
+    settings = shop.spec.recover.model_dump(mode="json")
+    return shop.job(
+        "recover",
+        {
+            "shaped": shaped.key,
+            "outputs": outputs.key,
+            "recover": settings,
+            "seed": shop.spec.seed,
+            "code": code_hash("tuner.compress.recover"),
+            "versions": versions("torch", "transformers"),
+        },
+        "tuner.compress.recover:recover",
+        shaped=shaped.path,
+        teacher_outputs=outputs.path,
+        data_dir=ready.data.path,
+        settings=settings,
+        seed=shop.spec.seed,
+    )

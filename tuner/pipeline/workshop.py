@@ -1,0 +1,67 @@
+"""Workshop: what every stage shares: the study, the cache, the jobs, the host, and who listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuner.hardware import Host
+from tuner.pipeline.cache import Cache, Entry
+from tuner.pipeline.jobs import JobLimits, Jobs
+from tuner.spec.model import Limits, StudySpec
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of one trial: whether its output was cached, and the seconds it took."""
+
+    name: str
+    key: str
+    hit: bool
+    seconds: float
+
+
+@dataclass
+class Workshop:
+    """The place where stages run. `notify` hears the name of each stage that really starts."""
+
+    spec: StudySpec
+    cache: Cache
+    jobs: Jobs
+    host: Host
+    notify: Notify = lambda stage: None
+    runs: list[StageRun] = field(default_factory=list)
+
+    def stage(self, name: str, parts: Mapping[str, Any], make: Callable[[Path], Any]) -> Entry:
+        """Return the stage's cached output, made by `make(directory)` if it is not there; note the run."""
+
+        def announced(out: Path) -> Any:
+            self.notify(name)
+            return make(out)
+
+        entry = self.cache.get(name, {"stage": name, **parts}, announced)
+        self.runs.append(StageRun(name, entry.key, entry.hit, entry.seconds))
+        return entry
+
+    def job(self, name: str, parts: Mapping[str, Any], call: str, **kwargs: Any) -> Entry:
+        """Return the stage's output, made by `call(**kwargs, out=directory)` in a child process."""
+        return self.stage(name, parts, lambda out: self.jobs.run(call, {**_plain(kwargs), "out": str(out)}))
+
+    def take_runs(self) -> list[StageRun]:
+        """Return the runs noted since the last call."""
+        taken, self.runs = self.runs, []
+        return taken
+
+
+def job_limits(limits: Limits, host: Host) -> JobLimits:
+    """Return the study's limits in the jobs' units; without one, 80 % of the host's memory."""
+    memory = limits.memory_gb * 1000 if limits.memory_gb else 0.8 * host.memory_mb
+    return JobLimits(limits.minutes * 60, memory)
+
+
+def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: str(v) if isinstance(v, Path) else v for k, v in kwargs.items()}

@@ -1,0 +1,92 @@
+"""Zygote: imports the heavy libraries once, then forks one clean child per job.
+
+Importing torch and transformers costs seconds; a fork costs milliseconds and still isolates a crash, a leak or a
+runaway library. `multiprocessing`'s fork server would re-import the user's main script in each child, so a script
+that calls `tuner.run` without a `__main__` guard would start itself again: hence this small one.
+
+Protocol (JSON lines): request `{"call": "module:function", "kwargs": {…}, "log": path, "result": path}` on stdin;
+answers `{"pid": n}` and, when the child has ended, `{"status": wait status}` on the original stdout. One job at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tuner.pipeline.orphans import die_with_parent
+
+
+def _preload() -> None:
+    import numpy  # noqa: F401, ICN001
+    import torch  # noqa: F401
+    import transformers.models.auto.modeling_auto  # noqa: F401
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
+
+
+def _describe(error: BaseException) -> dict[str, Any]:
+    """Return the error as one line and its class, so that the parent can raise the same kind."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    no_space = isinstance(error, OSError) and error.errno == 28
+    return {
+        "error": type(error).__name__,
+        "module": type(error).__module__,
+        "message": message[:600],
+        "full": no_space,
+    }
+
+
+def _perform(request: dict[str, Any]) -> dict[str, Any]:
+    module, _, function = request["call"].partition(":")
+    try:
+        return {"value": getattr(importlib.import_module(module), function)(**request["kwargs"])}
+    except MemoryError as error:
+        return {**_describe(error), "oom": True}
+    except BaseException as error:  # the child reports everything: its parent decides
+        traceback.print_exc()
+        return _describe(error)
+
+
+def _child(request: dict[str, Any], zygote: int) -> None:
+    """Run the job with its output in the log file, write the result, and leave without clean-up handlers."""
+    os.setsid()
+    die_with_parent(zygote)
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ.update(request.get("env", {}))
+    answer = _perform(request)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    partial = Path(request["result"] + ".part")
+    with contextlib.suppress(OSError):
+        partial.write_text(json.dumps(answer, default=str))
+        partial.rename(request["result"])
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve jobs until stdin closes or the parent dies."""
+    die_with_parent(os.getppid())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print while they load must not reach the protocol
+    _preload()
+    zygote = os.getpid()
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _child(json.loads(line), zygote)
+        answers.write(json.dumps({"pid": pid}) + "\n")
+        _, status = os.waitpid(pid, 0)
+        answers.write(json.dumps({"status": status}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

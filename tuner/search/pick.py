@@ -1,0 +1,63 @@
+"""Pick: one point of a front, by a rule that a person would state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tuner.errors import InputError, NoFeasibleTrialError
+from tuner.search.front import Point, front, knee
+from tuner.spec.nearest import did_you_mean
+
+STRATEGIES = ("fastest", "knee", "most-accurate")
+
+
+def pick(
+    points: Iterable[Point],
+    strategy: str = "fastest",
+    max_accuracy_drop: float | None = None,
+    objectives: Sequence[str] = ("accuracy", "latency_ms"),
+    metric: str = "accuracy",
+) -> Point:
+    """Return the best feasible point by a strategy.
+
+    `fastest`: lowest `latency_ms`; `most-accurate`: highest `metric`, ties to the faster; `knee`: see
+    `front.knee`. `max_accuracy_drop` (a fraction) keeps only points whose `METRIC_drop` is at most that, by
+    its value; without it `fastest` is the fastest at any quality that the study's constraints allow.
+
+    Raises:
+        InputError: an unknown strategy, or a negative drop.
+        NoFeasibleTrialError: no feasible point is left.
+    """
+    if strategy not in STRATEGIES:
+        raise InputError(f"unknown pick {strategy!r}{did_you_mean(strategy, STRATEGIES)}")
+    kept = [p for p in points if p.feasible]
+    if not kept:
+        raise NoFeasibleTrialError(
+            "no feasible trial: none meets the study's constraints; loosen them or search longer"
+        )
+    kept = _within(kept, f"{metric}_drop", max_accuracy_drop)
+    chosen = knee(kept, objectives) if strategy == "knee" else _extreme(kept, strategy, metric)
+    if chosen is None:
+        raise NoFeasibleTrialError(
+            f"no feasible trial has what {strategy!r} looks at: {', '.join(objectives)}"
+        )
+    return chosen
+
+
+def _within(points: list[Point], drop: str, limit: float | None) -> list[Point]:
+    if limit is None:
+        return points
+    if not 0 <= limit <= 1:
+        raise InputError(f"max_accuracy_drop: must be a fraction between 0 and 1 (got {limit:g})")
+    known = [(p, value) for p in points if (value := p.value(drop)) is not None]
+    kept = [p for p, value in known if value <= limit]
+    if not kept:
+        least = f"; the least drop of a feasible trial is {min(v for _, v in known):.4g}" if known else ""
+        raise NoFeasibleTrialError(f"no feasible trial has {drop} <= {limit:g}{least}")
+    return kept
+
+
+def _extreme(points: list[Point], strategy: str, metric: str) -> Point | None:
+    order = ["latency_ms", metric] if strategy == "fastest" else [metric, "latency_ms"]
+    ranked = front(points, order[::-1])  # ordered from the last objective: ours of first rank
+    return ranked[0] if ranked else None

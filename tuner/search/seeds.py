@@ -1,0 +1,91 @@
+"""Seeds: the candidates tried first, because a person would try them first.
+
+A handful of them is worth about as much as the gate in small budgets; together they cover every engine, every
+bit width and at least three depths, whatever the sampler does afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
+from tuner.search.space import Space
+
+#: Engines by how fast they usually are on a CPU; those not named stand in the middle.
+_RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
+_MIDDLE = 2
+_N = TypeVar("_N", int, float)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What a seed should be like; it becomes the nearest candidate that the space has."""
+
+    depth: float = 1.0  # share of the teacher's layers; 0 is one layer
+    heads: float = 0.0
+    ffn: float = 0.0
+    bits: int = 8
+    engine: str | None = None
+    replicated: bool = False  # one thread in as many replicas as possible, instead of all threads in one
+
+
+def seeds(space: Space) -> list[Candidate]:
+    """Return the first candidates, the untouched fp32 baseline always first, each once.
+
+    The baseline may lie outside the space (axes without `torch`, without 32 bits, …): it is measured all the
+    same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna.
+    """
+    first = baseline(space.teacher_layers, space.cores)
+    found = [candidate for wish in _wishes(space) if (candidate := _grant(space, wish)) is not None]
+    return list(dict.fromkeys([first, *found]))
+
+
+def _wishes(space: Space) -> Iterable[_Wish]:
+    engines = sorted(space.engines, key=lambda name: _RANK.get(name, _MIDDLE))
+    best = engines[0]
+    small = _Wish(depth=0.5, heads=0.25, ffn=0.5)
+    for engine in engines:  # today's best without touching the model: int8, else the narrowest above it
+        yield _Wish(engine=engine, bits=_narrowest(space, engine))
+    yield _Wish(engine=best, bits=16 if 16 in space.bits else 32)
+    yield replace(small, engine=best)
+    yield _Wish(engine=best, depth=0.0, heads=0.5, ffn=0.75)
+    for engine in engines[1:2]:
+        yield _Wish(engine=engine, depth=0.34, heads=0.25, ffn=0.5)
+    yield _Wish(engine=best, depth=0.34, ffn=0.5, replicated=True)
+    for bits in space.bits:  # every bit width, on the first engine that has it
+        engine = next(e for e in engines if any(leg.engine == e and leg.bits == bits for leg in space.legs))
+        yield replace(small, depth=1.0 if bits == 32 else 0.5, engine=engine, bits=bits)
+
+
+def _narrowest(space: Space, engine: str) -> int:
+    widths = {leg.bits for leg in space.legs if leg.engine == engine}
+    return min((b for b in widths if b >= 8), default=min(widths))
+
+
+def _grant(space: Space, wish: _Wish) -> Candidate | None:
+    pair = _pair(space, wish)
+    if pair is None:
+        return None
+    most = max(t for t, _ in space.parallels) if not wish.replicated else min(t for t, _ in space.parallels)
+    replicas = [r for t, r in space.parallels if t == most]
+    return Candidate(
+        distillation=Distillation(
+            student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
+        ),
+        pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
+        quantization=pair[0],
+        parallel=Parallel(threads=most, replicas=max(replicas) if wish.replicated else min(replicas)),
+        backend=pair[1],
+    )
+
+
+def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:
+    """Return engine and number format as wished; a fixed shape where there is one, it is worth 15 to 20 %."""
+    fitting = [p for p in space.pairs() if p[1].engine == wish.engine and p[0].bits == wish.bits]
+    return max(fitting, key=lambda p: p[1].fixed_shape, default=None)
+
+
+def _nearest(values: list[_N], wanted: float) -> _N:
+    return min(values, key=lambda value: (abs(value - wanted), value))

@@ -1,0 +1,246 @@
+"""Space: every candidate that a study may try on this host, as a conditional search space for Optuna.
+
+The space is the product of three independent parts: shapes (depth, heads, FFN), legs (engine, number format
+and what hangs on it) and parallel (threads, replicas). Inside a part the parameters are conditional and their
+names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `2t.replicas`), so that grouped
+TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not
+shown to Optuna.
+Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
+from tuner.errors import InputError
+from tuner.search.choice import Choice, from_trial, to_param
+from tuner.search.precision import Leg, Offers, legs
+from tuner.spec.model import Axes
+
+if TYPE_CHECKING:
+    import optuna
+
+#: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
+_Chooser = Callable[[Choice], Any]
+
+
+class Space:
+    """The candidates of a study.
+
+    Args:
+        axes: the study's ranges.
+        anatomy: `{"layers", "heads", "ffn", "hidden", "refused": {axis: reason}}` of the teacher; a refused
+            axis (`student_layers`, `heads`, `ffn`) keeps the untouched value only.
+        offers: what the engines offer on this host, refusals included.
+        cores: CPU cores this process may use; threads x replicas stay within.
+
+    Raises:
+        InputError: an engine, device, depth or thread count that does not exist or cannot run here.
+    """
+
+    def __init__(self, axes: Axes, anatomy: Mapping[str, Any], offers: Offers, cores: int) -> None:
+        self.teacher_layers, self.cores = int(anatomy["layers"]), cores
+        self.legs, self.notes = legs(axes, offers)
+        refused: Mapping[str, str] = anatomy.get("refused") or {}
+        self.notes += [f"{axis}: {reason}" for axis, reason in refused.items()]
+        self.depths = _depths(axes, self.teacher_layers, "student_layers" in refused)
+        self.heads = [0.0] if "heads" in refused else sorted(set(axes.pruning.heads))
+        self.ffn = [0.0] if "ffn" in refused else sorted(set(axes.pruning.ffn))
+        self.parallels = _parallels(axes, cores)
+
+    @property
+    def engines(self) -> list[str]:
+        """Return the engines that can be proposed."""
+        return list(dict.fromkeys(leg.engine for leg in self.legs))
+
+    @property
+    def bits(self) -> list[int]:
+        """Return the bit widths that can be proposed, widest first."""
+        return sorted({leg.bits for leg in self.legs}, reverse=True)
+
+    def suggest(self, trial: optuna.Trial) -> Candidate:
+        """Let the sampler choose a candidate, parameter by parameter."""
+        return self._walk(lambda choice: from_trial(trial, choice))
+
+    def params(self, candidate: Candidate) -> dict[str, Any]:
+        """Return the Optuna parameters under which `suggest` gives this candidate.
+
+        Raises:
+            ValueError: it is not in the space.
+        """
+        if candidate not in self:
+            raise ValueError(f"not in the search space: {candidate.label()}")
+        return self._params(_known(candidate))
+
+    def _params(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        params: dict[str, Any] = {}
+
+        def choose(choice: Choice) -> Any:
+            value = wanted[choice.field]
+            if len(choice.values) > 1:
+                params[choice.name] = to_param(choice, value)
+            return value
+
+        self._walk(choose)
+        return params
+
+    def _walk(self, choose: _Chooser) -> Candidate:
+        depth = choose(Choice("student_layers", "student_layers", self.depths))
+        heads = choose(Choice("heads", "heads", self.heads))
+        ffn = choose(Choice("ffn", "ffn", self.ffn))
+        quantization, backend = self._walk_leg(choose)
+        threads = choose(Choice("threads", "threads", _unique(t for t, _ in self.parallels)))
+        replicas = [r for t, r in self.parallels if t == threads]
+        return Candidate(
+            distillation=Distillation(student_layers=depth),
+            pruning=Pruning(heads=heads, ffn=ffn),
+            quantization=quantization,
+            parallel=Parallel(
+                threads=threads, replicas=choose(Choice(f"{threads}t.replicas", "replicas", replicas))
+            ),
+            backend=backend,
+        )
+
+    def _walk_leg(self, choose: _Chooser) -> tuple[Quantization, Backend]:
+        target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
+        left = [leg for leg in self.legs if leg.target == target]
+        bits = choose(Choice(f"{target}.bits", "bits", _unique(leg.bits for leg in left), ordered=False))
+        left = [leg for leg in left if leg.bits == bits]
+        names = _unique(leg.scheme for leg in left)
+        scheme = choose(Choice(f"{target}.{bits}.scheme", "scheme", names, ordered=False))
+        leg = next(leg for leg in left if leg.scheme == scheme)
+        group = choose(Choice(f"{target}.{bits}.group_size", "group_size", leg.group_sizes or (None,)))
+        fixed = choose(
+            Choice(f"{target}.{bits}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
+        )
+        quantization = Quantization.model_validate({"bits": bits, "scheme": scheme, "group_size": group})
+        return quantization, Backend(engine=leg.engine, device=leg.device, fixed_shape=fixed)
+
+    def __contains__(self, candidate: object) -> bool:
+        if not isinstance(candidate, Candidate):
+            return False
+        p, shape = candidate.parallel, candidate.pruning
+        return (
+            candidate.distillation.student_layers in self.depths
+            and shape.heads in self.heads
+            and shape.ffn in self.ffn
+            and (p.threads, p.replicas) in self.parallels
+            and (candidate.quantization, candidate.backend) in self.pairs()
+        )
+
+    def pairs(self) -> list[tuple[Quantization, Backend]]:
+        """Return all number formats with the engines that run them."""
+        return [pair for leg in self.legs for pair in leg.pairs()]
+
+    def size(self) -> int:
+        """Return the number of distinct candidates."""
+        return len(self.depths) * len(self.heads) * len(self.ffn) * len(self.pairs()) * len(self.parallels)
+
+    def enumerate(self) -> Iterator[Candidate]:
+        """Yield every candidate once."""
+        pairs = self.pairs()
+        for depth in self.depths:
+            for heads in self.heads:
+                for ffn in self.ffn:
+                    for pair in pairs:
+                        for parallel in self.parallels:
+                            yield _candidate(depth, heads, ffn, pair, parallel)
+
+    def draw(self, rng: random.Random) -> Candidate:
+        """Return a candidate drawn uniformly."""
+        return _candidate(
+            rng.choice(self.depths),
+            rng.choice(self.heads),
+            rng.choice(self.ffn),
+            rng.choice(self.pairs()),
+            rng.choice(self.parallels),
+        )
+
+    def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
+        """Return a random candidate whose hash is not among `tried`, None when there is none left.
+
+        For the coordinator to get on when a sampler only repeats itself.
+        """
+        for _ in range(100):
+            if (candidate := self.draw(rng)).hash not in tried:
+                return candidate
+        rest = [candidate for candidate in self.enumerate() if candidate.hash not in tried]
+        return rng.choice(rest) if rest else None
+
+    def signature(self) -> dict[str, Any]:
+        """Return the space as plain data: a study must not go on in another one (indices would change
+        meaning).
+        """
+        return {
+            "student_layers": list(self.depths),
+            "heads": list(self.heads),
+            "ffn": list(self.ffn),
+            "legs": [
+                [leg.target, leg.bits, leg.scheme, list(leg.group_sizes), list(leg.fixed_shape)]
+                for leg in self.legs
+            ],
+            "parallel": [list(pair) for pair in self.parallels],
+        }
+
+
+def _candidate(
+    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: tuple[int, int]
+) -> Candidate:
+    return Candidate(
+        distillation=Distillation(student_layers=depth),
+        pruning=Pruning(heads=heads, ffn=ffn),
+        quantization=pair[0],
+        parallel=Parallel(threads=parallel[0], replicas=parallel[1]),
+        backend=pair[1],
+    )
+
+
+def _known(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "student_layers": candidate.distillation.student_layers,
+        **candidate.pruning.model_dump(),
+        **candidate.quantization.model_dump(),
+        **candidate.parallel.model_dump(),
+        "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
+        "fixed_shape": candidate.backend.fixed_shape,
+    }
+
+
+def _unique(values: Iterator[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def _depths(axes: Axes, layers: int, refused: bool) -> list[int]:
+    wanted = axes.distillation.student_layers
+    if refused:
+        return [layers]
+    for depth in wanted or ():
+        if depth > layers:
+            raise InputError(
+                f"axes.distillation.student_layers: {depth} is more than the model's {layers} layers"
+            )
+    return sorted(set(wanted)) if wanted else list(range(1, layers + 1))
+
+
+def _parallels(axes: Axes, cores: int) -> list[tuple[int, int]]:
+    threads = sorted(set(axes.parallel.threads or _doubling(cores)))
+    pairs: list[tuple[int, int]] = []
+    for count in threads:
+        wanted: Sequence[int] = sorted(set(axes.parallel.replicas or _doubling(max(1, cores // count))))
+        pairs += [(count, r) for r in wanted if count * r <= cores]
+    if not pairs:
+        raise InputError(
+            f"axes.parallel: no threads x replicas of the study fits into the {cores} cores here"
+        )
+    return pairs
+
+
+def _doubling(limit: int) -> list[int]:
+    """Return 1, 2, 4 … and the limit itself."""
+    return sorted({limit, *(2**i for i in range(limit.bit_length()) if 2**i <= limit)})
+
+
+__all__ = ["Leg", "Offers", "Space"]

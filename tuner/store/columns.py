@@ -1,0 +1,79 @@
+"""Column types: UTC times, and arrays of floats or booleans as compressed bytes."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import DateTime, Dialect, LargeBinary
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, stored as naive UTC: SQLite keeps no zone."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to naive UTC; a naive value is refused, nobody knows its zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value}")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert back to an aware UTC datetime."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Samples(TypeDecorator[Sequence[float]]):
+    """A one-dimensional float array: zlib over little-endian float64, exact and host independent."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[float] | None, dialect: Dialect) -> bytes | None:
+        """Compress."""
+        return None if value is None else zlib.compress(np.asarray(value, dtype="<f8").tobytes())
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> tuple[float, ...] | None:
+        """Return the numbers as a tuple of floats."""
+        return None if value is None else tuple(np.frombuffer(zlib.decompress(value), dtype="<f8").tolist())
+
+
+class Flags(TypeDecorator[Sequence[bool]]):
+    """A list of booleans (which documents were answered right): zlib over its length and packed bits."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[bool] | None, dialect: Dialect) -> bytes | None:
+        """Compress."""
+        if value is None:
+            return None
+        bits = np.asarray(value, dtype=bool)
+        return zlib.compress(len(bits).to_bytes(8, "little") + np.packbits(bits).tobytes())
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> tuple[bool, ...] | None:
+        """Return the booleans as a tuple."""
+        if value is None:
+            return None
+        raw = zlib.decompress(value)
+        count = int.from_bytes(raw[:8], "little")
+        return tuple(np.unpackbits(np.frombuffer(raw[8:], dtype=np.uint8), count=count).astype(bool).tolist())
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise a JSON column: sorted keys, no NaN (PostgreSQL refuses it, browsers do too)."""
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def now() -> datetime:
+    """Return the present time, aware, in UTC."""
+    return datetime.now(UTC)

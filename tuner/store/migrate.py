@@ -1,0 +1,148 @@
+"""Migrations: find them, run them, back up first; and say what to do where the tuner must not itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import URL, Engine, inspect
+
+from alembic import command
+from tuner.errors import TunerError
+from tuner.store.columns import now
+from tuner.store.db import setup_lock, writer
+from tuner.store.home import is_default, is_sqlite, sqlite_file
+
+VERSION_TABLE = "tuner_alembic_version"  # Optuna keeps its own in `alembic_version`
+
+
+def script_directory() -> Path:
+    """Return the directory of the migrations: inside an installed wheel, else in the source checkout.
+
+    Raises:
+        TunerError: neither is there.
+    """
+    here = Path(__file__).parent
+    for folder in (here / "_alembic", here.parents[1] / "alembic"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise TunerError("the migrations are missing from this installation; install the tuner again")
+
+
+def configuration() -> Config:
+    """Return Alembic's configuration. It holds no database URL: a connection travels in `attributes`."""
+    config = Config()
+    config.set_main_option("script_location", str(script_directory()).replace("%", "%%"))
+    return config
+
+
+def head() -> str:
+    """Return the newest revision that this tuner knows."""
+    revision = ScriptDirectory.from_config(configuration()).get_current_head()
+    if revision is None:
+        raise TunerError("the migrations of this installation are empty; install the tuner again")
+    return revision
+
+
+def current(engine: Engine) -> str | None:
+    """Return the database's revision, None where the tuner's tables are not there."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        return context.get_current_revision()
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the database up to a revision, in one transaction."""
+    _run(engine, command.upgrade, revision)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take the database back to a revision (`base`: drop the tuner's tables), in one transaction."""
+    _run(engine, command.downgrade, revision)
+
+
+def _run(engine: Engine, action: object, revision: str) -> None:
+    config = configuration()
+    with writer(engine).connect() as connection:
+        config.attributes["connection"] = connection
+        action(config, revision)  # type: ignore[operator]
+
+
+def backup(engine: Engine, url: URL) -> Path | None:
+    """Copy a SQLite database, consistently, to a new file beside it and return that file."""
+    file = sqlite_file(url)
+    if file is None:
+        return None
+    copy = file.with_name(f"{file.name}.{now():%Y%m%dT%H%M%S%f}.backup")
+    with engine.connect() as connection:
+        raw = connection.connection.driver_connection  # VACUUM refuses to run inside a transaction
+        assert raw is not None
+        raw.execute("VACUUM INTO ?", (str(copy),)).close()
+    return copy
+
+
+def prepare(engine: Engine, url: URL) -> None:
+    """Make the tables of an empty SQLite file; migrate the default one after a backup; refuse elsewhere.
+
+    Raises:
+        TunerError: the database is older than this tuner and not ours to change unasked (the message holds
+            the command), or it is newer.
+    """
+    wanted = head()
+    with setup_lock(url):
+        found = current(engine)
+        if found == wanted:
+            return
+        if found is None and is_sqlite(url):
+            upgrade(engine)
+            return
+        _require_known(found, url)
+        if not is_default(url):
+            raise TunerError(_refusal(found, wanted, url))
+        backup(engine, url)
+        upgrade(engine)
+
+
+def upgrade_database(engine: Engine, url: URL) -> tuple[str | None, str, Path | None]:
+    """Upgrade any database because the user said so; return old revision, new revision and backup file."""
+    with setup_lock(url):
+        found = current(engine)
+        _require_known(found, url)
+        if found == head():
+            return found, found, None
+        copy = backup(engine, url) if found else None
+        upgrade(engine)
+        return found, head(), copy
+
+
+def _require_known(revision: str | None, url: URL) -> None:
+    if revision is None:
+        return
+    try:
+        ScriptDirectory.from_config(configuration()).get_revision(revision)
+    except CommandError:
+        raise TunerError(
+            f"{_shown(url)} was written by a newer tuner (revision {revision}); install that one"
+        ) from None
+
+
+def _refusal(found: str | None, wanted: str, url: URL) -> str:
+    state = f"is at revision {found}" if found else "has no tables of the tuner"
+    from_environment = os.environ.get("TUNER_DB") and not url.password
+    prefix = "" if from_environment else f"TUNER_DB={shlex.quote(_shown(url))} "
+    return f"the database {_shown(url)} {state}, this tuner needs {wanted}; run: {prefix}tuner db upgrade"
+
+
+def _shown(url: URL) -> str:
+    return url.render_as_string(hide_password=True)
+
+
+def missing_tables(engine: Engine, names: list[str]) -> list[str]:
+    """Return those of the tables that the database does not have."""
+    present = set(inspect(engine).get_table_names())
+    return [name for name in names if name not in present]

@@ -1,0 +1,182 @@
+"""How trials end: complete, pruned, failed, or answered from an earlier one; and their confirmation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from tuner.errors import TunerError
+from tuner.metrics import Estimate, Metrics
+from tuner.store.base import Repository, touch, trial_row
+from tuner.store.columns import now
+from tuner.store.convert import HEADLINE, headline, metrics_out, stage_row, trial_record
+from tuner.store.hosts import host_id
+from tuner.store.models import UNFINISHED, MeasurementRow, StageRunRow, TrialRow
+from tuner.store.records import Measurement, StageRun, Trial
+
+_COPIED = (
+    *HEADLINE,
+    *("kind", "reason", "metrics", "confirmed", "ratio", "confirmed_ratio", "reference_ms"),
+    *("correct", "confirmed_correct", "artefact_key", "host_id", "confirmed_at"),
+)
+
+
+class Outcomes(Repository):
+    """Write down how trials end. Each call is one transaction: a crash leaves all of it or nothing."""
+
+    def finish_trial(
+        self,
+        trial_id: str,
+        metrics: Metrics,
+        ratio: Estimate | float | None = None,
+        stages: Sequence[StageRun] = (),
+        measurements: Sequence[Measurement] = (),
+        artefact_key: str | None = None,
+        correct: Sequence[bool] | None = None,
+        reference_ms: float | None = None,
+    ) -> Trial:
+        """Complete a trial with all that was found.
+
+        Raises:
+            TunerError: it is finished already.
+        """
+        with self._writing() as session:
+            row = _ending(session, trial_id, "complete")
+            _set_metrics(row, metrics)
+            row.ratio, row.reference_ms = _ratio(ratio), reference_ms
+            row.artefact_key, row.correct = artefact_key, correct
+            _set_stages(session, row, stages)
+            _add_measurements(session, row, measurements)
+            return _done(session, row)
+
+    def prune_trial(
+        self,
+        trial_id: str,
+        kind: str,
+        reason: str,
+        metrics: Metrics | None = None,
+        ratio: Estimate | float | None = None,
+        stages: Sequence[StageRun] = (),
+        measurements: Sequence[Measurement] = (),
+        reference_ms: float | None = None,
+    ) -> Trial:
+        """End a trial that was given up early (`gate`) or cannot be done (`unsupported`), with what was
+        measured.
+
+        Raises:
+            TunerError: it is finished already.
+        """
+        with self._writing() as session:
+            row = _ending(session, trial_id, "pruned")
+            row.kind, row.reason = kind, reason
+            _set_metrics(row, metrics or {})
+            row.ratio, row.reference_ms = _ratio(ratio), reference_ms
+            _set_stages(session, row, stages)
+            _add_measurements(session, row, measurements)
+            return _done(session, row)
+
+    def fail_trial(
+        self, trial_id: str, kind: str, reason: str, log_tail: str = "", stages: Sequence[StageRun] = ()
+    ) -> Trial:
+        """End a trial as failed; `kind` is a JobError's kind, `reason` one line, `log_tail` the child's last
+        lines.
+
+        Raises:
+            TunerError: it is finished already.
+        """
+        with self._writing() as session:
+            row = _ending(session, trial_id, "failed")
+            row.kind, row.reason, row.log_tail = kind, reason, log_tail or None
+            _set_stages(session, row, stages)
+            return _done(session, row)
+
+    def reuse_trial(self, trial_id: str, of: str) -> Trial:
+        """Answer a repeated candidate with what trial id `of` found; its state becomes `repeated`.
+
+        Raises:
+            TunerError: it is finished already, or `of` is not finished or is of another candidate.
+        """
+        with self._writing() as session:
+            row, source = _ending(session, trial_id, "repeated"), trial_row(session, of)
+            if source.state in UNFINISHED or source.hash != row.hash:
+                raise TunerError(f"trial {row.number} cannot repeat trial {source.number}")
+            row.repeat_of = source.id
+            for name in _COPIED:
+                setattr(row, name, getattr(source, name))
+            return _done(session, row)
+
+    def confirm_trial(
+        self,
+        trial_id: str,
+        metrics: Metrics,
+        ratio: Estimate | float | None = None,
+        measurements: Sequence[Measurement] = (),
+        correct: Sequence[bool] | None = None,
+    ) -> Trial:
+        """Add what the confirmation found (latency again, metric on test) beside the search's own numbers.
+
+        Confirming again replaces the metrics; the raw measurements of both stay.
+
+        Raises:
+            TunerError: the trial is not complete.
+        """
+        with self._writing() as session:
+            row = trial_row(session, trial_id)
+            if row.state not in ("complete", "repeated"):
+                raise TunerError(f"trial {row.number} is {row.state}; only a complete trial can be confirmed")
+            row.confirmed, row.confirmed_ratio = metrics_out(metrics), _ratio(ratio)
+            row.confirmed_correct, row.confirmed_at = correct, now()
+            _add_measurements(session, row, measurements)
+            return _done(session, row)
+
+
+def _ending(session: Session, trial_id: str, state: str) -> TrialRow:
+    row = trial_row(session, trial_id)
+    if row.state not in UNFINISHED:
+        raise TunerError(f"trial {row.number} is {row.state} already and cannot become {state}")
+    row.state, row.finished_at = state, now()
+    return row
+
+
+def _set_metrics(row: TrialRow, metrics: Metrics) -> None:
+    row.metrics = metrics_out(metrics)
+    for name, value in headline(metrics).items():
+        setattr(row, name, value)
+
+
+def _ratio(ratio: Estimate | float | None) -> dict[str, float] | None:
+    if ratio is None:
+        return None
+    return (ratio if isinstance(ratio, Estimate) else Estimate.exact(ratio)).model_dump()
+
+
+def _set_stages(session: Session, row: TrialRow, stages: Iterable[StageRun]) -> None:
+    session.execute(delete(StageRunRow).where(StageRunRow.trial_id == row.id))
+    rows = [stage_row(position, stage) for position, stage in enumerate(stages)]
+    for stage in rows:
+        stage.trial_id = row.id
+    session.add_all(rows)
+
+
+def _add_measurements(session: Session, row: TrialRow, measurements: Iterable[Measurement]) -> None:
+    for m in measurements:
+        session.add(
+            MeasurementRow(
+                trial_id=row.id,
+                kind=m.kind,
+                samples=m.samples,
+                reference_samples=m.reference_samples,
+                summary=dict(m.summary),
+                host_id=host_id(session, m.host) or row.host_id,
+                taken_at=m.taken_at or now(),
+            )
+        )
+
+
+def _done(session: Session, row: TrialRow) -> Trial:
+    touch(session, row.study_id)
+    session.flush()
+    session.refresh(row)
+    return trial_record(row)
