@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tuner.errors import InputError
+from tuner.spec.explain import all_places
 from tuner.spec.load import errors_placed, load_spec
 from tuner.spec.model import StudySpec
 
@@ -103,7 +106,7 @@ def test_a_problem_names_file_line_and_field(write, change, line, message):
         ("axes: {quantization: {bits: [32, 7]}}", "11: axes.quantization.bits[1]: should be 32, 16, 8 or 4"),
         ("axes: {backend: {engines: [torch, openvno]}}",
          "11: axes.backend.engines[1]: unknown backend 'openvno' (did you mean 'openvino'?)"),
-        ("axes: {distillation: {student_layers: [2, 2]}}", "11: axes.distillation.student_layers: 2 is listed"),
+        ("axes: {distillation: {student_layers: [2, 2]}}", "11: axes.distillation.student_layers: 2 is"),
         ("base: /tmp", "11: base: unknown key"),
     ],
 )  # fmt: skip
@@ -205,16 +208,18 @@ def test_overrides_are_dotted_places_with_yaml_values(write):
     [
         ("budget.trials=x", "--set budget.trials=x: budget.trials: should be a valid integer, not 'x'"),
         ("budget.trails=5", "--set budget.trails=5: budget.trails: unknown key (did you mean 'trials'?)"),
+        ("constraints=[size_mb < x]", "--set constraints=[size_mb < x]: constraints[0]: "),
+        ("budget={trials: x}", "--set budget={trials: x}: budget.trials: should be"),
         ("trials", "write KEY=VALUE"),
         ("a..b=1", "write KEY=VALUE"),
         ("name.x=1", "--set name.x=1: name has no 'x'"),
-        ("constraints.0=x", "has no"),
+        ("constraints.1=x", "constraints has no 1"),
         ("budget.trials=[1", "--set budget.trials=[1:1: "),
         ("model.source=./gone", "x.yaml:3: model.config: `source` and `config` exclude each other"),
     ],
 )
 def test_a_wrong_override_is_named(write, override, message):
-    assert message in problem(write(STUDY), override)
+    assert message in problem(write(STUDY + "constraints:\n  - size_mb < 5\n"), override)
 
 
 def test_an_error_of_a_stage_gets_the_line_of_its_field(write):
@@ -225,3 +230,30 @@ def test_an_error_of_a_stage_gets_the_line_of_its_field(write):
         raise InputError("data.label: missing")
     with pytest.raises(InputError, match=r"^somewhere: else$"), errors_placed(path):
         raise InputError("somewhere: else")
+
+
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("data")
+known = [path.split(".")[-1] for path in all_places()]
+keys = st.sampled_from([*StudySpec.model_fields, *known]) | st.text(max_size=5)
+sections = st.recursive(leaves, lambda v: st.lists(v, max_size=3) | st.dictionaries(keys, v, max_size=4))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(keys, sections, max_size=6))
+def test_whatever_a_file_holds_it_is_a_study_or_a_line_for_each_problem(tmp_path_factory, changes):
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    study = {**yaml.safe_load(STUDY), **changes}
+    path.write_text(yaml.safe_dump(study, allow_unicode=True), encoding="utf-8")
+    try:
+        load_spec(path)
+    except InputError as error:
+        assert all(line.startswith(f"{path}:") for line in str(error).splitlines())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet="ab:- [],{}&*!|>'\"#\n\t%@?~0.", max_size=60))
+def test_whatever_text_a_file_is_the_answer_is_an_input_error(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "noise.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError):
+        load_spec(path)

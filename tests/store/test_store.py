@@ -89,6 +89,25 @@ def test_headline_columns_repeat_the_metrics(store, study):
     assert tuple(row) == (0.95, 0.01, 2.5, 9.9, 400.0, 120.0, 22.5)
 
 
+def test_what_is_not_finite_is_kept_as_not_measured(store, study):
+    trial = store.new_trial(study, 0, baseline(6, 2))
+    nan, inf = float("nan"), float("inf")
+    metrics = {
+        "accuracy": Estimate(value=nan, low=nan, high=nan),
+        "latency_ms": Estimate(value=2.0, low=-inf, high=inf),
+    }
+    store.finish_trial(
+        trial.id, metrics, ratio=nan, measurements=[Measurement("quality", summary={"drift": [nan]})]
+    )
+    found = store.trial(study, 0)
+    assert (found.metrics["accuracy"], found.ratio) == (None, None)
+    assert found.metrics["latency_ms"].value == 2.0 and found.metrics["latency_ms"].high > 1e300
+    assert store.measurements(trial.id)[0].summary == {"drift": [None]}
+    with store.engine.connect() as connection:
+        raw = connection.execute(text("SELECT metrics FROM tuner_trial")).scalar()
+    assert "NaN" not in raw and "Infinity" not in raw
+
+
 def test_failed_pruned_and_repeated_trials(store, study):
     one, two, three, four = (store.new_trial(study, i, baseline(6 - i % 2, 2)) for i in range(4))
     failed = store.fail_trial(one.id, "out-of-memory", "took 9000 MB, limit 8000 MB", "last lines")

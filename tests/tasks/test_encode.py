@@ -13,7 +13,8 @@ from tuner.tasks.limits import check_max_length, position_limit
 from tuner.tasks.text_classification import documents_job, encode_job, train_tokenizer_job
 from tuner.tasks.vocabulary import SPECIAL, train_tokenizer
 
-WORDS = "the quick brown fox jumps over a lazy dog while two cats watch from some wall".split()
+SENTENCE = "the quick brown fox jumps over a lazy dog while two cats watch from some wall"
+WORDS = SENTENCE.split(" ")
 TEXTS = [" ".join(WORDS[(i * k) % len(WORDS)] for k in range(1, 3 + i % 20)) for i in range(40)]
 
 
@@ -48,14 +49,33 @@ def test_a_trained_tokenizer_is_one_that_transformers_loads(tokenizer):
     assert loaded.decode(loaded("The quick fox")["input_ids"], skip_special_tokens=True) == "the quick fox"
 
 
-def test_the_same_texts_give_the_same_tokenizer(docs, tokenizer, tmp_path):
-    train_tokenizer(docs, study(vocab_size=200), tmp_path)
-    assert (tmp_path / "tokenizer.json").read_bytes() == (tokenizer / "tokenizer.json").read_bytes()
+def test_the_same_texts_give_the_same_tokenizer_in_another_process_too(docs, tokenizer, tmp_path):
+    documents = tmp_path / "docs"
+    docs.save(documents)
+    code = "import sys, json; from tuner.tasks.text_classification import train_tokenizer_job as job; "
+    code += "job(json.loads(sys.argv[1]), *sys.argv[2:])"
+    for i in range(2):
+        spec = json.dumps(study(vocab_size=200).to_plain())
+        command = [sys.executable, "-c", code, spec, str(documents), str(tmp_path / str(i))]
+        subprocess.run(command, check=True)
+        made = (tmp_path / str(i) / "tokenizer.json").read_bytes()
+        assert made == (tokenizer / "tokenizer.json").read_bytes()
 
 
-def test_a_vocabulary_stays_within_its_size(docs, tmp_path):
-    report = train_tokenizer(docs, study(vocab_size=60), tmp_path)
-    assert len(SPECIAL) < report["vocabulary"] <= 60
+@pytest.mark.parametrize("size", [32, 60, 100])
+def test_a_vocabulary_stays_within_its_size_and_rare_letters_give_way(docs, tmp_path, size):
+    assert train_tokenizer(docs, study(vocab_size=size), tmp_path)["vocabulary"] <= size
+    vocabulary = json.loads((tmp_path / "tokenizer.json").read_text())["model"]["vocab"]
+    assert [word for word, i in sorted(vocabulary.items(), key=lambda item: item[1])][:5] == SPECIAL
+    assert sorted(vocabulary.values()) == list(range(len(vocabulary)))
+    assert "o" in vocabulary
+    assert ("q" in vocabulary) == (size > 32)
+
+
+@pytest.mark.parametrize("size", [8, "many", None])
+def test_a_vocabulary_size_that_cannot_be(docs, tmp_path, size):
+    with pytest.raises(InputError, match=r"^model\.config: vocab_size must be"):
+        train_tokenizer(docs, study(vocab_size=size), tmp_path)
 
 
 def test_splits_are_padded_on_the_right_and_cut_at_the_limit(docs, tokenizer, tmp_path):
@@ -103,7 +123,7 @@ def test_the_padding_token_of_the_tokenizer_is_used_not_a_guess(tokenizer, tmp_p
 
 
 def test_a_folder_without_a_tokenizer_or_with_a_broken_one(tmp_path):
-    with pytest.raises(InputError, match="has no tokenizer.json"):
+    with pytest.raises(InputError, match=r"has no tokenizer\.json"):
         load_tokenizer(tmp_path, 16)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match="cannot be read"):
@@ -137,7 +157,7 @@ def test_the_limit_is_what_a_real_roberta_takes():
     config = RobertaConfig(vocab_size=20, max_position_embeddings=12, **shape)
     model, limit = RobertaForSequenceClassification(config).eval(), position_limit(config.to_dict())
     model(torch.full((1, limit), 5))
-    with pytest.raises(IndexError):
+    with pytest.raises((IndexError, RuntimeError)):
         model(torch.full((1, limit + 1), 5))
 
 
@@ -146,7 +166,6 @@ def test_jobs_take_and_return_plain_data(tmp_path):
     (tmp_path / "x.csv").write_text("text,label\n" + rows)
     spec = {**study().to_plain(), "base": str(tmp_path)}
     folders = {name: str(tmp_path / name) for name in ("docs", "tok", "data")}
-    (tmp_path / "data").mkdir()
     reports = [
         documents_job(spec, folders["docs"]),
         train_tokenizer_job(spec, folders["docs"], folders["tok"]),
@@ -159,6 +178,7 @@ def test_jobs_take_and_return_plain_data(tmp_path):
 
 
 def test_reading_and_encoding_need_no_torch():
-    code = "import sys, tuner.spec.load, tuner.tasks.text_classification; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    code = "import sys, tuner.spec.load, tuner.tasks.text_classification as t; "
+    code += "print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

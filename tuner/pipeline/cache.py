@@ -36,10 +36,10 @@ class Entry:
 
 
 class Cache:
-    """A content-addressed store of directories under `root`."""
+    """A content-addressed store of directories under `root`. A `frozen` one only finds, and makes nothing."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, frozen: bool = False) -> None:
+        self.root, self._frozen = root, frozen
 
     def get(self, kind: str, parts: Mapping[str, Any], make: Callable[[Path], Any]) -> Entry:
         """Return the entry for these key parts; `make(directory)` fills it when it is not there.
@@ -50,6 +50,8 @@ class Cache:
         key, begin = digest(parts), time.monotonic()
         final = self.root / kind / key
         hit = (final / "entry.json").exists()
+        if not hit and self._frozen:
+            raise TunerError(f"stage {kind!r} of this study is not in the cache under {self.root}")
         if not hit:
             self._fill(final, parts, make)
         stored = json.loads((final / "entry.json").read_text())

@@ -1,1 +1,1 @@
-"""Standalone files that serve an artefact; copied into bundles, so none imports the tuner."""
+"""What serves an artefact. A bundle carries a copy of this folder, so nothing here imports the tuner."""

@@ -16,7 +16,7 @@ from tuner.spec.explain import all_places, explain
 from tuner.spec.model import StudySpec
 from tuner.spec.nearest import did_you_mean
 from tuner.spec.sources import resolve
-from tuner.spec.yaml_tree import Place, Tree, dotted, read_yaml
+from tuner.spec.yaml_tree import Place, Tree, dotted, one_line, read_yaml
 
 _LEADING_FIELD = re.compile(r"^([a-z_]+(?:\.[a-z_]+)*)(?:\[\d+\])?: ")
 
@@ -79,10 +79,10 @@ class _File:
         try:
             spec = StudySpec.model_validate({**self.data, "base": base}, strict=True)
         except ValidationError as error:
-            raise InputError("\n".join(explain(error, self.data, self.where))) from None
+            raise _joined(explain(error, self.data, self.where)) from None
         problems = [f"{self.where(place)}: {dotted(place)}: {text}" for place, text in _outside(spec)]
         if problems:
-            raise InputError("\n".join(problems))
+            raise _joined(problems)
         return spec
 
     def _override(self, override: str) -> None:
@@ -94,7 +94,13 @@ class _File:
             raise InputError(f"--set {override}: write KEY=VALUE with a dotted key, such as budget.trials=50")
         value = Tree(text, f"--set {override}").data
         _put(self.data, place, value, override)
+        self._set = {at: name for at, name in self._set.items() if at[: len(place)] != place}
+        self._lines = {at: line for at, line in self._lines.items() if at[: len(place)] != place}
         self._set[place] = f"--set {override}"
+
+
+def _joined(problems: Iterable[str]) -> InputError:
+    return InputError("\n".join(one_line(problem) for problem in problems))
 
 
 def _put(data: Any, place: Place, value: Any, override: str) -> None:

@@ -119,7 +119,7 @@ class Tree:
         return simple[kind]
 
     def _error(self, line: int, message: str) -> InputError:
-        return InputError(f"{self.file}:{line}: {message}")
+        return InputError(one_line(f"{self.file}:{line}: {message}"))
 
 
 def read_yaml(path: Path) -> Tree:
@@ -146,3 +146,8 @@ def dotted(place: Place) -> str:
     """Write a place as `axes.pruning.ffn[2]`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".")
+
+
+def one_line(text: str) -> str:
+    """Write control characters, line ends among them, as escapes: names and values come from the file."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

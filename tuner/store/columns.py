@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,9 +70,19 @@ class Flags(TypeDecorator[Sequence[bool]]):
         return tuple(np.unpackbits(np.frombuffer(raw[8:], dtype=np.uint8), count=count).astype(bool).tolist())
 
 
-def canonical_json(value: Any) -> str:
-    """Serialise a JSON column: sorted keys, no NaN (PostgreSQL refuses it, browsers do too)."""
-    return json.dumps(value, sort_keys=True, allow_nan=False)
+def strict_json(value: Any) -> str:
+    """Serialise a JSON column with null for what is not finite: NaN is no JSON, PostgreSQL refuses it."""
+    return json.dumps(_finite(value), sort_keys=True, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def now() -> datetime:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -26,8 +28,17 @@ HEADLINE = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", 
 
 
 def metrics_out(metrics: Metrics) -> dict[str, Any]:
-    """Return the plain-data form of metrics."""
-    return {name: None if value is None else value.model_dump() for name, value in metrics.items()}
+    """Return the plain-data form of metrics; a value that is not finite was not measured."""
+    return {name: None if value is None else estimate_out(value) for name, value in metrics.items()}
+
+
+def estimate_out(value: Estimate) -> dict[str, float] | None:
+    """Return the plain-data form of an estimate; JSON has no inf: an open end is the largest float."""
+    if not math.isfinite(value.value):
+        return None
+    low = value.low if math.isfinite(value.low) else -sys.float_info.max
+    high = value.high if math.isfinite(value.high) else sys.float_info.max
+    return {"value": value.value, "low": low, "high": high}
 
 
 def metrics_in(data: Mapping[str, Any]) -> Metrics:
@@ -37,7 +48,8 @@ def metrics_in(data: Mapping[str, Any]) -> Metrics:
 
 def headline(metrics: Metrics) -> dict[str, float | None]:
     """Return the values of the headline columns."""
-    return {name: found.value if (found := metrics.get(name)) else None for name in HEADLINE}
+    found = {name: metrics.get(name) for name in HEADLINE}
+    return {name: e.value if e is not None and math.isfinite(e.value) else None for name, e in found.items()}
 
 
 def estimate_in(data: Mapping[str, Any] | None) -> Estimate | None:

@@ -10,15 +10,16 @@ from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from tuner.errors import InputError
+from tuner.store.columns import strict_json
 from tuner.store.failures import explained
 from tuner.store.home import is_sqlite, sqlite_file, tuner_home
 
 BUSY_SECONDS = 30  # how long a writer waits for another one before it gives up
 _PRAGMAS = (
+    f"busy_timeout={BUSY_SECONDS * 1000}",
     "journal_mode=WAL",
     "synchronous=NORMAL",
     "foreign_keys=ON",
-    f"busy_timeout={BUSY_SECONDS * 1000}",
 )
 
 
@@ -32,7 +33,7 @@ def make_engine(url: URL) -> Engine:
     """
     with explained(url):
         _make_directory(url)
-        engine = create_engine(url, pool_pre_ping=not is_sqlite(url))
+        engine = create_engine(url, pool_pre_ping=not is_sqlite(url), json_serializer=strict_json)
     if is_sqlite(url):
         event.listen(engine, "connect", _own_transactions)
         event.listen(engine, "connect", set_pragmas)

@@ -11,7 +11,7 @@ from tuner.errors import TunerError
 from tuner.metrics import Estimate, Metrics
 from tuner.store.base import Repository, touch, trial_row
 from tuner.store.columns import now
-from tuner.store.convert import HEADLINE, headline, metrics_out, stage_row, trial_record
+from tuner.store.convert import HEADLINE, estimate_out, headline, metrics_out, stage_row, trial_record
 from tuner.store.hosts import host_id
 from tuner.store.models import UNFINISHED, MeasurementRow, StageRunRow, TrialRow
 from tuner.store.records import Measurement, StageRun, Trial
@@ -149,7 +149,7 @@ def _set_metrics(row: TrialRow, metrics: Metrics) -> None:
 def _ratio(ratio: Estimate | float | None) -> dict[str, float] | None:
     if ratio is None:
         return None
-    return (ratio if isinstance(ratio, Estimate) else Estimate.exact(ratio)).model_dump()
+    return estimate_out(ratio if isinstance(ratio, Estimate) else Estimate.exact(ratio))
 
 
 def _set_stages(session: Session, row: TrialRow, stages: Iterable[StageRun]) -> None:

@@ -29,6 +29,7 @@ def encode(documents: Documents, tokenizer: Path, spec: StudySpec, out: Path) ->
         InputError: the folder has no tokenizer, or it names no padding token.
     """
     coder, pad = load_tokenizer(tokenizer, spec.model.max_length)
+    out.mkdir(parents=True, exist_ok=True)
     truncated = {name: _encode_split(documents, name, coder, pad, out) for name in SPLITS}
     documents.save(out)
     meta = {

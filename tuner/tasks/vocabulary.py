@@ -9,11 +9,13 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from tuner.errors import InputError
 from tuner.spec.model import StudySpec
 from tuner.tasks.documents import Documents
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 DEFAULT_SIZE = 8000
+MIN_SIZE = 32
 MAX_ALPHABET = 1000
 
 
@@ -21,11 +23,17 @@ def train_tokenizer(documents: Documents, spec: StudySpec, out: Path) -> dict[st
     """Write a tokenizer folder learnt from the train texts; return {"vocabulary", "pad_token_id"}.
 
     Lower-cased WordPiece as in BERT (Devlin et al. 2019, section 3), of at most `model.config.vocab_size`
-    tokens (default 8000; single letters
-    are always in it). The same texts give the same file.
+    tokens (default 8000). The same texts give the same file.
+
+    Raises:
+        InputError: `model.config.vocab_size` is no number, or too small for an alphabet.
     """
     wanted = (spec.model.config or {}).get("vocab_size", DEFAULT_SIZE)
-    tokenizer = _learn(documents["train"].texts, int(wanted))
+    if not isinstance(wanted, int) or wanted < MIN_SIZE:
+        raise InputError(
+            f"model.config: vocab_size must be a whole number of at least {MIN_SIZE}, not {wanted!r}"
+        )
+    tokenizer = _learn(documents["train"].texts, wanted)
     out.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(out / "tokenizer.json"))
     (out / "tokenizer_config.json").write_text(json.dumps(_config(spec.model.max_length), indent=1))
@@ -34,28 +42,26 @@ def train_tokenizer(documents: Documents, spec: StudySpec, out: Path) -> dict[st
 
 def _learn(texts: list[str], size: int) -> Tokenizer:
     tokenizer = _untrained(models.WordPiece(unk_token="[UNK]"))
-    inner = sorted("##" + c for c in _alphabet(texts, tokenizer))
+    plain = [tokenizer.normalizer.normalize_str(text) for text in texts]
+    alphabet, rare = _alphabet(plain, min(MAX_ALPHABET, (size - len(SPECIAL)) // 2))
+    # The trainer numbers inner letters as it meets them, in an order that changes from run to run, and breaks
+    # ties by number. Named here, they have fixed numbers, and the same texts give the same vocabulary.
+    first = SPECIAL + sorted("##" + letter for letter in alphabet)
     trainer = trainers.WordPieceTrainer(
-        vocab_size=max(size, len(SPECIAL) + 2 * len(inner)),
-        min_frequency=2,
-        limit_alphabet=len(inner),
-        # The trainer numbers inner letters as it meets them, in an order that changes from run to run, and breaks
-        # ties by number. Named here, they have fixed numbers, and the same texts give the same vocabulary.
-        special_tokens=SPECIAL + inner,
-        show_progress=False,
+        vocab_size=size, min_frequency=2, special_tokens=first, show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator([text.translate(rare) for text in plain], trainer)
     model = models.WordPiece(tokenizer.get_vocab(with_added_tokens=False), unk_token="[UNK]")
     return _with_ends(_untrained(model))
 
 
-def _alphabet(texts: list[str], tokenizer: Tokenizer) -> list[str]:
-    """Return the letters that occur, the most frequent ones if there are too many of them."""
+def _alphabet(texts: list[str], most: int) -> tuple[list[str], dict[int, str]]:
+    """Return the `most` frequent letters, and a translation that makes a blank of every other one."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(tokenizer.normalizer.normalize_str(text))
+        counts.update(text)
     letters = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
-    return letters[:MAX_ALPHABET]
+    return letters[:most], {ord(letter): " " for letter in letters[most:]}
 
 
 def _untrained(model: models.WordPiece) -> Tokenizer:

@@ -1,0 +1,48 @@
+"""The description that every artefact carries: `artefact.json`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+from tuner.backends.base import BuildRequest
+
+
+def describe_artefact(
+    out: Path, request: BuildRequest, engine: str, session: str, model: str, inputs: list[str], pins: list[str]
+) -> None:
+    """Write `artefact.json`: who serves this artefact, with which file, for which inputs, needing what."""
+    record: dict[str, Any] = {
+        "engine": engine,
+        "device": request.device,
+        "bits": request.quantization.bits,
+        "scheme": request.quantization.scheme,
+        "session": session,
+        "model": model,
+        "inputs": inputs,
+        "fixed_shape": list(request.fixed_shape) if request.fixed_shape else None,
+        "max_length": request.max_length,
+        "requirements": pins,
+    }
+    (out / "artefact.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def pinned(*distributions: str) -> list[str]:
+    """Return `name==version` of installed distributions, without a local part such as `+cpu`."""
+    return [f"{name}=={version(name)}" for name in distributions]
+
+
+def version(distribution: str) -> str:
+    """Return the installed version of a distribution, without its local part; empty where it is not installed."""
+    try:
+        return importlib.metadata.version(distribution).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def missing(*distributions: str) -> str:
+    """Return the reason why an engine cannot run here for want of a package, or nothing."""
+    absent = [name for name in distributions if not version(name)]
+    return f"needs {', '.join(absent)}: pip install {' '.join(absent)}" if absent else ""

@@ -1,0 +1,141 @@
+"""ONNX Runtime on the CPU: fp32, int8 dynamic and static, 4-bit weights. The quantizers are its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tuner.backends.artefact import describe_artefact, missing, pinned, version
+from tuner.backends.base import BuildRequest, Offer
+from tuner.errors import BuildError
+from tuner.hardware import Host
+
+_SERVING = ("onnxruntime", "numpy")
+_BUILDING = ("onnxruntime", "onnx", "onnxscript", "torch", "transformers")
+_NO_BF16 = "its CPU kernels for bf16 are too few: such a graph runs mostly by casting to fp32"
+_MATRICES = ["MatMul", "Gemm"]  # the default list also quantizes the attention mask (-3.4e38) and ruins the model
+_VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimd")
+
+
+class OnnxRuntimeBackend:
+    """`onnxruntime`: an ONNX graph, optimised and quantized by ONNX Runtime."""
+
+    name = "onnxruntime"
+
+    def offers(self, host: Host) -> list[Offer]:
+        """Return the number formats; all of them need the packages of the extra `onnxruntime`."""
+        lacking = missing("onnxruntime", "onnx", "onnxscript")
+        able: dict[str, Any] = {"available": not lacking, "reason": lacking}
+        return [
+            Offer("cpu", 32, tolerance=1e-3, **able),
+            Offer("cpu", 16, available=False, reason=_NO_BF16),
+            Offer("cpu", 8, "dynamic", tolerance=0.3, **able),
+            Offer("cpu", 8, "static", tolerance=0.3, **able),
+            Offer("cpu", 4, "weight-only", tolerance=0.4, group_sizes=(16, 32, 64, 128), **able),
+        ]
+
+    def build(self, request: BuildRequest, out: Path) -> None:
+        """Export (shared by all builds of a checkpoint), quantize, describe."""
+        from tuner.backends.onnx_export import INPUTS, onnx_model
+
+        source, target = onnx_model(request.checkpoint, request.cache, request.max_length), out / "model.onnx"
+        try:
+            _QUANTIZERS[request.quantization.bits, request.quantization.scheme](source, target, request)
+        except Exception as error:  # the quantizers raise whatever their protobufs raise
+            raise BuildError(f"ONNX Runtime's quantizer failed: {type(error).__name__}: {error}") from error
+        describe_artefact(
+            out, request, self.name, "onnxruntime_session", target.name, list(INPUTS), self.requirements()
+        )
+
+    def requirements(self) -> list[str]:
+        """Return what serving needs."""
+        return pinned(*_SERVING)
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions that the artefact depends on."""
+        return {name: version(name) for name in _BUILDING}
+
+
+def _plain(source: Path, target: Path, request: BuildRequest) -> None:
+    shutil.copyfile(source, target)
+
+
+def _dynamic(source: Path, target: Path, request: BuildRequest) -> None:
+    """Int8 weights per output channel; activations are quantized on the fly."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(
+        source,
+        target,
+        op_types_to_quantize=_MATRICES,
+        per_channel=True,
+        reduce_range=_saturates(),
+        weight_type=QuantType.QInt8,
+    )
+
+
+def _static(source: Path, target: Path, request: BuildRequest) -> None:
+    """Int8 weights and activations with ranges calibrated on training documents (QDQ)."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._batches = _calibration(request)
+
+        def get_next(self) -> dict[str, Any] | None:
+            return next(self._batches, None)
+
+    quantize_static(
+        source,
+        target,
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=_MATRICES,
+        per_channel=True,
+        reduce_range=_saturates(),
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+
+
+def _weight_only(source: Path, target: Path, request: BuildRequest) -> None:
+    """4-bit weights in groups along the input channels, computed in int8 (`accuracy_level` 4)."""
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    group = request.quantization.group_size or 32
+    quantizer = MatMulNBitsQuantizer(
+        onnx.load(str(source)), bits=4, block_size=group, is_symmetric=True, accuracy_level=4
+    )
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(target), use_external_data_format=False)
+
+
+_QUANTIZERS = {
+    (32, "none"): _plain,
+    (8, "dynamic"): _dynamic,
+    (8, "static"): _static,
+    (4, "weight-only"): _weight_only,
+}
+
+
+def _saturates() -> bool:
+    """Say whether int8 products saturate here: without VNNI-like instructions weights keep to 7 bits."""
+    from tuner.hardware import this_host
+
+    return not any(this_host().has(flag) for flag in _VNNI)
+
+
+def _calibration(request: BuildRequest) -> Iterator[dict[str, Any]]:
+    """Yield one document at a time, without its padding: padded positions would widen the ranges."""
+    import numpy as np
+
+    with np.load(request.calibration) as arrays:
+        inputs = {name: arrays[name] for name in arrays.files}
+    for row in range(len(inputs["input_ids"])):
+        length = max(int(inputs["attention_mask"][row].sum()), 2)
+        yield {name: array[row : row + 1, :length] for name, array in inputs.items()}
+
+

@@ -1,0 +1,49 @@
+"""The engines that are installed, found through the entry points `tuner.backends`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from functools import cache
+
+from tuner.backends.base import BackendPlugin, Offer
+from tuner.hardware import Host
+
+GROUP = "tuner.backends"
+
+
+@cache
+def backends() -> dict[str, BackendPlugin]:
+    """Return every plug-in that could be loaded, by name."""
+    return {name: plugin for name, plugin in _loaded().items() if isinstance(plugin, BackendPlugin)}
+
+
+def offers(host: Host) -> list[tuple[str, Offer]]:
+    """Return (engine, offer) for all engines; a plug-in that does not load or answer is a refusal with its reason."""
+    found: list[tuple[str, Offer]] = []
+    for name, plugin in _loaded().items():
+        if isinstance(plugin, BackendPlugin):
+            found += [(name, offer) for offer in _offers_of(plugin, host)]
+        else:
+            found.append((name, Offer("cpu", 32, available=False, reason=str(plugin))))
+    return found
+
+
+@cache
+def _loaded() -> dict[str, BackendPlugin | str]:
+    points = sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    return {point.name: _load(point) for point in points}
+
+
+def _load(point: importlib.metadata.EntryPoint) -> BackendPlugin | str:
+    try:
+        plugin = point.load()()
+    except Exception as error:  # somebody else's code: its failure is a reason, not ours
+        return f"the plug-in {point.value} does not load: {type(error).__name__}: {error}"
+    return plugin if isinstance(plugin, BackendPlugin) else f"{point.value} is not a backend"
+
+
+def _offers_of(plugin: BackendPlugin, host: Host) -> list[Offer]:
+    try:
+        return plugin.offers(host)
+    except Exception as error:
+        return [Offer("cpu", 32, available=False, reason=f"{type(error).__name__}: {error}")]

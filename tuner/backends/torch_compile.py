@@ -1,0 +1,78 @@
+"""torch.compile ahead of time: an AOTInductor package, loaded without a compiler and without transformers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tuner.backends.artefact import describe_artefact, pinned, version
+from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.torch_eager import NO_BF16, has_bf16
+from tuner.errors import BuildError
+from tuner.hardware import Host
+
+_SERVING = ("torch", "numpy")
+_NO_COMPILER = "needs a C++ compiler and Python's headers (Debian: apt-get install g++ python3-dev)"
+_NO_INT = "inductor takes integers only through torchao, whose quantized models have no package format without pickle"
+
+
+class TorchCompileBackend:
+    """`torch-compile`: PyTorch compiled by inductor to a shared library (Ansel et al. 2024, PyTorch 2)."""
+
+    name = "torch-compile"
+
+    def offers(self, host: Host) -> list[Offer]:
+        """Return fp32 and bf16, dynamic or with a fixed shape, where there is a compiler."""
+        lacking = "" if host.compiler else _NO_COMPILER
+        bf16 = lacking or ("" if has_bf16(host) else NO_BF16)
+        return [
+            Offer("cpu", 32, available=not lacking, reason=lacking, tolerance=1e-3, fixed_shape=True),
+            Offer("cpu", 16, available=not bf16, reason=bf16, tolerance=0.1, fixed_shape=True),
+            Offer("cpu", 8, "dynamic", available=False, reason=_NO_INT),
+            Offer("cpu", 4, "weight-only", available=False, reason=_NO_INT),
+        ]
+
+    def build(self, request: BuildRequest, out: Path) -> None:
+        """Trace the model, compile and package it."""
+        try:
+            _package(request, out / "model.pt2")
+        except Exception as error:
+            reason = str(error).strip().splitlines()
+            detail = reason[0][:300] if reason else ""
+            raise BuildError(f"torch.compile failed: {type(error).__name__}: {detail}") from error
+        inputs = ["input_ids", "attention_mask"]
+        describe_artefact(out, request, self.name, "torch_compile_session", "model.pt2", inputs, self.requirements())
+
+    def requirements(self) -> list[str]:
+        """Return what serving needs."""
+        return pinned(*_SERVING)
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions that the artefact depends on."""
+        return {name: version(name) for name in ("torch", "transformers")}
+
+
+def _package(request: BuildRequest, target: Path) -> None:
+    import torch
+    from torch._inductor import aoti_compile_and_package
+
+    from tuner.backends.onnx_export import LogitsOnly, dynamic_shapes, examples
+    from tuner.runtime.shaped import load_shaped
+
+    dtype = torch.bfloat16 if request.quantization.bits == 16 else torch.float32
+    model = LogitsOnly(load_shaped(request.checkpoint).to(dtype)).eval()
+    shapes = None if request.fixed_shape else dynamic_shapes(request.max_length)
+    with torch.no_grad(), _any_number_of_threads():
+        program = torch.export.export(model, examples(*(request.fixed_shape or (2, 16))), dynamic_shapes=shapes)
+        aoti_compile_and_package(program, package_path=str(target))
+
+
+@contextlib.contextmanager
+def _any_number_of_threads() -> Iterator[Any]:
+    """Compile loops that ask for the number of threads when they run, not for that of the build."""
+    import torch._inductor.config as inductor
+
+    with inductor.patch({"cpp.dynamic_threads": True, "freezing": True}):
+        yield

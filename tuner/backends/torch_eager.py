@@ -1,0 +1,57 @@
+"""PyTorch eager: the shaped checkpoint as it is. In fp32 it is the baseline that every speedup is held against."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tuner.backends.artefact import describe_artefact, pinned, version
+from tuner.backends.base import BuildRequest, Offer
+from tuner.hardware import Host
+
+_SERVING = ("torch", "transformers", "safetensors", "numpy")
+_FILES = ("config.json", "model.safetensors", "shape.json")
+_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
+NO_BF16 = "this processor has no bf16 instructions: emulated, it is several times slower than fp32"
+_NO_INT = "PyTorch's eager kernels for it dequantize on each call; torch-compile, onnxruntime and openvino have real ones"
+
+
+class TorchBackend:
+    """`torch`: eager PyTorch through transformers."""
+
+    name = "torch"
+
+    def offers(self, host: Host) -> list[Offer]:
+        """Return fp32, bf16 where the processor has it, and why no integers."""
+        return [
+            Offer("cpu", 32, tolerance=1e-4),
+            Offer("cpu", 16, available=has_bf16(host), reason="" if has_bf16(host) else NO_BF16, tolerance=0.1),
+            Offer("cpu", 8, "dynamic", available=False, reason=_NO_INT),
+            Offer("cpu", 4, "weight-only", available=False, reason=_NO_INT),
+        ]
+
+    def build(self, request: BuildRequest, out: Path) -> None:
+        """Copy the checkpoint; bf16 weights are stored as such."""
+        from tuner.backends.torch_weights import store_weights
+
+        model = out / "model"
+        model.mkdir()
+        for name in _FILES:
+            shutil.copyfile(request.checkpoint / name, model / name)
+        if request.quantization.bits == 16:
+            store_weights(model / "model.safetensors", bits=16)
+        inputs = ["input_ids", "attention_mask"]
+        describe_artefact(out, request, self.name, "torch_session", "model", inputs, self.requirements())
+
+    def requirements(self) -> list[str]:
+        """Return what serving needs."""
+        return pinned(*_SERVING)
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions that the artefact depends on."""
+        return {name: version(name) for name in _SERVING}
+
+
+def has_bf16(host: Host) -> bool:
+    """Say whether bf16 is computed by instructions of its own."""
+    return any(host.has(flag) for flag in _BF16)

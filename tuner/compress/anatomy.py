@@ -1,0 +1,162 @@
+"""Anatomy: where each model family keeps its layers, attention heads and feed-forward neurons.
+
+A matrix that produces heads (or neurons) is cut by rows, the one that consumes them by columns. Families differ in
+names and in how rows are laid out: `blocks` is how many equal blocks a matrix stacks, each of which holds all the
+heads: 1 for a plain projection, 3 for ModernBERT's fused query-key-value, 2 for a gated unit's value and gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+AXES = ("student_layers", "heads", "ffn")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Paths of one family's parts: `layers` below the base model, all others below one layer.
+
+    Of `heads_in` and `ffn_in` (path of a module or parameter: its blocks) those that a model lacks are passed over.
+    """
+
+    layers: str
+    attention: str
+    heads_in: Mapping[str, int]
+    heads_out: str
+    ffn_in: Mapping[str, int]
+    ffn_out: str
+
+
+def _bert(attention: str, names: tuple[str, ...], **more: int) -> Family:
+    rows = {f"{attention}.{name}": 1 for name in names} | {f"{attention}.{k}": n for k, n in more.items()}
+    ffn = {"intermediate.dense": 1}
+    return Family("encoder.layer", attention, rows, "attention.output.dense", ffn, "output.dense")
+
+
+_BERT = _bert("attention.self", ("query", "key", "value"))
+#: Attention as in transformers 5's sources: all infer the number of heads from the rows or from an attribute that
+#: `head_attributes` resets. DeBERTa v1's `in_proj` holds query, key and value of one head side by side: one block.
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "bert": _BERT,
+        "roberta": _BERT,
+        "electra": _BERT,
+        "distilbert": Family(
+            "transformer.layer",
+            "attention",
+            {"attention.q_lin": 1, "attention.k_lin": 1, "attention.v_lin": 1},
+            "attention.out_lin",
+            {"ffn.lin1": 1},
+            "ffn.lin2",
+        ),
+        "albert": Family(
+            "encoder.albert_layer_groups",
+            "attention",
+            {"attention.query": 1, "attention.key": 1, "attention.value": 1},
+            "attention.dense",
+            {"ffn": 1},
+            "ffn_output",
+        ),
+        "modernbert": Family("layers", "attn", {"attn.Wqkv": 3}, "attn.Wo", {"mlp.Wi": 2}, "mlp.Wo"),
+        "deberta": _bert("attention.self", ("in_proj", "q_bias", "v_bias", "pos_proj", "pos_q_proj")),
+        "deberta-v2": _bert(
+            "attention.self", ("query_proj", "key_proj", "value_proj", "pos_key_proj", "pos_query_proj")
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One model's structure: its family and sizes, and the axes it refuses, each with the reason."""
+
+    family: str
+    parts: Family | None
+    layers: int
+    heads: int
+    ffn: int
+    hidden: int
+    refused: dict[str, str]
+
+    def units(self, model: nn.Module) -> list[tuple[str, nn.Module]]:
+        """Return the blocks with weights of their own and their paths: the layers, or ALBERT's shared ones."""
+        if self.parts is None:
+            return []
+        path = f"{model.base_model_prefix}.{self.parts.layers}"
+        found = [(f"{path}.{i}", block) for i, block in enumerate(model.get_submodule(path))]
+        if self.family != "albert":
+            return found
+        return [(f"{p}.albert_layers.{i}", b) for p, group in found for i, b in enumerate(group.albert_layers)]
+
+
+def anatomy(config: Any) -> Anatomy:
+    """Return the structure that a transformers configuration stands for."""
+    family = config.model_type
+    parts = FAMILIES.get(family)
+    sizes = ("num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_size")
+    layers, heads, ffn, hidden = (_size(config, name) for name in sizes)
+    return Anatomy(family, parts, max(1, layers), heads, ffn, hidden, _refused(config, parts))
+
+
+def _size(config: Any, name: str) -> int:
+    # DistilBERT maps the common names of all sizes but this one.
+    value = getattr(config, name, None) or (getattr(config, "hidden_dim", None) if name[0] == "i" else None)
+    return value if isinstance(value, int) else 0
+
+
+def _refused(config: Any, parts: Family | None) -> dict[str, str]:
+    if parts is None:
+        reason = f"no table of the parts of a {config.model_type} model; known: {', '.join(FAMILIES)}"
+        return dict.fromkeys(AXES, reason)
+    refused = {}
+    if config.model_type == "albert" and config.num_hidden_groups > 1:
+        refused["student_layers"] = "ALBERT's layer groups are assigned by depth: fewer layers would mix them"
+    if getattr(config, "talking_head", False):
+        refused["heads"] = "talking heads mix all heads, so none can be removed alone"
+    return refused
+
+
+def part(block: nn.Module, path: str) -> nn.Module | nn.Parameter | None:
+    """Return the module or parameter at a path below a block, None where this model has none."""
+    found: Any = block
+    for name in path.split("."):
+        found = getattr(found, name, None)
+        if found is None:
+            return None
+    return found
+
+
+def head_attributes(block: nn.Module, parts: Family, heads: int, width: int) -> dict[str, int]:
+    """Return path below the block → value, for what its attention reads the number of heads from."""
+    attention = block.get_submodule(parts.attention)
+    values = {"num_attention_heads": heads, "n_heads": heads, "all_head_size": heads * width}
+    return {f"{parts.attention}.{name}": v for name, v in values.items() if hasattr(attention, name)}
+
+
+def describe(checkpoint: str) -> dict[str, Any]:
+    """Return {"layers", "heads", "ffn", "hidden", "family", "parameters", "refused": {axis: reason}}.
+
+    `heads` and `ffn` are numbers per layer; the axes are student_layers, heads and ffn. Reads the configuration
+    only: no weights are loaded.
+    """
+    config = AutoConfig.from_pretrained(Path(checkpoint), trust_remote_code=False)
+    found = anatomy(config)
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+    return {
+        "layers": found.layers,
+        "heads": found.heads,
+        "ffn": found.ffn,
+        "hidden": found.hidden,
+        "family": found.family,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "refused": found.refused,
+    }

@@ -1,0 +1,145 @@
+"""Shape: cut a teacher down to a student with fewer layers, heads and neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tuner.compress.anatomy import Anatomy, anatomy, head_attributes, part
+from tuner.compress.checkpoint import save_checkpoint
+from tuner.errors import UnsupportedError
+from tuner.runtime.shaped import load_shaped
+
+
+def shape(
+    teacher: str, importance: str, student_layers: int, heads_ratio: float, ffn_ratio: float, out: str
+) -> dict[str, Any]:
+    """Write the student: the first part of its depth kept, then in each layer the most important heads and neurons.
+
+    Structured pruning: matrices get smaller, nothing is masked. Of n heads round((1 - heads_ratio)·n) stay, at least
+    one; of the neurons (1 - ffn_ratio)·n rounded to a multiple of 32 (8 in models of under 256), at least one such
+    multiple. A ratio of 0 keeps all. Returns {"layers": numbers of the kept ones, "heads", "ffn", "parameters"}.
+
+    Raises:
+        UnsupportedError: the model's family refuses an axis that is asked for.
+    """
+    model = load_shaped(Path(teacher))
+    structure = anatomy(model.config)
+    _check(structure, student_layers, heads_ratio, ffn_ratio)
+    kept = kept_layers(structure.layers, student_layers)
+    heads, ffn = kept_heads(structure.heads, heads_ratio), kept_neurons(structure.ffn, ffn_ratio)
+    with np.load(Path(importance) / "importance.npz") as stored:
+        scores = {name: stored[name] for name in stored.files}
+    attributes = _prune(model, structure, scores, heads, ffn, kept)
+    save_checkpoint(model, Path(teacher), Path(out), attributes)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    return {"layers": kept, "heads": heads, "ffn": ffn, "parameters": total}
+
+
+def kept_layers(layers: int, keep: int) -> list[int]:
+    """Return the numbers of the `keep` layers that stay, spread evenly, the first always among them.
+
+    As DistilBERT takes every second one (Sanh et al. 2019, arXiv 1910.01108, section 3).
+    """
+    return [i * layers // keep for i in range(keep)]
+
+
+def kept_heads(heads: int, ratio: float) -> int:
+    """Return how many of the heads stay."""
+    return max(1, round((1 - ratio) * heads))
+
+
+def kept_neurons(neurons: int, ratio: float) -> int:
+    """Return how many of the neurons stay: a multiple that vector units fill, or all."""
+    multiple = 32 if neurons >= 256 else 8
+    rounded = round((1 - ratio) * neurons / multiple) * multiple
+    return neurons if ratio == 0 else min(neurons, max(multiple, rounded))
+
+
+def _check(structure: Anatomy, student_layers: int, heads_ratio: float, ffn_ratio: float) -> None:
+    if not 1 <= student_layers <= structure.layers:
+        raise UnsupportedError(f"{student_layers} layers asked of a model that has {structure.layers}")
+    asked = {
+        "student_layers": student_layers != structure.layers,
+        "heads": heads_ratio > 0,
+        "ffn": ffn_ratio > 0,
+    }
+    for axis, reason in structure.refused.items():
+        if asked[axis]:
+            raise UnsupportedError(f"{axis}: {reason}")
+
+
+def _prune(
+    model: nn.Module,
+    structure: Anatomy,
+    scores: Mapping[str, np.ndarray],
+    heads: int,
+    ffn: int,
+    layers: list[int],
+) -> dict[str, int]:
+    """Cut the model in place; return the attributes that its configuration cannot express."""
+    parts, attributes = structure.parts, {}
+    if parts is None:
+        return {}
+    for number, (_, block) in enumerate(structure.units(model)):
+        if heads < structure.heads:
+            keep = _best(scores["heads"][number], heads)
+            _cut(block, parts.heads_in, parts.heads_out, structure.heads, keep)
+        if ffn < structure.ffn:
+            _cut(block, parts.ffn_in, parts.ffn_out, structure.ffn, _best(scores["ffn"][number], ffn))
+    _keep_layers(model, structure, layers)
+    if heads < structure.heads:
+        for path, block in structure.units(model):
+            width = block.get_submodule(parts.heads_out).in_features // heads
+            found = head_attributes(block, parts, heads, width)
+            attributes |= {f"{path}.{name}": value for name, value in found.items()}
+    return attributes
+
+
+def _best(scores: np.ndarray, count: int) -> torch.Tensor:
+    """Return the numbers of the highest scores in their old order; of equals the first."""
+    return torch.from_numpy(np.sort(np.argsort(-scores, kind="stable")[:count]))
+
+
+def _cut(block: nn.Module, producers: Mapping[str, int], consumer: str, count: int, keep: torch.Tensor) -> None:
+    """Keep these of `count` heads or neurons: rows of what makes them, columns of what takes them."""
+    for path, blocks in producers.items():
+        found = part(block, path)
+        if isinstance(found, nn.Linear):
+            _slice(found, "weight", 0, _rows(found.weight.shape[0], blocks, count, keep))
+            if found.bias is not None:
+                _slice(found, "bias", 0, _rows(found.bias.shape[0], blocks, count, keep))
+            found.out_features = found.weight.shape[0]
+        elif found is not None:
+            parent, _, leaf = path.rpartition(".")
+            _slice(block.get_submodule(parent), leaf, 0, _rows(found.shape[0], blocks, count, keep))
+    out = block.get_submodule(consumer)
+    _slice(out, "weight", 1, _rows(out.weight.shape[1], 1, count, keep))
+    out.in_features = out.weight.shape[1]
+
+
+def _rows(size: int, blocks: int, count: int, keep: torch.Tensor) -> torch.Tensor:
+    """Return the numbers of the rows that belong to the kept heads in each block."""
+    return torch.arange(size).view(blocks, count, -1)[:, keep].flatten()
+
+
+def _slice(module: nn.Module, name: str, dim: int, index: torch.Tensor) -> None:
+    setattr(module, name, nn.Parameter(getattr(module, name).detach().index_select(dim, index)))
+
+
+def _keep_layers(model: nn.Module, structure: Anatomy, kept: list[int]) -> None:
+    assert structure.parts is not None
+    config = model.config
+    config.num_hidden_layers = len(kept)
+    if structure.family == "albert":  # all layers are one: only how often it runs changes
+        return
+    parent, _, name = f"{model.base_model_prefix}.{structure.parts.layers}".rpartition(".")
+    holder = model.get_submodule(parent)
+    setattr(holder, name, nn.ModuleList(getattr(holder, name)[i] for i in kept))
+    if getattr(config, "layer_types", None):  # ModernBERT: local or global attention is a layer's own
+        config.layer_types = [config.layer_types[i] for i in kept]

@@ -1,0 +1,65 @@
+"""The README of a bundle: what it is, how to run it, and the numbers with their intervals and the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuner.candidate import Candidate
+from tuner.metrics import METRICS
+
+
+def readme(candidate: Candidate, report: Mapping[str, Any], labels: list[str]) -> str:
+    """Return the text. `report` is that of the bundle: study, trial, host, metrics, search_metrics, confirmed."""
+    host = report["host"]
+    how = "confirmed on the test split" if report["confirmed"] else "measured on the validation split, not confirmed"
+    return f"""# {report["study"]}, trial {report["trial"]}
+
+A text classifier ({", ".join(labels)}) as the search chose it: `{candidate.label()}`.
+
+```
+pip install -r requirements.txt
+python predict.py "a text"
+python predict.py < texts.txt        # one text a line; --json for JSON lines
+```
+
+## Measured ({how})
+
+Host: {host.get("cpu", "unknown")}, {len(host.get("cores", []))} cores, {host.get("os", "")}. {_scenario(report)}
+
+| metric | value | 95 % interval |
+|---|---|---|
+{_rows(report["metrics"])}
+
+`accuracy_drop` and `speedup` are against the untouched model in fp32 PyTorch eager on all cores of that host.
+Latencies are corrected for the machine's drift; on another machine measure again.
+
+## The configuration (`config.yaml`)
+
+| part | choice |
+|---|---|
+{_parts(candidate)}
+
+`sha256sum -c MANIFEST.sha256` checks that the files are as they were written.
+"""
+
+
+def _scenario(report: Mapping[str, Any]) -> str:
+    scenario = report["scenario"]
+    length = scenario["sequence_length"]
+    tokens = "the data's own lengths" if length == "data" else f"{length} tokens"
+    return f"Scenario: {scenario['mode']}, batch {scenario['batch']}, {tokens}."
+
+
+def _rows(metrics: Mapping[str, Any]) -> str:
+    rows = []
+    for name, found in metrics.items():
+        if found is not None:
+            unit = METRICS[name][0]
+            rows.append(f"| {name} ({unit}) | {found['value']:.4g} | {found['low']:.4g} to {found['high']:.4g} |")
+    return "\n".join(rows)
+
+
+def _parts(candidate: Candidate) -> str:
+    parts = candidate.canonical()
+    return "\n".join(f"| {part} | {', '.join(f'{k} {v}' for k, v in fields.items())} |" for part, fields in parts.items())

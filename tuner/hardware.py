@@ -1,0 +1,99 @@
+"""Hardware: what this host has that decides what can run here and what it measures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import socket
+import sysconfig
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+#: Instruction sets that an engine's choice of number format hangs on.
+FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "bf16",
+)
+_POWERCAP = Path("/sys/class/powercap")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One machine. `cores` are the CPUs this process may use; `memory_mb` is all memory, in MB (10^6 bytes)."""
+
+    name: str
+    cpu: str
+    cores: tuple[int, ...]
+    flags: tuple[str, ...]
+    memory_mb: int
+    os: str
+    python: str
+    meters: tuple[str, ...]
+    compiler: str | None
+
+    def has(self, flag: str) -> bool:
+        """Say whether the processor has an instruction set of `FLAGS`."""
+        return flag in self.flags
+
+    @property
+    def fingerprint(self) -> str:
+        """Return 16 hex digits over all that changes a measurement: processor, cores, memory, system."""
+        kept = {"cpu": self.cpu, "cores": len(self.cores), "flags": self.flags, "os": self.os}
+        text = json.dumps({**kept, "memory_gb": round(self.memory_mb / 1000)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data."""
+        return {**asdict(self), "fingerprint": self.fingerprint}
+
+
+@cache
+def this_host() -> Host:
+    """Return this host, looked at once per process."""
+    import cpuinfo
+
+    info = cpuinfo.get_cpu_info()
+    return Host(
+        name=socket.gethostname(),
+        cpu=str(info.get("brand_raw") or platform.processor() or platform.machine()),
+        cores=usable_cores(),
+        flags=tuple(flag for flag in FLAGS if flag in set(info.get("flags", []))),
+        memory_mb=round(psutil.virtual_memory().total / 1e6),
+        os=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        meters=_meters(),
+        compiler=_compiler(),
+    )
+
+
+def usable_cores() -> tuple[int, ...]:
+    """Return the CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def _meters() -> tuple[str, ...]:
+    """Return the readable power meters (Intel and AMD RAPL through powercap)."""
+    found = sorted(_POWERCAP.glob("*rapl:?/energy_uj")) if _POWERCAP.is_dir() else []
+    return tuple(str(path) for path in found if os.access(path, os.R_OK))
+
+
+def _compiler() -> str | None:
+    """Return a C++ compiler's path, if Python's headers are there too: inductor needs both."""
+    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    found = next((path for name in ("g++", "clang++", "c++") if (path := shutil.which(name))), None)
+    return found if header.exists() else None

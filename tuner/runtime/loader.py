@@ -1,0 +1,33 @@
+"""Load an artefact's session: the one way in, for the tuner's measurements and for an exported bundle alike."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+def load_session(directory: Path, threads: int) -> Any:
+    """Return the artefact's session, running on so many threads.
+
+    A session has `inputs` (names), `fixed_shape` (batch, sequence) or None, and
+    `run({name: int64 (batch, sequence)}) -> float32 (batch, labels)`.
+    """
+    directory = Path(directory)
+    described = json.loads((directory / "artefact.json").read_text())
+    return _module(directory, described["session"]).load(directory, threads)
+
+
+def _module(directory: Path, name: str) -> ModuleType:
+    """Return the artefact's own `NAME.py` where it brings one (third-party engines), else ours."""
+    own = directory / f"{name}.py"
+    if not own.exists():
+        return importlib.import_module(f".{name}", __package__)
+    spec = importlib.util.spec_from_file_location(f"artefact_{name}", own)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

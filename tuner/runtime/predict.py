@@ -1,0 +1,83 @@
+"""A bundle's command line: labels for texts, from the command line or one a line from stdin."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from .loader import load_session
+
+_BATCH = 16  # lines answered together when they come from a file
+
+
+class Classifier:
+    """A bundle, loaded. `threads` defaults to what the configuration was measured with."""
+
+    def __init__(self, bundle: Path, threads: int | None = None) -> None:
+        described = json.loads((bundle / "bundle.json").read_text())
+        self.labels: list[str] = described["labels"]
+        self._tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+        self._session = load_session(bundle / "artefact", threads or described["threads"])
+        longest = self._session.fixed_shape[1] if self._session.fixed_shape else described["max_length"]
+        self._tokenizer.enable_truncation(longest)
+        self._tokenizer.no_padding()
+        self._pad = int(described["pad_token_id"])
+
+    def logits(self, texts: list[str]) -> np.ndarray:
+        """Return float32 logits (texts, labels)."""
+        encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
+        longest = max(len(ids) for ids in encoded)
+        ids = np.full((len(texts), longest), self._pad, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, tokens in enumerate(encoded):
+            ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
+        return self._session.run({"input_ids": ids, "attention_mask": mask})
+
+    def __call__(self, texts: list[str]) -> list[dict[str, Any]]:
+        """Return `{"label", "probability"}` for each text."""
+        if not texts:
+            return []
+        logits = self.logits(texts)
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        best = shares.argmax(axis=1)
+        return [
+            {"label": self.labels[i], "probability": round(float(share[i]), 4)}
+            for i, share in zip(best, shares, strict=True)
+        ]
+
+
+def batches(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield the lines that are not blank, in groups; a terminal gets its answer after each line."""
+    kept: list[str] = []
+    for line in lines:
+        if line.strip():
+            kept.append(line.rstrip("\n"))
+        if len(kept) == size:
+            yield kept
+            kept = []
+    if kept:
+        yield kept
+
+
+def main(bundle: Path) -> int:
+    """Answer the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="predict.py", description="Classify texts with this bundle.")
+    parser.add_argument("text", nargs="*", help="texts; without any, one a line from stdin")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: as measured)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    asked = parser.parse_args()
+    classifier = Classifier(bundle, asked.threads)
+    size = 1 if sys.stdin.isatty() else _BATCH
+    for texts in [asked.text] if asked.text else batches(sys.stdin, size):
+        for answer in classifier(texts):
+            line = json.dumps(answer) if asked.json else f"{answer['label']}\t{answer['probability']:.4f}"
+            print(line, flush=True)
+    return 0

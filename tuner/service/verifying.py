@@ -1,0 +1,119 @@
+"""Verify: a bundle's files against its manifest, and its numbers against a new measurement."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.candidate import Candidate
+from tuner.errors import InputError, NotFoundError, TunerError
+from tuner.export.manifest import NAME, check_manifest
+from tuner.hardware import this_host
+from tuner.metrics import Estimate
+from tuner.pipeline.bench import Bench
+from tuner.pipeline.cache import Cache, Entry
+from tuner.pipeline.jobs import Jobs
+from tuner.pipeline.metrics import trial_metrics
+from tuner.pipeline.prepare import Prepared, prepare
+from tuner.pipeline.workshop import Workshop, job_limits
+from tuner.spec.model import StudySpec
+from tuner.store import tuner_home
+from tuner.tasks.quality import evaluate
+
+#: Two byte-identical artefacts differ by up to this in the ratio on a shared machine.
+NOISE = 0.10
+_SECONDS = 900.0
+
+
+def verify_bundle(bundle: Path) -> dict[str, Any]:
+    """Return `{"bundle", "files": [what is wrong], "claims": [...], "notes": [...], "ok": bool}`.
+
+    Accuracy is that of the bundle's own `predict.py` on the study's test split; latency is measured again beside the
+    study's baseline. Both need the study's cache; without it only files and raw answers are checked, and it says so.
+
+    Raises:
+        NotFoundError: there is no bundle.
+        InputError: the bundle's report cannot be read.
+    """
+    bundle = Path(bundle)
+    if not (bundle / NAME).is_file():
+        raise NotFoundError(f"{bundle}: no bundle there (it has no {NAME})")
+    files = check_manifest(bundle)
+    if files:
+        return {"bundle": str(bundle), "files": files, "claims": [], "notes": ["not run: its files changed"], "ok": False}
+    report = _report(bundle)
+    claims, notes = _measured(bundle, report)
+    return {"bundle": str(bundle), "files": [], "claims": claims, "notes": notes, "ok": all(c["holds"] for c in claims)}
+
+
+def _report(bundle: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((bundle / "report.json").read_text())
+        StudySpec.model_validate(found["spec"])
+        return dict(found)
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"{bundle / 'report.json'}: cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _measured(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    spec = StudySpec.model_validate(report["spec"])
+    host, home = this_host(), tuner_home()
+    try:
+        with Jobs(job_limits(spec.limits, host), home / "jobs") as jobs:
+            shop = Workshop(spec, Cache(home / "cache", frozen=True), jobs, host)
+            ready = prepare(shop)
+            with Bench(shop, ready) as bench:
+                found = {**_accuracy(bundle, ready), **_latency(bundle, report, bench)}
+    except TunerError as error:
+        answer = answers_of(bundle, ["one line to see that it answers"])
+        return [], [f"accuracy and latency not measured: {error}", f"it answers: {answer[0]}"]
+    notes = [] if host.fingerprint == report["host"].get("fingerprint") else ["measured on another host than claimed"]
+    return [_claim(name, report["metrics"].get(name), value) for name, value in found.items()], notes
+
+
+def _accuracy(bundle: Path, ready: Prepared) -> dict[str, Estimate]:
+    """Return accuracy and macro F1 of the bundle's own program on the test texts."""
+    lines = [json.loads(line) for line in (ready.data.path / "test_texts.jsonl").read_text().splitlines()]
+    # One line of stdin is one text: line breaks inside a text are white space to the tokenizer anyway.
+    found = answers_of(bundle, [" ".join(line["text"].split()) for line in lines])
+    index = {label: i for i, label in enumerate(ready.labels)}
+    predicted = np.array([index[answer["label"]] for answer in found])
+    truth = np.array([index[line["label"]] for line in lines])
+    return evaluate(np.eye(len(index))[predicted], truth)
+
+
+def answers_of(bundle: Path, texts: list[str]) -> list[dict[str, Any]]:
+    """Return what `predict.py --json` of a bundle answers, run with this Python.
+
+    Raises:
+        TunerError: it fails.
+    """
+    command = [sys.executable, str(bundle.resolve() / "predict.py"), "--json"]
+    done = subprocess.run(command, input="\n".join(texts), text=True, capture_output=True, timeout=_SECONDS)
+    if done.returncode:
+        raise TunerError(f"{bundle}/predict.py failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _latency(bundle: Path, report: Mapping[str, Any], bench: Bench) -> dict[str, Estimate | None]:
+    entry = Entry("bundle", "bundle", bundle / "artefact", hit=True, seconds=0.0)
+    performance = bench.together([(entry, Candidate.model_validate(report["candidate"]))])[0].to_json()
+    found = trial_metrics(performance, {}, report["baseline_ms"] or performance["reference_ms"])
+    return {name: found[name] for name in ("speedup", "latency_ms", "throughput", "memory_mb", "size_mb")}
+
+
+def _claim(name: str, claimed: Mapping[str, float] | None, measured: Estimate | None) -> dict[str, Any]:
+    """Return one claim and whether it holds: intervals overlap, give or take the noise of shared machines."""
+    holds = True
+    if claimed is not None and measured is not None:
+        margin = 0.0 if name in ("accuracy", "f1_macro") else NOISE
+        low, high = claimed["low"] * (1 - margin), claimed["high"] * (1 + margin)
+        holds = measured.high >= low and measured.low <= high
+    plain = None if measured is None else measured.model_dump()
+    return {"metric": name, "claimed": claimed, "measured": plain, "holds": holds}
