@@ -26,7 +26,8 @@ def source_logits(checkpoint: Path, inputs: dict[str, np.ndarray]) -> np.ndarray
     rows = len(inputs["input_ids"])
     with torch.inference_mode():
         parts = [
-            model(**{k: torch.from_numpy(v[i : i + 16]) for k, v in inputs.items()}).logits for i in range(0, rows, 16)
+            model(**{k: torch.from_numpy(v[i : i + 16]) for k, v in inputs.items()}).logits
+            for i in range(0, rows, 16)
         ]
     return torch.cat(parts).float().numpy()
 

@@ -11,7 +11,13 @@ from tuner.backends.base import BuildRequest
 
 
 def describe_artefact(
-    out: Path, request: BuildRequest, engine: str, session: str, model: str, inputs: list[str], pins: list[str]
+    out: Path,
+    request: BuildRequest,
+    engine: str,
+    session: str,
+    model: str,
+    inputs: list[str],
+    pins: list[str],
 ) -> None:
     """Write `artefact.json`: who serves this artefact, with which file, for which inputs, needing what."""
     record: dict[str, Any] = {

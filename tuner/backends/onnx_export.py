@@ -41,7 +41,10 @@ def examples(batch: int = 2, length: int = 16) -> tuple[torch.Tensor, torch.Tens
 
 def dynamic_shapes(max_length: int) -> dict[str, dict[int, torch.export.Dim]]:
     """Return batch and sequence as free dimensions of both inputs."""
-    batch, sequence = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("sequence", min=2, max=max_length)
+    batch, sequence = (
+        torch.export.Dim("batch", min=1, max=4096),
+        torch.export.Dim("sequence", min=2, max=max_length),
+    )
     return {name: {0: batch, 1: sequence} for name in INPUTS}
 
 

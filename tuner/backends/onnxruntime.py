@@ -15,7 +15,10 @@ from tuner.hardware import Host
 _SERVING = ("onnxruntime", "numpy")
 _BUILDING = ("onnxruntime", "onnx", "onnxscript", "torch", "transformers")
 _NO_BF16 = "its CPU kernels for bf16 are too few: such a graph runs mostly by casting to fp32"
-_MATRICES = ["MatMul", "Gemm"]  # the default list also quantizes the attention mask (-3.4e38) and ruins the model
+_MATRICES = [
+    "MatMul",
+    "Gemm",
+]  # the default list also quantizes the attention mask (-3.4e38) and ruins the model
 _VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimd")
 
 
@@ -137,5 +140,3 @@ def _calibration(request: BuildRequest) -> Iterator[dict[str, Any]]:
     for row in range(len(inputs["input_ids"])):
         length = max(int(inputs["attention_mask"][row].sum()), 2)
         yield {name: array[row : row + 1, :length] for name, array in inputs.items()}
-
-

@@ -44,7 +44,9 @@ class OpenVinoBackend:
         try:
             _save(_compressed(_converted(request), request), out / "model.xml", request)
         except Exception as error:
-            raise BuildError(f"OpenVINO could not build it: {type(error).__name__}: {str(error)[:300]}") from error
+            raise BuildError(
+                f"OpenVINO could not build it: {type(error).__name__}: {str(error)[:300]}"
+            ) from error
         describe_artefact(
             out, request, self.name, "openvino_session", "model.xml", list(INPUTS), self.requirements()
         )
@@ -86,7 +88,11 @@ def _compressed(model: Any, request: BuildRequest) -> Any:
         return nncf.compress_weights(model, mode=mode, group_size=wanted.group_size or 32, all_layers=False)
     rows = _rows(request)
     return nncf.quantize(
-        model, nncf.Dataset(rows), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(rows), fast_bias_correction=True
+        model,
+        nncf.Dataset(rows),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(rows),
+        fast_bias_correction=True,
     )
 
 
@@ -102,7 +108,11 @@ def _rows(request: BuildRequest) -> list[dict[str, Any]]:
     for row in range(len(inputs["input_ids"])):
         length = max(int(inputs["attention_mask"][row].sum()), 2)
         one = {name: array[row : row + 1, :length] for name, array in inputs.items()}
-        rows.append({k: padded(v[:, : request.fixed_shape[1]], request.fixed_shape) for k, v in one.items()} if request.fixed_shape else one)
+        rows.append(
+            {k: padded(v[:, : request.fixed_shape[1]], request.fixed_shape) for k, v in one.items()}
+            if request.fixed_shape
+            else one
+        )
     return rows
 
 

@@ -43,7 +43,9 @@ class TorchCompileBackend:
             detail = reason[0][:300] if reason else ""
             raise BuildError(f"torch.compile failed: {type(error).__name__}: {detail}") from error
         inputs = ["input_ids", "attention_mask"]
-        describe_artefact(out, request, self.name, "torch_compile_session", "model.pt2", inputs, self.requirements())
+        describe_artefact(
+            out, request, self.name, "torch_compile_session", "model.pt2", inputs, self.requirements()
+        )
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""
@@ -65,7 +67,9 @@ def _package(request: BuildRequest, target: Path) -> None:
     model = LogitsOnly(load_shaped(request.checkpoint).to(dtype)).eval()
     shapes = None if request.fixed_shape else dynamic_shapes(request.max_length)
     with torch.no_grad(), _any_number_of_threads():
-        program = torch.export.export(model, examples(*(request.fixed_shape or (2, 16))), dynamic_shapes=shapes)
+        program = torch.export.export(
+            model, examples(*(request.fixed_shape or (2, 16))), dynamic_shapes=shapes
+        )
         aoti_compile_and_package(program, package_path=str(target))
 
 

@@ -25,7 +25,9 @@ class TorchBackend:
         """Return fp32, bf16 where the processor has it, and why no integers."""
         return [
             Offer("cpu", 32, tolerance=1e-4),
-            Offer("cpu", 16, available=has_bf16(host), reason="" if has_bf16(host) else NO_BF16, tolerance=0.1),
+            Offer(
+                "cpu", 16, available=has_bf16(host), reason="" if has_bf16(host) else NO_BF16, tolerance=0.1
+            ),
             Offer("cpu", 8, "dynamic", available=False, reason=_NO_INT),
             Offer("cpu", 4, "weight-only", available=False, reason=_NO_INT),
         ]

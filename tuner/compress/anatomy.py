@@ -1,8 +1,9 @@
 """Anatomy: where each model family keeps its layers, attention heads and feed-forward neurons.
 
-A matrix that produces heads (or neurons) is cut by rows, the one that consumes them by columns. Families differ in
-names and in how rows are laid out: `blocks` is how many equal blocks a matrix stacks, each of which holds all the
-heads: 1 for a plain projection, 3 for ModernBERT's fused query-key-value, 2 for a gated unit's value and gate.
+A matrix that produces heads (or neurons) is cut by rows, the one that consumes them by columns. Families
+differ in names and in how rows are laid out: `blocks` is how many equal blocks a matrix stacks, each of which
+holds all the heads: 1 for a plain projection, 3 for ModernBERT's fused query-key-value, 2 for a gated unit's
+value and gate.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ AXES = ("student_layers", "heads", "ffn")
 class Family:
     """Paths of one family's parts: `layers` below the base model, all others below one layer.
 
-    Of `heads_in` and `ffn_in` (path of a module or parameter: its blocks) those that a model lacks are passed over.
+    Of `heads_in` and `ffn_in` (path of a module or parameter: its blocks) those that a model lacks are passed
+    over.
     """
 
     layers: str
@@ -42,8 +44,9 @@ def _bert(attention: str, names: tuple[str, ...], **more: int) -> Family:
 
 
 _BERT = _bert("attention.self", ("query", "key", "value"))
-#: Attention as in transformers 5's sources: all infer the number of heads from the rows or from an attribute that
-#: `head_attributes` resets. DeBERTa v1's `in_proj` holds query, key and value of one head side by side: one block.
+#: Attention as in transformers 5's sources: all infer the number of heads from the rows or from an attribute
+#: that `head_attributes` resets. DeBERTa v1's `in_proj` holds query, key and value of one head side by side:
+#: one block.
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "bert": _BERT,
@@ -87,14 +90,16 @@ class Anatomy:
     refused: dict[str, str]
 
     def units(self, model: nn.Module) -> list[tuple[str, nn.Module]]:
-        """Return the blocks with weights of their own and their paths: the layers, or ALBERT's shared ones."""
+        """Return the blocks with weights of their own and their paths: the layers, or ALBERT's shared."""
         if self.parts is None:
             return []
         path = f"{model.base_model_prefix}.{self.parts.layers}"
         found = [(f"{path}.{i}", block) for i, block in enumerate(model.get_submodule(path))]
         if self.family != "albert":
             return found
-        return [(f"{p}.albert_layers.{i}", b) for p, group in found for i, b in enumerate(group.albert_layers)]
+        return [
+            (f"{p}.albert_layers.{i}", b) for p, group in found for i, b in enumerate(group.albert_layers)
+        ]
 
 
 def anatomy(config: Any) -> Anatomy:
@@ -144,8 +149,8 @@ def head_attributes(block: nn.Module, parts: Family, heads: int, width: int) -> 
 def describe(checkpoint: str) -> dict[str, Any]:
     """Return {"layers", "heads", "ffn", "hidden", "family", "parameters", "refused": {axis: reason}}.
 
-    `heads` and `ffn` are numbers per layer; the axes are student_layers, heads and ffn. Reads the configuration
-    only: no weights are loaded.
+    `heads` and `ffn` are numbers per layer; the axes are student_layers, heads and ffn. Reads the
+    configuration only: no weights are loaded.
     """
     config = AutoConfig.from_pretrained(Path(checkpoint), trust_remote_code=False)
     found = anatomy(config)

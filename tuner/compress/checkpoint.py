@@ -25,7 +25,7 @@ def save_checkpoint(model: nn.Module, tokenizer: Path, out: Path, attributes: Ma
     save_file(_state(model), out / "model.safetensors", metadata={"format": "pt"})
     (out / "shape.json").write_text(json.dumps({"attributes": dict(attributes)}, indent=1))
     for name in TOKENIZER_FILES:
-        if (tokenizer / name).exists():
+        if tokenizer != out and (tokenizer / name).exists():
             shutil.copyfile(tokenizer / name, out / name)
 
 

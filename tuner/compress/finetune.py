@@ -16,7 +16,9 @@ from tuner.runtime.shaped import load_shaped
 from tuner.spec.model import FineTune
 
 
-def fine_tune(checkpoint: str, data_dir: str, settings: dict[str, Any], seed: int, out: str) -> dict[str, Any]:
+def fine_tune(
+    checkpoint: str, data_dir: str, settings: dict[str, Any], seed: int, out: str
+) -> dict[str, Any]:
     """Train all weights on the train split with cross-entropy and write the checkpoint to `out`.
 
     `settings` are those of `FineTune`. Returns {"steps", "seconds", "loss"}, the loss of the last steps.

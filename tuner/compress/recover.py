@@ -39,9 +39,10 @@ def recover(
 class Distillation:
     """The loss of a student on a batch: soft targets, last hidden states, and labels, added up.
 
-    T²·KL(teacher || student) at temperature T (Hinton et al. 2015, arXiv 1503.02531, section 2), the mean squared
-    error of the last hidden states at real tokens (TinyBERT, Jiao et al. 2020, arXiv 1909.10351, section 3.1), and
-    cross-entropy with the labels; the sum is DistilBERT's (Sanh et al. 2019, arXiv 1910.01108, section 2).
+    T²·KL(teacher || student) at temperature T (Hinton et al. 2015, arXiv 1503.02531, section 2), the mean
+    squared error of the last hidden states at real tokens (TinyBERT, Jiao et al. 2020, arXiv 1909.10351,
+    section 3.1), and cross-entropy with the labels; the sum is DistilBERT's (Sanh et al. 2019, arXiv
+    1910.01108, section 2).
     """
 
     def __init__(self, student: nn.Module, teacher_outputs: Path, temperature: float) -> None:
@@ -52,6 +53,7 @@ class Distillation:
         self._last = LastHidden(student)
 
     def __call__(self, batch: Batch) -> torch.Tensor:
+        """Return the loss, a scalar."""
         inputs, labels, rows = batch
         logits = self.student(**inputs).logits.float()
         loss = self._soft(logits, self.logits[rows]) + cross_entropy(logits, labels)

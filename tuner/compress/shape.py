@@ -19,11 +19,12 @@ from tuner.runtime.shaped import load_shaped
 def shape(
     teacher: str, importance: str, student_layers: int, heads_ratio: float, ffn_ratio: float, out: str
 ) -> dict[str, Any]:
-    """Write the student: the first part of its depth kept, then in each layer the most important heads and neurons.
+    """Write a student of some evenly spread layers, each with its most important heads and neurons.
 
-    Structured pruning: matrices get smaller, nothing is masked. Of n heads round((1 - heads_ratio)·n) stay, at least
-    one; of the neurons (1 - ffn_ratio)·n rounded to a multiple of 32 (8 in models of under 256), at least one such
-    multiple. A ratio of 0 keeps all. Returns {"layers": numbers of the kept ones, "heads", "ffn", "parameters"}.
+    Structured pruning: matrices get smaller, nothing is masked. Of n heads round((1 - heads_ratio)·n) stay,
+    at least one; of the neurons (1 - ffn_ratio)·n rounded to a multiple of 32 (8 in models of under 256), at
+    least one such multiple. A ratio of 0 keeps all. Returns {"layers": numbers of the kept ones, "heads",
+    "ffn", "parameters"}.
 
     Raises:
         UnsupportedError: the model's family refuses an axis that is asked for.
@@ -83,7 +84,8 @@ def _prune(
     layers: list[int],
 ) -> dict[str, int]:
     """Cut the model in place; return the attributes that its configuration cannot express."""
-    parts, attributes = structure.parts, {}
+    attributes: dict[str, int] = {}
+    parts = structure.parts
     if parts is None:
         return {}
     for number, (_, block) in enumerate(structure.units(model)):
@@ -106,7 +108,9 @@ def _best(scores: np.ndarray, count: int) -> torch.Tensor:
     return torch.from_numpy(np.sort(np.argsort(-scores, kind="stable")[:count]))
 
 
-def _cut(block: nn.Module, producers: Mapping[str, int], consumer: str, count: int, keep: torch.Tensor) -> None:
+def _cut(
+    block: nn.Module, producers: Mapping[str, int], consumer: str, count: int, keep: torch.Tensor
+) -> None:
     """Keep these of `count` heads or neurons: rows of what makes them, columns of what takes them."""
     for path, blocks in producers.items():
         found = part(block, path)

@@ -26,10 +26,10 @@ def import_model(
     seed: int,
     out: str,
 ) -> dict[str, Any]:
-    """Write the model of a folder, or a new one of a configuration, as a checkpoint; return {"trained_head": bool}.
+    """Write a folder's model, or a new one of a configuration; return {"trained_head": bool}.
 
-    A head that was trained for exactly these label names is kept, its rows in the order of `labels`; any other is
-    drawn anew from the seed. Reads safetensors only and runs no code of the model's folder.
+    A head that was trained for exactly these label names is kept, its rows in the order of `labels`; any
+    other is drawn anew from the seed. Reads safetensors only and runs no code of the model's folder.
 
     Raises:
         InputError: no weights, pickled weights, an unknown architecture, or an impossible configuration.
@@ -64,6 +64,10 @@ def _config_of(folder: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # transformers raises ValueError, KeyError, OSError and more here
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"{folder} brings code of its own, which is not run: choose a model that transformers knows"
+            ) from None
         raise InputError(f"{folder / 'config.json'}: {_line(error)}") from None
 
 
@@ -72,7 +76,9 @@ def _check_weights(folder: Path) -> None:
         return
     pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
     if pickled:
-        raise InputError(f"{folder} has {pickled[0]} only: convert it to model.safetensors (loading pickles runs code)")
+        raise InputError(
+            f"{folder} has {pickled[0]} only: convert it to model.safetensors (loading pickles runs code)"
+        )
     raise InputError(f"{folder} has no weights: model.safetensors is missing")
 
 
@@ -94,7 +100,9 @@ def _weights(folder: Path, labels: list[str]) -> tuple[nn.Module, list[str]]:
     absent = sorted({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
     body = [key for key in absent if key.startswith(model.base_model_prefix + ".") and "pooler" not in key]
     if body:
-        raise InputError(f"{folder}: the weights do not fit its config.json: {len(body)} missing, such as {body[0]}")
+        raise InputError(
+            f"{folder}: the weights do not fit its config.json: {len(body)} missing, such as {body[0]}"
+        )
     return model, absent
 
 
@@ -116,11 +124,15 @@ def _new(fields: dict[str, Any], labels: list[str], tokenizer: Path) -> nn.Modul
         raise InputError(f"model.config.model_type: {_line(error)}") from None
     for name in fields:
         if name != "model_type" and not hasattr(known, name):
-            raise InputError(f"model.config.{name}: no field of a {kind} model{did_you_mean(name, list(known.to_dict()))}")
+            raise InputError(
+                f"model.config.{name}: no field of a {kind} model{did_you_mean(name, list(known.to_dict()))}"
+            )
     try:
         config = AutoConfig.for_model(kind, **values)
         _name_labels(config, labels)
-        return AutoModelForSequenceClassification.from_config(config, trust_remote_code=False, dtype=torch.float32)
+        return AutoModelForSequenceClassification.from_config(
+            config, trust_remote_code=False, dtype=torch.float32
+        )
     except Exception as error:
         raise InputError(f"model.config: {_line(error)}") from None
 
@@ -140,13 +152,16 @@ def _name_labels(config: Any, labels: list[str]) -> None:
 
 
 def _tokenizer(folder: Path, out: Path) -> Path:
-    """Return the folder of the fast tokenizer's files: the given one, or `out` after converting an older one."""
+    """Return where the fast tokenizer's files lie: the given folder, or `out` after a conversion."""
     if (folder / TOKENIZER_FILES[0]).exists():
         return folder
     try:
-        AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True).save_pretrained(out)
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        found.save_pretrained(out)
     except Exception as error:
         raise InputError(f"{folder} has no tokenizer that can be read: {_line(error)}") from None
+    if found.vocab_size <= len(found.all_special_tokens):  # made of nothing but the model type's defaults
+        raise InputError(f"{folder} has no tokenizer: tokenizer.json, or an older vocabulary, is missing")
     return out
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from tuner.compress.batches import Batch
 from tuner.hardware import this_host
 
-WARM_UP = 0.06  # share of the steps over which the rate rises: BERT's tenth, shortened for short runs
+WARM_UP = 0.06  # share of the run over which the rate rises: BERT's tenth, shortened for short runs
 _LAST = 20  # steps that the reported loss is the mean of
 
 
@@ -27,22 +27,26 @@ class Plan:
     weight_decay: float = 0.01
 
 
-def train(model: nn.Module, batches: Iterator[Batch], loss: Callable[[Batch], torch.Tensor], plan: Plan) -> dict[str, Any]:
-    """Minimise `loss(batch)` with AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101); return steps, seconds and loss.
+def train(
+    model: nn.Module, batches: Iterator[Batch], loss: Callable[[Batch], torch.Tensor], plan: Plan
+) -> dict[str, Any]:
+    """Minimise `loss(batch)` with AdamW (Loshchilov & Hutter, arXiv 1711.05101); return steps, seconds, loss.
 
-    The rate falls linearly to zero over the larger of the shares of steps and of time used up, so that a run that
-    the clock ends has annealed as well as one that reaches its steps. `loss` in the answer is the mean of the last
-    20 steps.
+    The rate falls linearly to zero over the larger of the shares of steps and of time used up, so that a run
+    that the clock ends has annealed as well as one that reaches its steps. `loss` in the answer is the mean
+    of the last 20 steps.
     """
     torch.set_flush_denormal(True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+    )
     begin, losses = time.monotonic(), []
     for step in range(plan.steps):
         done = _progress(plan, step, time.monotonic() - begin)
         if done >= 1:
             break
         for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * min(1 - done, (step + 1) / (WARM_UP * plan.steps + 1))
+            group["lr"] = plan.learning_rate * min(1 - done, (done + 1 / plan.steps) / WARM_UP)
         losses.append(_step(model, optimizer, loss, next(batches)))
     mean = sum(losses[-_LAST:]) / max(1, len(losses[-_LAST:]))
     return {"steps": len(losses), "seconds": time.monotonic() - begin, "loss": mean}
@@ -65,7 +69,7 @@ def _step(
 
 
 def mixed_precision() -> torch.autocast:
-    """Return bf16 autocast where the processor multiplies bf16 itself: elsewhere it is emulated, and slower."""
+    """Return bf16 autocast where the processor multiplies bf16 itself; elsewhere it is emulated."""
     host = this_host()
     enabled = any(host.has(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)

@@ -20,7 +20,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tuner.pipeline.orphans import die_with_parent
+from tuner.runtime.orphans import die_with_parent
 
 
 def _preload() -> None:

@@ -24,14 +24,18 @@ def load_shaped(directory: Path) -> nn.Module:
     """
     directory = Path(directory)
     config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
-    model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+    model = AutoModelForSequenceClassification.from_config(
+        config, trust_remote_code=False, dtype=torch.float32
+    )
     state = load_file(directory / "model.safetensors")
     resize(model, state)
     set_attributes(model, json.loads((directory / "shape.json").read_text())["attributes"])
     missing, unexpected = model.load_state_dict(state, strict=False)
     tied = set(getattr(model, "all_tied_weights_keys", None) or {})
     if unexpected or set(missing) - tied:
-        raise RuntimeError(f"{directory}: weights do not fit: missing {missing[:3]}, unexpected {unexpected[:3]}")
+        raise RuntimeError(
+            f"{directory}: weights do not fit: missing {missing[:3]}, unexpected {unexpected[:3]}"
+        )
     model.tie_weights()
     return model.float().eval()
 

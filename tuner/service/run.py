@@ -26,7 +26,8 @@ from tuner.service.events import Event
 from tuner.service.opening import open_study
 from tuner.service.progress import Progress
 from tuner.spec.model import StudySpec
-from tuner.store import Store, open_optuna_storage, tuner_home
+from tuner.store import Store, tuner_home
+from tuner.store.optuna_storage import open_optuna_storage
 from tuner.store.records import Study
 
 

@@ -1,0 +1,66 @@
+"""Tiny real checkpoints and inputs for the engine tests."""
+
+import json
+
+import numpy as np
+import torch
+from transformers import (
+    AlbertConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    ModernBertConfig,
+    RobertaConfig,
+)
+
+MAX_LENGTH = 48
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+COMMON = {"vocab_size": 100, "num_labels": 3, "pad_token_id": 0}
+FAMILIES = {
+    "bert": BertConfig(**SMALL, **COMMON, max_position_embeddings=MAX_LENGTH),
+    "distilbert": DistilBertConfig(
+        dim=32, n_layers=2, n_heads=4, hidden_dim=64, max_position_embeddings=MAX_LENGTH, **COMMON
+    ),
+    "roberta": RobertaConfig(**SMALL, **COMMON, max_position_embeddings=MAX_LENGTH + 2),
+    "electra": ElectraConfig(**SMALL, **COMMON, embedding_size=16, max_position_embeddings=MAX_LENGTH),
+    "albert": AlbertConfig(**SMALL, **COMMON, embedding_size=16, max_position_embeddings=MAX_LENGTH),
+    "modernbert": ModernBertConfig(
+        **SMALL, **COMMON, max_position_embeddings=MAX_LENGTH, local_attention=16, global_attn_every_n_layers=2
+    ),
+    "deberta-v2": DebertaV2Config(
+        **SMALL,
+        **COMMON,
+        max_position_embeddings=MAX_LENGTH,
+        relative_attention=True,
+        position_buckets=8,
+        pos_att_type=["p2c", "c2p"],
+        share_att_key=True,
+        norm_rel_ebd="layer_norm",
+    ),
+}
+
+
+def checkpoint(folder, config, scale=25.0):
+    """Write a checkpoint whose logits differ between documents."""
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    head = model.classifier if hasattr(model, "classifier") else model.score
+    for parameter in head.parameters():
+        parameter.data *= scale
+    for name, parameter in model.named_parameters():
+        if "embed" in name and parameter.dim() == 2:
+            parameter.data *= 10
+    model.save_pretrained(folder)
+    (folder / "shape.json").write_text(json.dumps({"attributes": {}}))
+    return folder
+
+
+def inputs(file, documents=48, length=40):
+    """Write encoded documents of differing lengths, padded on the right."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(5, 100, (documents, length))
+    mask = (np.arange(length) < rng.integers(5, length + 1, (documents, 1))).astype(np.int64)
+    np.savez(file, input_ids=ids * mask, attention_mask=mask)
+    return file

@@ -1,0 +1,163 @@
+"""Serving: the parent's end of a serving child."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.errors import JobError
+
+_LOAD, _ANSWER, _PREDICT = 120.0, 60.0, 600.0  # seconds until silence counts as hanging
+
+
+class Serving:
+    """A child that serves one artefact, pinned to `cores`. Ends with the context, or with this process.
+
+    Raises:
+        JobError: (of every method) the child failed, was killed (`signal`), or hangs (`time-limit`).
+    """
+
+    def __init__(self, artefact: Path, threads: int, cores: Sequence[int]) -> None:
+        self.artefact, self.threads, self.cores = Path(artefact), threads, tuple(cores)
+        self._log = tempfile.NamedTemporaryFile(prefix="serving-", suffix=".log")  # noqa: SIM115 - closed in close()
+        self._process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            bufsize=1,
+            env=_environment(threads),
+            start_new_session=True,  # a terminal's Ctrl-C is the coordinator's to handle
+        )
+        try:
+            self._answer(_LOAD)
+        except JobError:
+            self.close()
+            raise
+
+    def __enter__(self) -> Serving:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the child still runs."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Return the child's process id."""
+        return self._process.pid
+
+    def plan(self, file: Path) -> None:
+        """Load the calls that blocks cycle through (`performance.write_plan`)."""
+        self.ask("plan", file=str(file))
+
+    def begin_block(self, seconds: float, calls: int, start: float | None = None) -> None:
+        """Start a block without waiting for it; `start` is a moment of `time.monotonic()`."""
+        self._send("block", seconds=seconds, calls=calls, start=start)
+
+    def end_block(self) -> tuple[list[float], float]:
+        """Return the samples in ms and the block's seconds."""
+        answer = self._answer(_ANSWER)
+        return answer["samples"], answer["seconds"]
+
+    def predict(self, inputs: Path, batch: int = 8) -> np.ndarray:
+        """Return float32 logits (documents, labels) of an encoded split (.npz)."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = f"{folder}/logits.npy"
+            self._send("predict", inputs=str(inputs), batch=batch, out=out)
+            self._answer(_PREDICT)
+            return np.load(out)
+
+    def memory_mb(self) -> float:
+        """Return the child's peak resident memory in MB."""
+        return float(self.ask("memory")["memory_mb"])
+
+    def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Send one request and return its answer."""
+        self._send(operation, **arguments)
+        return self._answer(_ANSWER)
+
+    def close(self) -> None:
+        """End the child."""
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            with contextlib.suppress(OSError):
+                stream and stream.close()
+
+    def _command(self) -> list[str]:
+        cores = ",".join(map(str, self.cores))
+        options = ["--threads", str(self.threads), "--cores", cores, "--parent", str(os.getpid())]
+        return [sys.executable, "-m", "tuner.measure.server", str(self.artefact), *options]
+
+    def _send(self, operation: str, **arguments: Any) -> None:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps({"op": operation, **arguments}) + "\n")
+        except (BrokenPipeError, ValueError):
+            raise self._died() from None
+
+    def _answer(self, seconds: float) -> dict[str, Any]:
+        assert self._process.stdout
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            self._process.kill()
+            raise JobError("time-limit", f"serving child silent for {seconds:.0f} s", self._tail())
+        line = self._process.stdout.readline()
+        if not line:
+            raise self._died()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise JobError("error", f"serving {self.artefact.name}: {answer['error']}", self._tail())
+        return answer
+
+    def _died(self) -> JobError:
+        """Return how the child ended as an error."""
+        try:
+            code = self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            return JobError("error", "serving child closed its output", self._tail())
+        if code >= 0:
+            return JobError("error", f"serving child exited with {code}", self._tail())
+        name = signal.Signals(-code).name
+        hint = " (by the kernel for want of memory, or from outside)" if -code == signal.SIGKILL else ""
+        return JobError("signal", f"serving child killed by {name}{hint}", self._tail())
+
+    def _tail(self, lines: int = 30) -> str:
+        with contextlib.suppress(OSError, ValueError):
+            return "\n".join(Path(self._log.name).read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Return a child's environment: no credentials, no spinning threads, the engines' thread counts."""
+    kept = {k: v for k, v in os.environ.items() if k != "TUNER_DB" and not k.upper().endswith(("PASSWORD", "SECRET"))}
+    counts = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    return {**kept, **counts, "OMP_WAIT_POLICY": "PASSIVE", "TRANSFORMERS_VERBOSITY": "error"}
+
+
+def run_blocks(servings: Sequence[Serving], seconds: float, calls: int) -> tuple[list[float], float]:
+    """Run a block on all servings at once; return their samples in ms together, and samples per second together."""
+    start = time.monotonic() + 0.005 if len(servings) > 1 else None
+    for serving in servings:
+        serving.begin_block(seconds, calls, start)
+    found = [serving.end_block() for serving in servings]
+    rate = sum(len(samples) / took for samples, took in found)
+    return [sample for samples, _ in found for sample in samples], rate

@@ -1,0 +1,170 @@
+"""Performance: latency, throughput, memory, size and energy of artefacts, beside the study's reference."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuner.errors import UnsupportedError
+from tuner.hardware import this_host
+from tuner.measure.client import Serving, run_blocks
+from tuner.measure.duet import BLOCK, Subject, duet
+from tuner.measure.energy import energy_of
+from tuner.measure.stats import mean, percentile
+from tuner.metrics import Estimate
+from tuner.spec.model import Scenario
+
+_CALLS = 64  # differing calls that a plan cycles through
+_ENERGY_BLOCK = 1.0  # seconds: meters tick every millisecond or so
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The calls of a scenario: `NAME.INDEX` arrays (batch, sequence), and how many samples one call holds."""
+
+    arrays: dict[str, np.ndarray]
+    batch: int
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What was measured. Times in ms, memory and size in MB (10^6 bytes), throughput in samples a second."""
+
+    ratio: Estimate
+    reference_ms: float
+    p50_ms: Estimate | None
+    p90_ms: Estimate | None
+    p99_ms: Estimate | None
+    throughput: Estimate
+    memory_mb: float
+    size_mb: float
+    energy_j: float | None
+    samples: list[float]
+    reference_samples: list[float]
+    pairs: int
+    drift: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        plain = asdict(self)
+        for name in ("ratio", "p50_ms", "p90_ms", "p99_ms", "throughput"):
+            estimate = getattr(self, name)
+            plain[name] = None if estimate is None else estimate.model_dump()
+        return plain
+
+
+def scenario_plan(inputs: Path, scenario: Scenario) -> Plan:
+    """Return the calls of a scenario over the documents of an encoded split.
+
+    With a fixed `sequence_length` each document is repeated or cut to exactly that many tokens; with `data` a call has
+    the length of its longest document.
+    """
+    with np.load(inputs) as stored:
+        given = {name: stored[name] for name in stored.files if name != "labels"}
+    count = len(given["input_ids"])
+    arrays: dict[str, np.ndarray] = {}
+    for index in range(_CALLS):
+        rows = np.arange(index * scenario.batch, (index + 1) * scenario.batch) % count
+        call = {name: array[rows] for name, array in given.items()}
+        for name, array in _sized(call, scenario.sequence_length).items():
+            arrays[f"{name}.{index}"] = np.ascontiguousarray(array)
+    return Plan(arrays, scenario.batch)
+
+
+def _sized(call: dict[str, np.ndarray], length: int | str) -> dict[str, np.ndarray]:
+    if isinstance(length, str):
+        longest = max(int(call["attention_mask"].sum(axis=1).max()), 2)
+        return {name: array[:, :longest] for name, array in call.items()}
+    ids = np.stack([np.resize(row[mask > 0], length) for row, mask in zip(call["input_ids"], call["attention_mask"], strict=True)])
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+def measure(
+    artefact: Path, threads: int, replicas: int, reference: Serving, plan: Plan, **settings: Any
+) -> Performance:
+    """Measure one artefact; see `measure_together`."""
+    return measure_together([(artefact, threads, replicas)], reference, plan, **settings)[0]
+
+
+def measure_together(
+    subjects: Sequence[tuple[Path, int, int]],
+    reference: Serving,
+    plan: Plan,
+    precision: float,
+    seconds: float,
+    percentiles: Sequence[int] = (),
+) -> list[Performance]:
+    """Measure (artefact, threads, replicas) interleaved with each other and the reference, in one run.
+
+    A subject's replicas are pinned to cores of their own and compute at the same time: latency is that under this load,
+    throughput theirs together. All serving children stay alive; those that do not compute sleep on a pipe.
+
+    Raises:
+        UnsupportedError: more threads than the host has cores.
+        JobError: a serving child failed.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(_written(plan))
+        reference.plan(file)
+        found = [Subject([stack.enter_context(s) for s in _replicas(*subject)]) for subject in subjects]
+        for serving in [s for subject in found for s in subject.servings]:
+            serving.plan(file)
+        duet(found, reference, precision, seconds, percentiles)
+        return [_performance(subject, plan) for subject in found]
+
+
+def _replicas(artefact: Path, threads: int, replicas: int) -> Iterator[Serving]:
+    cores = this_host().cores
+    if threads * replicas > len(cores):
+        raise UnsupportedError(f"{replicas} x {threads} threads, but this host has {len(cores)} cores")
+    for index in range(replicas):
+        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads])
+
+
+@contextmanager
+def _written(plan: Plan) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "plan.npz"
+        arrays: dict[str, Any] = plan.arrays
+        np.savez(file, **arrays)
+        yield file
+
+
+def _performance(subject: Subject, plan: Plan) -> Performance:
+    return Performance(
+        ratio=subject.ratio,
+        reference_ms=statistics.median(subject.reference),
+        p50_ms=percentile(subject.samples, 50),
+        p90_ms=percentile(subject.samples, 90),
+        p99_ms=percentile(subject.samples, 99),
+        throughput=mean([rate * plan.batch for rate in subject.rates]),
+        memory_mb=sum(serving.memory_mb() for serving in subject.servings),
+        size_mb=size_mb(subject.servings[0].artefact),
+        energy_j=_energy(subject),
+        samples=[round(sample, 4) for sample in subject.samples],
+        reference_samples=[round(sample, 4) for sample in subject.reference],
+        pairs=len(subject.ratios),
+        drift=max(subject.reference) / min(subject.reference) - 1,
+        seconds=subject.spent,
+    )
+
+
+def _energy(subject: Subject) -> float | None:
+    def work() -> int:
+        return len(run_blocks(subject.servings, max(_ENERGY_BLOCK, BLOCK), 1)[0])
+
+    return energy_of(this_host(), work)
+
+
+def size_mb(artefact: Path) -> float:
+    """Return the size of an artefact's files on disk in MB, our own description of it aside."""
+    files = [p for p in artefact.rglob("*") if p.is_file() and p.name != "entry.json"]
+    return sum(p.stat().st_size for p in files) / 1e6

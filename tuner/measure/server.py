@@ -1,0 +1,132 @@
+"""The serving child: one artefact loaded as a bundle would load it, measured by calls from inside.
+
+`python -m tuner.measure.server ARTEFACT --threads N --cores 0,1 --parent PID`. Nothing but numpy, the tuner's light
+root and the artefact's own engine is imported, so peak memory is that of serving. Requests are JSON lines on stdin;
+answers are JSON lines on the original stdout (whatever an engine prints goes to stderr).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tuner.runtime.orphans import die_with_parent
+
+_LATE = 0.002  # seconds before a common start at which waiting turns from sleeping to looking
+
+
+class Server:
+    """Holds the session and the calls it cycles through."""
+
+    def __init__(self, artefact: Path, threads: int) -> None:
+        from tuner.runtime.loader import load_session
+
+        self._session = load_session(artefact, threads)
+        self._calls: list[dict[str, Any]] = []
+        self._next = 0
+
+    def plan(self, file: str) -> dict[str, Any]:
+        """Load the calls to cycle through: an .npz of `NAME.INDEX` arrays (batch, sequence)."""
+        import numpy as np
+
+        with np.load(file) as arrays:
+            indices = sorted({int(name.partition(".")[2]) for name in arrays.files})
+            names = {name.partition(".")[0] for name in arrays.files}
+            self._calls = [{name: arrays[f"{name}.{i}"] for name in names} for i in indices]
+        return {"calls": len(self._calls)}
+
+    def rewind(self) -> dict[str, Any]:
+        """Begin with the first call again, so that two subjects see the same inputs in the same order."""
+        self._next = 0
+        return {}
+
+    def block(self, seconds: float, calls: int, start: float | None) -> dict[str, Any]:
+        """Call for so many seconds, at least `calls` times after a first one that is dropped; samples in ms."""
+        _wait_until(start)
+        self._call()
+        samples: list[float] = []
+        begin = time.perf_counter()
+        while len(samples) < calls or time.perf_counter() - begin < seconds:
+            samples.append(self._call())
+        return {"samples": samples, "seconds": time.perf_counter() - begin}
+
+    def predict(self, inputs: str, batch: int, out: str) -> dict[str, Any]:
+        """Write the logits (documents, labels) of an encoded split, in batches trimmed to their longest document."""
+        import numpy as np
+
+        with np.load(inputs) as arrays:
+            given = {name: arrays[name] for name in arrays.files if name != "labels"}
+        found = []
+        for row in range(0, len(given["input_ids"]), batch):
+            length = max(int(given["attention_mask"][row : row + batch].sum(axis=1).max()), 2)
+            chunk = {k: np.ascontiguousarray(v[row : row + batch, :length]) for k, v in given.items()}
+            found.append(self._session.run(chunk))
+        np.save(out, np.concatenate(found))
+        return {}
+
+    def memory(self) -> dict[str, Any]:
+        """Return the peak resident memory of this process in MB (10^6 bytes)."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {"memory_mb": peak * (1024 if sys.platform != "darwin" else 1) / 1e6}
+
+    def _call(self) -> float:
+        inputs = self._calls[self._next % len(self._calls)]
+        self._next += 1
+        begin = time.perf_counter()
+        self._session.run(inputs)
+        return (time.perf_counter() - begin) * 1e3
+
+
+def _wait_until(start: float | None) -> None:
+    """Wait for a moment of the machine-wide monotonic clock, so that replicas begin together."""
+    while start is not None and (left := start - time.monotonic()) > 0:
+        time.sleep(left if left > _LATE else 0)
+
+
+def _pin(cores: list[int]) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+
+
+def _serve(server: Server, answers: Any) -> None:
+    for line in sys.stdin:
+        request = json.loads(line)
+        operation = request.pop("op")
+        if operation == "quit":
+            return
+        try:
+            answer = getattr(server, operation)(**request)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}
+        answers.write(json.dumps(answer) + "\n")
+
+
+def main() -> None:
+    """Pin, load, and answer until stdin closes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("artefact", type=Path)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--cores", required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    asked = parser.parse_args()
+    die_with_parent(asked.parent)
+    _pin([int(core) for core in asked.cores.split(",")])  # before an engine counts its cores
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    try:
+        server = Server(asked.artefact, asked.threads)
+    except Exception as error:
+        answers.write(json.dumps({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}) + "\n")
+        return
+    answers.write(json.dumps({"ready": True}) + "\n")
+    _serve(server, answers)
+
+
+if __name__ == "__main__":
+    main()
