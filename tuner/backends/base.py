@@ -48,6 +48,8 @@ class BackendPlugin(Protocol):
     """An engine. Implementations are stateless; heavy imports happen inside the methods."""
 
     name: str
+    #: Modules worth importing once, before the build jobs are forked; none may start threads when imported.
+    preload: tuple[str, ...]
 
     def offers(self, host: Host) -> list[Offer]:
         """Return every precision × device with its availability on `host`; never raises, never imports torch."""

@@ -26,6 +26,7 @@ class OnnxRuntimeBackend:
     """`onnxruntime`: an ONNX graph, optimised and quantized by ONNX Runtime."""
 
     name = "onnxruntime"
+    preload: tuple[str, ...] = ("onnxscript", "torch.onnx._internal.exporter._core", "onnxruntime.quantization.matmul_nbits_quantizer")
 
     def offers(self, host: Host) -> list[Offer]:
         """Return the number formats; all of them need the packages of the extra `onnxruntime`."""

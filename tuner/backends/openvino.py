@@ -21,6 +21,7 @@ class OpenVinoBackend:
     """`openvino`: an OpenVINO IR, compressed by NNCF."""
 
     name = "openvino"
+    preload: tuple[str, ...] = ("openvino", "nncf")
 
     def offers(self, host: Host) -> list[Offer]:
         """Return the number formats; each also as a fixed-shape build, which is worth 15 to 20 % on many CPUs."""

@@ -22,6 +22,7 @@ class TorchCompileBackend:
     """`torch-compile`: PyTorch compiled by inductor to a shared library (Ansel et al. 2024, PyTorch 2)."""
 
     name = "torch-compile"
+    preload: tuple[str, ...] = ("torch._inductor.compile_fx",)
 
     def offers(self, host: Host) -> list[Offer]:
         """Return fp32 and bf16, dynamic or with a fixed shape, where there is a compiler."""

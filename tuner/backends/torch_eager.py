@@ -20,6 +20,7 @@ class TorchBackend:
     """`torch`: eager PyTorch through transformers."""
 
     name = "torch"
+    preload: tuple[str, ...] = ()
 
     def offers(self, host: Host) -> list[Offer]:
         """Return fp32, bf16 where the processor has it, and why no integers."""

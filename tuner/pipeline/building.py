@@ -31,7 +31,8 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
         "code": code_hash(type(plugin).__module__, "tuner.backends.agreement"),
     }
     engine = candidate.backend.engine
-    return shop.job("build", parts, "tuner.backends.build:build", engine=engine, request=request)
+    call, preload = "tuner.backends.build:build", plugin.preload
+    return shop.job("build", parts, call, preload, engine=engine, request=request)
 
 
 def _request(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Candidate) -> dict[str, Any]:

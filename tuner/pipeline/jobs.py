@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,16 @@ class Jobs:
             self._process.wait()
             self._process = None
 
-    def run(self, call: str, kwargs: Mapping[str, Any], limits: JobLimits | None = None) -> Any:
+    def run(
+        self,
+        call: str,
+        kwargs: Mapping[str, Any],
+        limits: JobLimits | None = None,
+        preload: Sequence[str] = (),
+    ) -> Any:
         """Run `module:function(**kwargs)` in a child and return its JSON-able result. Paths travel as strings.
+
+        `preload` names modules that this job and later ones need: they are imported once, before the fork.
 
         Raises:
             JobError: the child raised, was killed, ran out of memory or time; `kind` says which.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,15 @@ class Workshop:
         self.runs.append(StageRun(name, entry.key, entry.hit, entry.seconds))
         return entry
 
-    def job(self, name: str, parts: Mapping[str, Any], call: str, **kwargs: Any) -> Entry:
+    def job(
+        self, name: str, parts: Mapping[str, Any], call: str, preload: Sequence[str] = (), **kwargs: Any
+    ) -> Entry:
         """Return the stage's output, made by `call(**kwargs, out=directory)` in a child process."""
-        return self.stage(name, parts, lambda out: self.jobs.run(call, {**_plain(kwargs), "out": str(out)}))
+
+        def made(out: Path) -> Any:
+            return self.jobs.run(call, {**_plain(kwargs), "out": str(out)}, preload=preload)
+
+        return self.stage(name, parts, made)
 
     def take_runs(self) -> list[StageRun]:
         """Return the runs noted since the last call."""

@@ -4,7 +4,7 @@ Importing torch and transformers costs seconds; a fork costs milliseconds and st
 runaway library. `multiprocessing`'s fork server would re-import the user's main script in each child, so a script
 that calls `tuner.run` without a `__main__` guard would start itself again: hence this small one.
 
-Protocol (JSON lines): request `{"call": "module:function", "kwargs": {…}, "log": path, "result": path}` on stdin;
+Protocol (JSON lines): request `{"call": "module:function", "kwargs": {…}, "log": path, "result": path, "preload": […]}` on stdin;
 answers `{"pid": n}` and, when the child has ended, `{"status": wait status}` on the original stdout. One job at a time.
 """
 
@@ -24,10 +24,17 @@ from tuner.runtime.orphans import die_with_parent
 
 
 def _preload() -> None:
-    import numpy  # noqa: F401, ICN001
+    import numpy  # noqa: F401
     import torch  # noqa: F401
-    import transformers.models.auto.modeling_auto  # noqa: F401
+    import transformers.models.bert.modeling_bert  # noqa: F401 - with it comes what all families share
     from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
+
+
+def _import_once(request: dict[str, Any]) -> None:
+    """Import here, before the fork, what this job and those like it need; an error shows in the child, with its log."""
+    for name in [request["call"].partition(":")[0], *request.get("preload", [])]:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def _describe(error: BaseException) -> dict[str, Any]:
@@ -80,9 +87,11 @@ def main() -> None:
     _preload()
     zygote = os.getpid()
     for line in sys.stdin:
+        request = json.loads(line)
+        _import_once(request)
         pid = os.fork()
         if pid == 0:
-            _child(json.loads(line), zygote)
+            _child(request, zygote)
         answers.write(json.dumps({"pid": pid}) + "\n")
         _, status = os.waitpid(pid, 0)
         answers.write(json.dumps({"status": status}) + "\n")

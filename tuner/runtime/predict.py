@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tokenizers import Tokenizer
 
 from .loader import load_session
 
-_BATCH = 16  # lines answered together when they come from a file
+_BATCH = 16  # lines answered together when they do not come from a terminal
 
 
 class Classifier:
@@ -22,7 +23,7 @@ class Classifier:
 
     def __init__(self, bundle: Path, threads: int | None = None) -> None:
         described = json.loads((bundle / "bundle.json").read_text())
-        self.labels: list[str] = described["labels"]
+        self.labels: list[str] = json.loads((bundle / "labels.json").read_text(encoding="utf-8"))
         self._tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
         self._session = load_session(bundle / "artefact", threads or described["threads"])
         longest = self._session.fixed_shape[1] if self._session.fixed_shape else described["max_length"]
@@ -32,13 +33,16 @@ class Classifier:
 
     def logits(self, texts: list[str]) -> np.ndarray:
         """Return float32 logits (texts, labels)."""
-        encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
+        encoded = [encoding.ids or [self._pad] for encoding in self._tokenizer.encode_batch(texts)]
         longest = max(len(ids) for ids in encoded)
         ids = np.full((len(texts), longest), self._pad, dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, tokens in enumerate(encoded):
             ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
-        return self._session.run({"input_ids": ids, "attention_mask": mask})
+        # One text is one segment: an artefact that asks for segment numbers gets zeros.
+        return self._session.run(
+            {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        )
 
     def __call__(self, texts: list[str]) -> list[dict[str, Any]]:
         """Return `{"label", "probability"}` for each text."""
@@ -55,11 +59,10 @@ class Classifier:
 
 
 def batches(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Yield the lines that are not blank, in groups; a terminal gets its answer after each line."""
+    """Yield the lines in groups. Blank ones count: the n-th answer belongs to the n-th line."""
     kept: list[str] = []
     for line in lines:
-        if line.strip():
-            kept.append(line.rstrip("\n"))
+        kept.append(line.rstrip("\r\n"))
         if len(kept) == size:
             yield kept
             kept = []
@@ -71,13 +74,28 @@ def main(bundle: Path) -> int:
     """Answer the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="predict.py", description="Classify texts with this bundle.")
     parser.add_argument("text", nargs="*", help="texts; without any, one a line from stdin")
-    parser.add_argument("--threads", type=int, help="threads of the engine (default: as measured)")
+    parser.add_argument("--threads", type=_count, help="threads of the engine (default: as measured)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     asked = parser.parse_args()
     classifier = Classifier(bundle, asked.threads)
-    size = 1 if sys.stdin.isatty() else _BATCH
-    for texts in [asked.text] if asked.text else batches(sys.stdin, size):
-        for answer in classifier(texts):
-            line = json.dumps(answer) if asked.json else f"{answer['label']}\t{answer['probability']:.4f}"
-            print(line, flush=True)
+    try:
+        for texts in [asked.text] if asked.text else batches(_stdin(), 1 if sys.stdin.isatty() else _BATCH):
+            for answer in classifier(texts):
+                line = json.dumps(answer) if asked.json else f"{answer['label']}\t{answer['probability']:.4f}"
+                print(line, flush=True)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _stdin() -> Iterable[str]:
+    """Return the lines of stdin as UTF-8, with what is not UTF-8 replaced; only a line feed ends a line."""
+    return (line.decode("utf-8", errors="replace") for line in sys.stdin.buffer)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads")
+    return int(text)

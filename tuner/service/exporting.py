@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.export.bundle import BundleContent, write_bundle
+from tuner.export.bundle import BundleContent, check_target, write_bundle
 from tuner.hardware import this_host
 from tuner.pipeline.cache import Cache
 from tuner.pipeline.evaluate import build_candidate
@@ -28,6 +28,7 @@ def export_trial(chosen: TrialHandle, target: Path) -> Path:
         InputError: the target is not empty or cannot be written.
         TunerError: the disk is full; what building raises.
     """
+    check_target(target)
     spec = StudySpec.model_validate(dict(chosen.study.spec))
     host, home = this_host(), tuner_home()
     with Jobs(job_limits(spec.limits, host), home / "jobs") as jobs:

@@ -233,7 +233,8 @@ def _searched(axes: Any, row: TrialRow, metric: str, low: float, strong: bool) -
     face = colour if row.feasible else "none"
     axes.plot(
         [x.value], [height], _marker(row), markersize=6.5, markerfacecolor=face, linestyle="none",
-        markeredgecolor=colour, markeredgewidth=1.1, alpha=0.95 if strong else 0.38, zorder=5 if strong else 2,
+        markeredgecolor=colour, markeredgewidth=1.1, alpha=0.95 if strong else 0.38,
+        zorder=5 if strong else 2,
     )  # fmt: skip
 
 

@@ -1,0 +1,65 @@
+"""The `tuner` command. Commands import what they need when they run: `tuner --help` is instant."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tuner.cli.database import db
+from tuner.cli.guard import guarded
+from tuner.cli.host import backends
+from tuner.cli.run import run
+from tuner.cli.ship import export, verify
+from tuner.cli.study import front, list_studies, show
+from tuner.cli.studyfile import schema, validate
+
+app = typer.Typer(
+    name="tuner",
+    help="Finds the fastest combination of compression, parallelism and engine for a transformer.",
+    epilog="Exit codes: 0 done, 1 failure, 2 bad input, 3 no feasible trial, 4 not found, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run)
+app.command("front")(front)
+app.command("list")(list_studies)
+app.command("show")(show)
+app.command("export")(export)
+app.command("verify")(verify)
+app.command("backends")(backends)
+app.command("validate")(validate)
+app.command("schema")(schema)
+app.add_typer(db, name="db")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        import importlib.metadata
+
+        print(importlib.metadata.version("tuner"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Parse options that come before the command."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; errors are one line on stderr."""
+    command = typer.main.get_command(app)
+    given = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: command.main(args=given, prog_name="tuner", standalone_mode=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The front as a table: what each point is, what it costs and gives, and what the confirmation took away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tuner.cli.output import note, print_table
+from tuner.metrics import METRICS, Estimate
+
+if TYPE_CHECKING:
+    from tuner.service.handle import StudyHandle
+    from tuner.service.rows import TrialRow
+
+#: Left out first where a terminal is narrow.
+_EXPENDABLE = "samples/s,memory MB,size MB,parallel,against search,drop pt,layers"
+
+
+def print_front(study: StudyHandle, rows: Sequence[TrialRow]) -> None:
+    """Print a front, and under it what it is compared with."""
+    from rich.markup import escape
+
+    metric = study.spec["metric"]
+    beside = [(row, why) for row, why in comparisons(study) if row.number not in {r.number for r in rows}]
+    names = {row.number: why for row, why in comparisons(study)}
+    lines = [_cells(row, metric, names.get(row.number, "")) for row in rows]
+    lines += [_cells(row, metric, why) for row, why in beside]
+    print_table(_headers(metric), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
+    if any(_is_noisy(row) for row in rows):
+        note("speedups whose intervals overlap are tied")
+
+
+def comparisons(study: StudyHandle) -> list[tuple[TrialRow, str]]:
+    """Return the baseline, and the fastest artefact of the whole model: what the front is held against."""
+    measured = [row for row in study.rows() if row.estimate("latency_ms") is not None]
+    base = next((row for row in measured if row.candidate == study.baseline), None)
+    if base is None:
+        return []
+    depth = base.candidate.distillation.student_layers
+    whole = [row for row in measured if row.candidate.is_unshaped(depth)]
+    fastest = min(whole, key=lambda row: _value(row.estimate("latency_ms")))
+    return [(base, "baseline")] if fastest is base else [(fastest, "whole model"), (base, "baseline")]
+
+
+def interval(estimate: Estimate | None, scale: float = 1.0, digits: int = 1) -> str:
+    """Return `95.1 ±1.2`: value and half its 95 % interval; only the value where it has no spread."""
+    if estimate is None:
+        return "–"
+    half = (estimate.high - estimate.low) / 2 * abs(scale)
+    value = f"{estimate.value * scale:z.{digits}f}"
+    return value if half == 0 else f"{value} ±{half:.{digits}f}"
+
+
+def latency(estimate: Estimate | None) -> str:
+    """Return milliseconds with as many digits as they are worth."""
+    return interval(estimate, digits=2 if estimate is not None and estimate.value < 20 else 1)
+
+
+def times(estimate: Estimate | None) -> str:
+    """Return a ratio such as 12.4x."""
+    return "–" if estimate is None else f"{estimate.value:.{2 if estimate.value < 10 else 1}f}x"
+
+
+def lost(row: TrialRow, metric: str) -> str:
+    """Return what the confirmation changed against the search's own numbers."""
+    if row.confirmed is None:
+        return "not confirmed"
+    quality, ms = row.lost(metric), row.lost("latency_ms")
+    parts = [] if quality is None else [f"{metric} {100 * quality:+z.1f} pt"]
+    return ", ".join([*parts, *([] if ms is None else [f"latency {ms:+z.0%}"])]) or "–"
+
+
+def _heading(rows: Sequence[TrialRow]) -> str:
+    confirmed = sum(row.confirmed is not None for row in rows)
+    if rows and confirmed == len(rows):
+        return f"{len(rows)} points, confirmed on the test split"
+    return f"{len(rows)} points, as the search measured them on the validation split"
+
+
+def _headers(metric: str) -> list[str]:
+    quality = f"{metric} %"
+    parts = ["trial", "layers", "pruned", "bits", "parallel", "engine"]
+    return [*parts, quality, "drop pt", "latency ms", "speedup", "samples/s", "memory MB", "size MB",
+            "against search", ""]  # fmt: skip
+
+
+def _cells(row: TrialRow, metric: str, why: str) -> list[str]:
+    c, drop = row.candidate, f"{metric}_drop"
+    missed = "" if row.feasible else "misses a constraint"
+    return [
+        str(row.number),
+        str(c.distillation.student_layers),
+        f"{c.pruning.heads:.3g}/{c.pruning.ffn:.3g}",
+        _bits(row),
+        f"{c.parallel.threads}x{c.parallel.replicas}",
+        c.backend.engine
+        + ("" if c.backend.device == "cpu" else f"@{c.backend.device}")
+        + ("/fixed" if c.backend.fixed_shape else ""),
+        interval(row.estimate(metric), 100),
+        interval(row.estimate(drop) if drop in METRICS else None, 100),
+        latency(row.estimate("latency_ms")),
+        times(row.estimate("speedup")),
+        interval(row.estimate("throughput"), digits=0),
+        interval(row.estimate("memory_mb"), digits=0),
+        interval(row.estimate("size_mb")),
+        lost(row, metric),
+        ", ".join(text for text in (why, missed) if text),
+    ]
+
+
+def _bits(row: TrialRow) -> str:
+    q = row.candidate.quantization
+    return (
+        f"{q.bits}"
+        + ("" if q.scheme == "none" else f" {q.scheme}")
+        + (f" g{q.group_size}" if q.group_size else "")
+    )
+
+
+def _is_noisy(row: TrialRow) -> bool:
+    found = row.estimate("speedup")
+    return found is not None and found.high > 1.1 * found.low
+
+
+def _value(estimate: Estimate | None) -> float:
+    return float("inf") if estimate is None else estimate.value
