@@ -29,7 +29,9 @@ def check_manifest(bundle: Path) -> list[str]:
 
 
 def _files(bundle: Path) -> list[Path]:
-    return sorted(p for p in bundle.rglob("*") if p.is_file() and not _IGNORED & set(p.relative_to(bundle).parts))
+    return sorted(
+        p for p in bundle.rglob("*") if p.is_file() and not _IGNORED & set(p.relative_to(bundle).parts)
+    )
 
 
 def _sha256(path: Path) -> str:

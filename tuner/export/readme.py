@@ -12,7 +12,11 @@ from tuner.metrics import METRICS
 def readme(candidate: Candidate, report: Mapping[str, Any], labels: list[str]) -> str:
     """Return the text. `report` is that of the bundle: study, trial, host, metrics, search_metrics, confirmed."""
     host = report["host"]
-    how = "confirmed on the test split" if report["confirmed"] else "measured on the validation split, not confirmed"
+    how = (
+        "confirmed on the test split"
+        if report["confirmed"]
+        else "measured on the validation split, not confirmed"
+    )
     return f"""# {report["study"]}, trial {report["trial"]}
 
 A text classifier ({", ".join(labels)}) as the search chose it: `{candidate.label()}`.
@@ -56,10 +60,14 @@ def _rows(metrics: Mapping[str, Any]) -> str:
     for name, found in metrics.items():
         if found is not None:
             unit = METRICS[name][0]
-            rows.append(f"| {name} ({unit}) | {found['value']:.4g} | {found['low']:.4g} to {found['high']:.4g} |")
+            rows.append(
+                f"| {name} ({unit}) | {found['value']:.4g} | {found['low']:.4g} to {found['high']:.4g} |"
+            )
     return "\n".join(rows)
 
 
 def _parts(candidate: Candidate) -> str:
     parts = candidate.canonical()
-    return "\n".join(f"| {part} | {', '.join(f'{k} {v}' for k, v in fields.items())} |" for part, fields in parts.items())
+    return "\n".join(
+        f"| {part} | {', '.join(f'{k} {v}' for k, v in fields.items())} |" for part, fields in parts.items()
+    )

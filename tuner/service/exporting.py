@@ -56,7 +56,9 @@ def report(chosen: TrialHandle) -> dict[str, Any]:
     row, study = chosen.row, chosen.study
     plain = {
         "search": {k: None if v is None else v.model_dump() for k, v in row.metrics.items()},
-        "confirmed": None if row.confirmed is None else {k: v and v.model_dump() for k, v in row.confirmed.items()},
+        "confirmed": None
+        if row.confirmed is None
+        else {k: v and v.model_dump() for k, v in row.confirmed.items()},
     }
     return {
         "study": study.name,

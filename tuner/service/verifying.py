@@ -15,7 +15,7 @@ from tuner.candidate import Candidate
 from tuner.errors import InputError, NotFoundError, TunerError
 from tuner.export.manifest import NAME, check_manifest
 from tuner.hardware import this_host
-from tuner.metrics import Estimate
+from tuner.metrics import METRICS, Estimate
 from tuner.pipeline.bench import Bench
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.jobs import Jobs
@@ -46,10 +46,22 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
         raise NotFoundError(f"{bundle}: no bundle there (it has no {NAME})")
     files = check_manifest(bundle)
     if files:
-        return {"bundle": str(bundle), "files": files, "claims": [], "notes": ["not run: its files changed"], "ok": False}
+        return {
+            "bundle": str(bundle),
+            "files": files,
+            "claims": [],
+            "notes": ["not run: its files changed"],
+            "ok": False,
+        }
     report = _report(bundle)
     claims, notes = _measured(bundle, report)
-    return {"bundle": str(bundle), "files": [], "claims": claims, "notes": notes, "ok": all(c["holds"] for c in claims)}
+    return {
+        "bundle": str(bundle),
+        "files": [],
+        "claims": claims,
+        "notes": notes,
+        "ok": all(c["holds"] for c in claims),
+    }
 
 
 def _report(bundle: Path) -> dict[str, Any]:
@@ -73,7 +85,11 @@ def _measured(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, A
     except TunerError as error:
         answer = answers_of(bundle, ["one line to see that it answers"])
         return [], [f"accuracy and latency not measured: {error}", f"it answers: {answer[0]}"]
-    notes = [] if host.fingerprint == report["host"].get("fingerprint") else ["measured on another host than claimed"]
+    notes = (
+        []
+        if host.fingerprint == report["host"].get("fingerprint")
+        else ["measured on another host than claimed"]
+    )
     return [_claim(name, report["metrics"].get(name), value) for name, value in found.items()], notes
 
 
@@ -95,9 +111,16 @@ def answers_of(bundle: Path, texts: list[str]) -> list[dict[str, Any]]:
         TunerError: it fails.
     """
     command = [sys.executable, str(bundle.resolve() / "predict.py"), "--json"]
-    done = subprocess.run(command, input="\n".join(texts), text=True, capture_output=True, timeout=_SECONDS)
+    try:
+        done = subprocess.run(
+            command, input="\n".join(texts), encoding="utf-8", capture_output=True, timeout=_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise TunerError(f"{bundle}/predict.py did not answer within {_SECONDS:.0f} s") from None
     if done.returncode:
-        raise TunerError(f"{bundle}/predict.py failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        raise TunerError(
+            f"{bundle}/predict.py failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
+        )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -109,11 +132,14 @@ def _latency(bundle: Path, report: Mapping[str, Any], bench: Bench) -> dict[str,
 
 
 def _claim(name: str, claimed: Mapping[str, float] | None, measured: Estimate | None) -> dict[str, Any]:
-    """Return one claim and whether it holds: intervals overlap, give or take the noise of shared machines."""
+    """Return one claim and whether it holds: not worse than claimed, give or take the noise of shared machines."""
     holds = True
     if claimed is not None and measured is not None:
-        margin = 0.0 if name in ("accuracy", "f1_macro") else NOISE
-        low, high = claimed["low"] * (1 - margin), claimed["high"] * (1 + margin)
-        holds = measured.high >= low and measured.low <= high
+        unit, direction = METRICS[name]
+        margin = 0.0 if unit == "fraction" else NOISE
+        if direction == "maximize":
+            holds = measured.high >= claimed["low"] * (1 - margin)
+        else:
+            holds = measured.low <= claimed["high"] * (1 + margin)
     plain = None if measured is None else measured.model_dump()
     return {"metric": name, "claimed": claimed, "measured": plain, "holds": holds}
