@@ -18,7 +18,17 @@ from tuner.backends.base import BackendPlugin, BuildRequest, Offer
 from tuner.candidate import Quantization
 from tuner.runtime.loader import load_session
 
-_KEYS = {"engine", "device", "bits", "scheme", "session", "inputs", "fixed_shape", "max_length", "requirements"}
+_KEYS = {
+    "engine",
+    "device",
+    "bits",
+    "scheme",
+    "session",
+    "inputs",
+    "fixed_shape",
+    "max_length",
+    "requirements",
+}
 _PICKLES = (".pkl", ".pickle", ".pt", ".bin.index", ".pth", ".joblib")
 _BATCHES = (1, 2, 5)
 
@@ -62,7 +72,9 @@ def _description(out: Path) -> Iterator[str]:
         yield f"artefact.json lacks {sorted(lacking)}"
     described = json.loads((out / "artefact.json").read_text())
     yield from (f"requirement {pin!r} is not pinned" for pin in described["requirements"] if "==" not in pin)
-    yield from (f"{p.name}: pickled files are not allowed" for p in out.rglob("*") if p.name.endswith(_PICKLES))
+    yield from (
+        f"{p.name}: pickled files are not allowed" for p in out.rglob("*") if p.name.endswith(_PICKLES)
+    )
 
 
 def _answers(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tuner.backends.artefact import describe_artefact, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.calibration import documents, quiet, saturates
 from tuner.errors import BuildError
 from tuner.hardware import Host
 
@@ -19,14 +19,17 @@ _MATRICES = [
     "MatMul",
     "Gemm",
 ]  # the default list also quantizes the attention mask (-3.4e38) and ruins the model
-_VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimd")
 
 
 class OnnxRuntimeBackend:
     """`onnxruntime`: an ONNX graph, optimised and quantized by ONNX Runtime."""
 
     name = "onnxruntime"
-    preload: tuple[str, ...] = ("onnxscript", "torch.onnx._internal.exporter._core", "onnxruntime.quantization.matmul_nbits_quantizer")
+    preload: tuple[str, ...] = (
+        "onnxscript",
+        "torch.onnx._internal.exporter._core",
+        "onnxruntime.quantization.matmul_nbits_quantizer",
+    )
 
     def offers(self, host: Host) -> list[Offer]:
         """Return the number formats; all of them need the packages of the extra `onnxruntime`."""
@@ -46,7 +49,8 @@ class OnnxRuntimeBackend:
 
         source, target = onnx_model(request.checkpoint, request.cache, request.max_length), out / "model.onnx"
         try:
-            _QUANTIZERS[request.quantization.bits, request.quantization.scheme](source, target, request)
+            with quiet():
+                _QUANTIZERS[request.quantization.bits, request.quantization.scheme](source, target, request)
         except Exception as error:  # the quantizers raise whatever their protobufs raise
             raise BuildError(f"ONNX Runtime's quantizer failed: {type(error).__name__}: {error}") from error
         describe_artefact(
@@ -75,7 +79,7 @@ def _dynamic(source: Path, target: Path, request: BuildRequest) -> None:
         target,
         op_types_to_quantize=_MATRICES,
         per_channel=True,
-        reduce_range=_saturates(),
+        reduce_range=saturates(),
         weight_type=QuantType.QInt8,
     )
 
@@ -86,7 +90,7 @@ def _static(source: Path, target: Path, request: BuildRequest) -> None:
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._batches = _calibration(request)
+            self._batches = documents(request.calibration)
 
         def get_next(self) -> dict[str, Any] | None:
             return next(self._batches, None)
@@ -98,7 +102,7 @@ def _static(source: Path, target: Path, request: BuildRequest) -> None:
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=_MATRICES,
         per_channel=True,
-        reduce_range=_saturates(),
+        reduce_range=saturates(),
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
@@ -123,21 +127,3 @@ _QUANTIZERS = {
     (8, "static"): _static,
     (4, "weight-only"): _weight_only,
 }
-
-
-def _saturates() -> bool:
-    """Say whether int8 products saturate here: without VNNI-like instructions weights keep to 7 bits."""
-    from tuner.hardware import this_host
-
-    return not any(this_host().has(flag) for flag in _VNNI)
-
-
-def _calibration(request: BuildRequest) -> Iterator[dict[str, Any]]:
-    """Yield one document at a time, without its padding: padded positions would widen the ranges."""
-    import numpy as np
-
-    with np.load(request.calibration) as arrays:
-        inputs = {name: arrays[name] for name in arrays.files}
-    for row in range(len(inputs["input_ids"])):
-        length = max(int(inputs["attention_mask"][row].sum()), 2)
-        yield {name: array[row : row + 1, :length] for name, array in inputs.items()}

@@ -1,4 +1,7 @@
-"""OpenVINO on the CPU, quantized by NNCF: fp32, bf16, int8 calibrated, 4-bit weights; fixed shapes on request."""
+"""OpenVINO on the CPU, quantized by NNCF: fp32, 16 bits, int8 calibrated, 4-bit weights; fixed shapes on request.
+
+16 bits means fp16 weights on disk; they are computed in bf16 where the processor has the instructions, else in fp32.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 from tuner.backends.artefact import describe_artefact, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
-from tuner.backends.torch_eager import NO_BF16, has_bf16
+from tuner.backends.calibration import documents, quiet, saturates
 from tuner.errors import BuildError
 from tuner.hardware import Host
 
@@ -28,22 +31,25 @@ class OpenVinoBackend:
         lacking, lacking_nncf = missing("openvino"), missing("openvino", "nncf")
         able: dict[str, Any] = {"available": not lacking, "reason": lacking, "fixed_shape": True}
         nncf: dict[str, Any] = {"available": not lacking_nncf, "reason": lacking_nncf, "fixed_shape": True}
-        bf16 = lacking or ("" if has_bf16(host) else NO_BF16)
         return [
             Offer("cpu", 32, tolerance=1e-3, **able),
-            Offer("cpu", 16, available=not bf16, reason=bf16, tolerance=0.1, fixed_shape=True),
+            Offer("cpu", 16, tolerance=0.1, **able),
             Offer("cpu", 8, "dynamic", available=False, reason=_NO_DYNAMIC),
             Offer("cpu", 8, "static", tolerance=0.3, **nncf),
             Offer("cpu", 4, "weight-only", tolerance=0.4, group_sizes=(16, 32, 64, 128), **nncf),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
-        """Convert, fix the shape if asked, compress, save."""
+        """Convert, compress, fix the shape if asked, save."""
         from tuner.backends.onnx_export import INPUTS
 
         logging.getLogger("nncf").setLevel(logging.ERROR)
         try:
-            _save(_compressed(_converted(request), request), out / "model.xml", request)
+            with quiet():
+                model = _compressed(_converted(request), request)
+                if request.fixed_shape:
+                    model = _reshaped(model, request.fixed_shape)
+                _save(model, out / "model.xml", request)
         except Exception as error:
             raise BuildError(
                 f"OpenVINO could not build it: {type(error).__name__}: {str(error)[:300]}"
@@ -62,6 +68,7 @@ class OpenVinoBackend:
 
 
 def _converted(request: BuildRequest) -> Any:
+    """Return the model with batch and sequence free, its inputs named."""
     import openvino as ov
     import torch
 
@@ -70,51 +77,48 @@ def _converted(request: BuildRequest) -> Any:
 
     with torch.no_grad():
         model = ov.convert_model(LogitsOnly(load_shaped(request.checkpoint)), example_input=examples())
-    batch, length = request.fixed_shape or (-1, -1)
     for port, name in zip(model.inputs, INPUTS, strict=True):
         port.get_tensor().set_names({name})
-    model.reshape({name: [batch, length] for name in INPUTS})
+    return _reshaped(model, (-1, -1))
+
+
+def _reshaped(model: Any, shape: tuple[int, int]) -> Any:
+    model.reshape({port.get_any_name(): list(shape) for port in model.inputs})
     return model
 
 
 def _compressed(model: Any, request: BuildRequest) -> Any:
-    """Quantize with NNCF: post-training int8 for transformers, or weights alone in 4 bits."""
+    """Quantize with NNCF. Done before any shape is fixed: folded fixed-shape graphs of some families break in it."""
     wanted = request.quantization
-    if wanted.bits >= 16:
-        return model
+    if wanted.bits == 4:
+        return _weights_compressed(model, wanted.group_size or 32)
+    return _calibrated(model, request) if wanted.bits == 8 else model
+
+
+def _weights_compressed(model: Any, group_size: int) -> Any:
+    """4-bit symmetric weights in groups; embeddings and the last layer keep 8 bits (NNCF's default)."""
     import nncf
 
-    if wanted.bits == 4:
-        mode = nncf.CompressWeightsMode.INT4_SYM
-        return nncf.compress_weights(model, mode=mode, group_size=wanted.group_size or 32, all_layers=False)
-    rows = _rows(request)
+    # Pruned matrices have widths that no group size divides: those take the largest smaller one that does.
+    fallback = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST)
+    mode = nncf.CompressWeightsMode.INT4_SYM
+    return nncf.compress_weights(model, mode=mode, group_size=group_size, advanced_parameters=fallback)
+
+
+def _calibrated(model: Any, request: BuildRequest) -> Any:
+    """Post-training int8 of weights and activations, by NNCF's recipe for transformers."""
+    import nncf
+
+    rows = list(documents(request.calibration))
+    overflow = nncf.OverflowFix.ENABLE if saturates() else nncf.OverflowFix.FIRST_LAYER
     return nncf.quantize(
         model,
         nncf.Dataset(rows),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(rows),
         fast_bias_correction=True,
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
     )
-
-
-def _rows(request: BuildRequest) -> list[dict[str, Any]]:
-    """Return calibration documents one by one: cut to their length, or padded to the fixed shape."""
-    import numpy as np
-
-    from tuner.runtime.padding import padded
-
-    with np.load(request.calibration) as arrays:
-        inputs = {name: arrays[name] for name in arrays.files}
-    rows = []
-    for row in range(len(inputs["input_ids"])):
-        length = max(int(inputs["attention_mask"][row].sum()), 2)
-        one = {name: array[row : row + 1, :length] for name, array in inputs.items()}
-        rows.append(
-            {k: padded(v[:, : request.fixed_shape[1]], request.fixed_shape) for k, v in one.items()}
-            if request.fixed_shape
-            else one
-        )
-    return rows
 
 
 def _save(model: Any, target: Path, request: BuildRequest) -> None:

@@ -1,8 +1,8 @@
 """Write a bundle: an artefact with all it needs to answer a question, and the numbers it was chosen for.
 
-Layout: `artefact/`, `tokenizer.json`, `labels.json`, `bundle.json` (padding, length, threads), `runtime/` (the serving
-code that was measured), `predict.py`, `requirements.txt`, `config.yaml` (the candidate), `report.json`, `README.md`,
-`MANIFEST.sha256`.
+Layout: `artefact/`, `tokenizer.json`, `labels.json`, `bundle.json` (padding, length, threads), `runtime/`
+(the serving code that was measured), `predict.py`, `requirements.txt`, `config.yaml` (the candidate),
+`report.json`, `README.md`, `MANIFEST.sha256`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ALWAYS = ("__init__.py", "loader.py", "padding.py", "predict.py")
 
 @dataclass(frozen=True)
 class BundleContent:
-    """What goes into a bundle. `report` is JSON-able: study, trial, host, metrics as measured and confirmed."""
+    """What goes into a bundle. `report` is JSON-able: study, trial, host, metrics with their intervals."""
 
     artefact: Path
     tokenizer: Path

@@ -10,8 +10,7 @@ from tuner.metrics import METRICS
 
 
 def readme(candidate: Candidate, report: Mapping[str, Any], labels: list[str]) -> str:
-    """Return the text. `report` is that of the bundle: study, trial, host, metrics, search_metrics, confirmed."""
-    host = report["host"]
+    """Return the text. `report` is the bundle's: study, trial, host, metrics, search_metrics, confirmed."""
     how = (
         "confirmed on the test split"
         if report["confirmed"]
@@ -29,11 +28,11 @@ python predict.py < texts.txt        # one text a line; --json for JSON lines
 
 ## Measured ({how})
 
-Host: {host.get("cpu", "unknown")}, {len(host.get("cores", []))} cores, {host.get("os", "")}. {_scenario(report)}
+{_host(report["host"])} {_scenario(report)}
 
-| metric | value | 95 % interval |
-|---|---|---|
-{_rows(report["metrics"])}
+| metric | value | 95 % interval | in the search |
+|---|---|---|---|
+{_rows(report["metrics"], report["search_metrics"])}
 
 `accuracy_drop` and `speedup` are against the untouched model in fp32 PyTorch eager on all cores of that host.
 Latencies are corrected for the machine's drift; on another machine measure again.
@@ -48,6 +47,11 @@ Latencies are corrected for the machine's drift; on another machine measure agai
 """
 
 
+def _host(host: Mapping[str, Any]) -> str:
+    found = [host.get("cpu") or "an unknown processor", f"{len(host.get('cores', []))} cores", host.get("os")]
+    return f"Host: {', '.join(text for text in found if text)}."
+
+
 def _scenario(report: Mapping[str, Any]) -> str:
     scenario = report["scenario"]
     length = scenario["sequence_length"]
@@ -55,14 +59,14 @@ def _scenario(report: Mapping[str, Any]) -> str:
     return f"Scenario: {scenario['mode']}, batch {scenario['batch']}, {tokens}."
 
 
-def _rows(metrics: Mapping[str, Any]) -> str:
+def _rows(metrics: Mapping[str, Any], search: Mapping[str, Any]) -> str:
     rows = []
     for name, found in metrics.items():
         if found is not None:
-            unit = METRICS[name][0]
-            rows.append(
-                f"| {name} ({unit}) | {found['value']:.4g} | {found['low']:.4g} to {found['high']:.4g} |"
-            )
+            spread = f"{found['low']:.4g} to {found['high']:.4g}" if found["low"] < found["high"] else "exact"
+            before = search.get(name)
+            searched = "–" if before is None else f"{before['value']:.4g}"
+            rows.append(f"| {name} ({METRICS[name][0]}) | {found['value']:.4g} | {spread} | {searched} |")
     return "\n".join(rows)
 
 

@@ -15,7 +15,6 @@ from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepare import Prepared
 from tuner.pipeline.workshop import Workshop
 
-_MEASURING = tuple(f"tuner.measure.{name}" for name in ("server", "client", "duet", "stats", "performance"))
 _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99}
 
 
@@ -86,5 +85,5 @@ class Bench:
             "data": self._ready.data.key if spec.scenario.sequence_length == "data" else None,
             "reference": self.reference_artefact.key,
             "host": self._shop.host.fingerprint,
-            "code": code_hash(*_MEASURING),
+            "code": code_hash("tuner.measure", "tuner.runtime"),
         }

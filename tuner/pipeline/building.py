@@ -28,7 +28,7 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
         "request": {k: v for k, v in request.items() if k not in ("checkpoint", "calibration", "cache")},
         "versions": plugin.versions(),
         "isa": shop.host.fingerprint,  # engines compile for the processor at hand
-        "code": code_hash(type(plugin).__module__, "tuner.backends.agreement"),
+        "code": code_hash(type(plugin).__module__, "tuner.backends.agreement", "tuner.backends.onnx_export", "tuner.runtime"),
     }
     engine = candidate.backend.engine
     call, preload = "tuner.backends.build:build", plugin.preload

@@ -32,7 +32,7 @@ def answers(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Ent
         "data": ready.data.key,
         "split": split,
         "host": shop.host.fingerprint,
-        "code": code_hash("tuner.measure.server", "tuner.runtime.loader"),
+        "code": code_hash("tuner.measure.server", "tuner.runtime"),
     }
     return shop.stage("quality", parts, taken)
 

@@ -19,15 +19,16 @@ class Session:
         described = json.loads((directory / "artefact.json").read_text())
         shape = described["fixed_shape"]
         self.fixed_shape = (int(shape[0]), int(shape[1])) if shape else None
+        core = ov.Core()
+        # Said outright: a host with bf16 instructions would use them for an fp32 artefact unasked.
+        bf16 = described["bits"] == 16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": threads,
-            # Said outright: a host with bf16 instructions would use them for an fp32 artefact unasked.
-            "INFERENCE_PRECISION_HINT": "bf16" if described["bits"] == 16 else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
             "ENABLE_CPU_PINNING": False,  # the process is pinned already
         }
-        core = ov.Core()
         compiled = core.compile_model(str(directory / described["model"]), "CPU", settings)
         self._request = compiled.create_infer_request()
         self.inputs = [port.get_any_name() for port in compiled.inputs]

@@ -52,7 +52,7 @@ def _content(chosen: TrialHandle, ready: Prepared, artefact: Path) -> BundleCont
 
 
 def report(chosen: TrialHandle) -> dict[str, Any]:
-    """Return what a bundle says of itself: the confirmed metrics where there are any, and the search's own."""
+    """Return what a bundle says of itself: confirmed metrics where there are any, and the search's."""
     row, study = chosen.row, chosen.study
     plain = {
         "search": {k: None if v is None else v.model_dump() for k, v in row.metrics.items()},

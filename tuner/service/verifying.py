@@ -34,8 +34,9 @@ _SECONDS = 900.0
 def verify_bundle(bundle: Path) -> dict[str, Any]:
     """Return `{"bundle", "files": [what is wrong], "claims": [...], "notes": [...], "ok": bool}`.
 
-    Accuracy is that of the bundle's own `predict.py` on the study's test split; latency is measured again beside the
-    study's baseline. Both need the study's cache; without it only files and raw answers are checked, and it says so.
+    Accuracy is that of the bundle's own `predict.py` on the study's test split; latency is measured again
+    beside the study's baseline. Both need the study's cache; without it only files and one answer are
+    checked, and it says so.
 
     Raises:
         NotFoundError: there is no bundle.
@@ -132,7 +133,7 @@ def _latency(bundle: Path, report: Mapping[str, Any], bench: Bench) -> dict[str,
 
 
 def _claim(name: str, claimed: Mapping[str, float] | None, measured: Estimate | None) -> dict[str, Any]:
-    """Return one claim and whether it holds: not worse than claimed, give or take the noise of shared machines."""
+    """Return one claim and if it holds: not worse than claimed, give or take a shared machine's noise."""
     holds = True
     if claimed is not None and measured is not None:
         unit, direction = METRICS[name]

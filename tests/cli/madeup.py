@@ -1,0 +1,73 @@
+"""A study with made-up numbers, written through the store as a real one would be."""
+
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
+from tuner.hardware import this_host
+from tuner.metrics import Estimate
+from tuner.store import StageRun, Store
+
+BASE_MS = 60.0
+
+
+def around(value, half):
+    return Estimate(value=value, low=value - half, high=value + half)
+
+
+def metrics(speedup, accuracy):
+    """Return a trial's metrics and its ratio."""
+    ratio = around(1 / speedup, 0.02 / speedup)
+    found = {
+        "accuracy": around(accuracy, 0.02),
+        "accuracy_drop": around(0.95 - accuracy, 0.01),
+        "latency_ms": ratio.scaled(BASE_MS),
+        "speedup": Estimate(value=speedup, low=1 / ratio.high, high=1 / ratio.low),
+        "throughput": around(1000 * speedup / BASE_MS, 1.0),
+        "memory_mb": Estimate.exact(120.0),
+        "size_mb": Estimate.exact(20.0),
+        "energy_j": None,
+    }
+    return found, ratio
+
+
+def int8(layers, engine="openvino", heads=0.0):
+    return Candidate(
+        distillation=Distillation(student_layers=layers),
+        pruning=Pruning(heads=heads, ffn=heads),
+        quantization=Quantization(bits=8, scheme="static"),
+        parallel=Parallel(threads=2),
+        backend=Backend(engine=engine),
+    )
+
+
+#: candidate, speedup and accuracy in the search, the same confirmed (or None)
+TRIALS = [
+    (baseline(6, 2), 1.0, 0.95, (1.0, 0.95)),
+    (int8(6), 5.0, 0.951, (5.1, 0.949)),
+    (int8(2), 15.0, 0.948, (14.0, 0.945)),
+    (int8(1), 30.0, 0.943, (29.0, 0.941)),
+    (int8(1, heads=0.5), 40.0, 0.70, None),
+    (int8(3, "onnxruntime"), 6.0, 0.945, None),
+]
+
+
+def store_study(url, name="made-up", constraints=("accuracy_drop <= 0.01",), state="finished"):
+    """Store the study: six measured trials, and one that failed."""
+    spec = {
+        "name": name, "metric": "accuracy", "objectives": ["accuracy", "latency_ms"],
+        "constraints": list(constraints), "budget": {"trials": 7},
+        "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128},
+    }  # fmt: skip
+    with Store.open(url) as store:
+        study = store.create_study(spec, this_host())
+        store.update_study(study, baseline_ms=BASE_MS)
+        for number, (candidate, speedup, accuracy, confirmed) in enumerate(TRIALS):
+            trial = store.new_trial(study, number, candidate)
+            store.start(trial.id, this_host())
+            found, ratio = metrics(speedup, accuracy)
+            stages = [StageRun("build", "abc", number == 1, 2.5)]
+            store.finish_trial(trial.id, found, ratio=ratio, stages=stages, reference_ms=BASE_MS)
+            if confirmed:
+                store.confirm_trial(trial.id, *metrics(*confirmed))
+        failed = store.new_trial(study, 6, int8(4))
+        store.start(failed.id, this_host())
+        store.fail_trial(failed.id, "out-of-memory", "took 9000 MB, limit 8000 MB", "last line")
+        store.set_study_state(study, state)

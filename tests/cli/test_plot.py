@@ -1,0 +1,60 @@
+"""The picture of the front."""
+
+import pytest
+from madeup import store_study
+
+from tuner.errors import TunerError
+from tuner.service import api
+from tuner.service.plot import drawn
+from tuner.service.plot_labels import packed
+
+
+@pytest.fixture
+def study(home):
+    store_study(f"sqlite:///{home}/tuner.db")
+    return api.load("made-up")
+
+
+def test_a_png_is_written(study, tmp_path):
+    file = study.plot(tmp_path / "deep" / "front.png")
+    assert file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size > 20_000
+
+
+def test_the_points_that_matter_carry_a_name(study):
+    content = drawn(study)
+    assert {row.number: name for row, name in content.labels} == {
+        3: "fastest", 1: "knee and best whole model", 0: "baseline",
+    }  # fmt: skip
+    assert content.floor == pytest.approx(0.94)  # the baseline's 0.95 less the tolerated drop
+    assert [row.number for row in content.front] == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("constraints", [["latency_ms <= 0.001"], ["accuracy >= 0.9"], []])
+def test_any_study_can_be_drawn(home, tmp_path, constraints):
+    store_study(f"sqlite:///{home}/tuner.db", "other", constraints)
+    assert api.load("other").plot(tmp_path / "x.png").exists()
+
+
+def test_a_study_without_trials_can_be_drawn(home, tmp_path):
+    from tuner.store import Store
+
+    spec = {
+        "name": "empty", "metric": "accuracy", "objectives": ["accuracy", "latency_ms"], "constraints": [],
+        "scenario": {"batch": 1, "sequence_length": "data"},
+    }  # fmt: skip
+    with Store.open() as store:
+        store.create_study(spec)
+    assert api.load("empty").plot(tmp_path / "x.png").exists()
+
+
+def test_a_place_that_cannot_be_written(study, tmp_path):
+    with pytest.raises(TunerError, match="cannot be written"):
+        study.plot(tmp_path)
+
+
+def test_labels_do_not_overlap_and_stay_inside():
+    wanted, widths = [-20.0, 10.0, 380.0, 390.0], [100.0, 80.0, 120.0, 90.0]
+    lefts = packed(wanted, widths, 0.0, 500.0)
+    ends = [left + width for left, width in zip(lefts, widths, strict=True)]
+    assert lefts[0] >= 0 and ends[-1] <= 500
+    assert all(end < left for end, left in zip(ends, lefts[1:], strict=False))

@@ -1,0 +1,36 @@
+"""Running the real command line on small real studies."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FIRST_STEPS = ROOT / "studies" / "first-steps.yaml"
+#: A real study, small enough for a test: two engines, two widths.
+QUICK = ["--set", "measure.seconds=1"]
+
+
+def tuner(home, *arguments, timeout=280, **environment):
+    """Run `tuner` in a child and return the finished process."""
+    env = {**os.environ, "TUNER_HOME": str(home), "NO_COLOR": "1", **environment}
+    env.pop("TUNER_DB", None)
+    command = [sys.executable, "-m", "tuner.cli.main", *map(str, arguments)]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+
+
+def start(home, *arguments):
+    """Start `tuner` in the background, in a process group of its own."""
+    env = {**os.environ, "TUNER_HOME": str(home), "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "tuner.cli.main", *map(str, arguments)]
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+    )
+
+
+def front(home, name):
+    """Return the front as the command line's JSON."""
+    done = tuner(home, "front", name, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
