@@ -85,7 +85,9 @@ class Candidate(_Axis):
         number = {32: "fp32", 16: "bf16"}.get(q.bits) or f"int{q.bits}-{q.scheme}"
         number += f"-g{q.group_size}" if q.group_size else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
-        engine = f"{self.backend.engine}@{self.backend.device}" + ("/fixed" if self.backend.fixed_shape else "")
+        engine = f"{self.backend.engine}@{self.backend.device}" + (
+            "/fixed" if self.backend.fixed_shape else ""
+        )
         return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
 
 

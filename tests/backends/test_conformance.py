@@ -13,7 +13,7 @@ from tuner.compress.shape import shape
 from tuner.hardware import this_host
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny_models import FAMILIES, MAX_LENGTH, checkpoint, inputs  # noqa: E402
+from tiny_models import FAMILIES, MAX_LENGTH, checkpoint, inputs
 
 OFFERED = [(engine, offer) for engine, offer in offers(this_host()) if offer.available]
 NAMES = [f"{engine}-{offer.bits}-{offer.scheme}" for engine, offer in OFFERED]
@@ -72,7 +72,9 @@ def test_families(engine, family, documents, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     offer = next(o for e, o in OFFERED if e == engine and o.bits == 32)
-    found = check(backends()[engine], offer, checkpoint(source, FAMILIES[family]), documents, tmp_path / "w", MAX_LENGTH)
+    found = check(
+        backends()[engine], offer, checkpoint(source, FAMILIES[family]), documents, tmp_path / "w", MAX_LENGTH
+    )
     assert found == []
 
 

@@ -27,7 +27,11 @@ FAMILIES = {
     "electra": ElectraConfig(**SMALL, **COMMON, embedding_size=16, max_position_embeddings=MAX_LENGTH),
     "albert": AlbertConfig(**SMALL, **COMMON, embedding_size=16, max_position_embeddings=MAX_LENGTH),
     "modernbert": ModernBertConfig(
-        **SMALL, **COMMON, max_position_embeddings=MAX_LENGTH, local_attention=16, global_attn_every_n_layers=2
+        **SMALL,
+        **COMMON,
+        max_position_embeddings=MAX_LENGTH,
+        local_attention=16,
+        global_attn_every_n_layers=2,
     ),
     "deberta-v2": DebertaV2Config(
         **SMALL,

@@ -25,8 +25,10 @@ def bundle(content, tmp_path, monkeypatch):
 def test_without_the_cache_files_and_an_answer_are_checked_and_it_says_so(bundle):
     found = verify_bundle(bundle)
     assert found["ok"] and found["files"] == [] and found["claims"] == []
-    assert "not measured" in found["notes"][0] and "not in the cache" in found["notes"][0]
+    assert "not measured again" in found["notes"][0] and "not in the cache" in found["notes"][0]
     assert "'label': " in found["notes"][1]
+    raw = float(found["notes"][2].partition("reference: ")[2].partition(" ms")[0])
+    assert 0 < raw < 1000
 
 
 def test_a_bundle_that_does_not_answer_is_no_success(bundle):

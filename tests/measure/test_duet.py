@@ -12,7 +12,7 @@ from tuner.measure.performance import measure, measure_together, scenario_plan
 from tuner.spec.model import Scenario
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny_artefacts import documents, onnx_artefact  # noqa: E402
+from tiny_artefacts import documents, onnx_artefact
 
 CORES = this_host().cores
 SETTINGS = {"precision": 0.03, "seconds": 3.0}

@@ -19,7 +19,7 @@ from tuner.measure.performance import Plan, scenario_plan
 from tuner.spec.model import Scenario
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny_artefacts import documents, misbehaving, onnx_artefact  # noqa: E402
+from tiny_artefacts import documents, misbehaving, onnx_artefact
 
 CORES = this_host().cores
 CALL = {"input_ids.0": np.ones((1, 8), dtype=np.int64), "attention_mask.0": np.ones((1, 8), dtype=np.int64)}

@@ -20,7 +20,10 @@ def onnx_artefact(folder, layers=4, width=128, vocabulary=100, labels=3):
     for i in range(layers):
         nodes.append(helper.make_node("MatMul", [f"h{i}", f"w{i}"], [f"m{i}"]))
         nodes.append(helper.make_node("Tanh", [f"m{i}"], [f"h{i + 1}"]))
-    weights += [numpy_helper.from_array(np.array([2]), "last"), numpy_helper.from_array(np.array([1]), "tokens")]
+    weights += [
+        numpy_helper.from_array(np.array([2]), "last"),
+        numpy_helper.from_array(np.array([1]), "tokens"),
+    ]
     nodes += [
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["mask", "last"], ["column"]),
@@ -29,7 +32,9 @@ def onnx_artefact(folder, layers=4, width=128, vocabulary=100, labels=3):
         helper.make_node("MatMul", ["pooled", "head"], ["logits"]),
     ]
     shape = ["batch", "sequence"]
-    inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, shape) for n in ("input_ids", "attention_mask")]
+    inputs = [
+        helper.make_tensor_value_info(n, TensorProto.INT64, shape) for n in ("input_ids", "attention_mask")
+    ]
     outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", labels])]
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -46,7 +51,14 @@ def session_artefact(folder, source):
 
 
 def describe(folder, session, **more):
-    record = {"engine": "test", "bits": 32, "session": session, "fixed_shape": None, "requirements": [], **more}
+    record = {
+        "engine": "test",
+        "bits": 32,
+        "session": session,
+        "fixed_shape": None,
+        "requirements": [],
+        **more,
+    }
     (folder / "artefact.json").write_text(json.dumps(record))
     return folder
 

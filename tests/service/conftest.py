@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from studies import FIRST_STEPS, QUICK, tuner  # noqa: E402
+from studies import FIRST_STEPS, QUICK, tuner
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,13 @@ def start(home, *arguments):
     env = {**os.environ, "TUNER_HOME": str(home), "NO_COLOR": "1"}
     command = [sys.executable, "-m", "tuner.cli.main", *map(str, arguments)]
     return subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
     )
 
 

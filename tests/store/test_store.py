@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, text
-from tuner.hardware import this_host
 
 from tuner.candidate import Backend, Distillation, Parallel, baseline
 from tuner.errors import InputError, NotFoundError, TunerError
+from tuner.hardware import this_host
 from tuner.metrics import Estimate
 from tuner.store import Measurement, StageRun, Store, database_url, tuner_home
 from tuner.store.optuna_storage import open_optuna_storage

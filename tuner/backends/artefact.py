@@ -41,7 +41,7 @@ def pinned(*distributions: str) -> list[str]:
 
 
 def version(distribution: str) -> str:
-    """Return the installed version of a distribution, without its local part; empty where it is not installed."""
+    """Return the installed version of a distribution, without its local part; empty if not installed."""
     try:
         return importlib.metadata.version(distribution).partition("+")[0]
     except importlib.metadata.PackageNotFoundError:

@@ -15,7 +15,8 @@ from tuner.hardware import Host
 class Offer:
     """One precision an engine could run on one device: available, or not and why.
 
-    `tolerance` bounds the mean relative error of the logits against the fp32 teacher: ||a - b|| / ||b||.
+    `tolerance` bounds the relative error of the logits against the fp32 checkpoint's,
+    ||a - b|| / ||b - mean(b)|| over the checked documents: the error against how documents differ.
     """
 
     device: str
@@ -52,7 +53,7 @@ class BackendPlugin(Protocol):
     preload: tuple[str, ...]
 
     def offers(self, host: Host) -> list[Offer]:
-        """Return every precision × device with its availability on `host`; never raises, never imports torch."""
+        """Return every precision × device and if `host` can run it; never raises, never imports torch."""
         ...
 
     def build(self, request: BuildRequest, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""The build job: build with an engine's plug-in, then prove that the artefact still says what its source says."""
+"""The build job: build with an engine's plug-in, then prove that the artefact says what its source says."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tuner.backends.agreement import check_agreement
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.registry import backends
 from tuner.candidate import Quantization
+from tuner.errors import BuildError
 from tuner.hardware import this_host
 from tuner.runtime.loader import load_session
 
@@ -29,10 +30,18 @@ def build(engine: str, request: dict[str, Any], out: str) -> dict[str, Any]:
     backends()[engine].build(asked, Path(out))
     calibration.unlink()
     checked = _head(check, _CHECKED, Path(out) / "check.npz")
-    session = load_session(Path(out), threads=len(this_host().cores))
-    agreement = check_agreement(session, asked.checkpoint, checked, _offer(engine, asked).tolerance)
+    agreement = check_agreement(_served(out), asked.checkpoint, checked, _offer(engine, asked).tolerance)
     checked.unlink()
     return {"agreement": agreement}
+
+
+def _served(out: str) -> Any:
+    """Return the artefact's session; an engine may well write what it cannot read."""
+    try:
+        return load_session(Path(out), threads=len(this_host().cores))
+    except Exception as error:
+        reason = " ".join(str(error).split())[-200:]
+        raise BuildError(f"the engine cannot load what it built: {type(error).__name__}: {reason}") from error
 
 
 def _request(raw: dict[str, Any], calibration: Path) -> BuildRequest:

@@ -1,4 +1,4 @@
-"""The conformance suite of engines: what every backend, ours or a third party's, must pass for each of its offers.
+"""The conformance suite of engines: what every backend, ours or a third party's, must pass for each offer.
 
 >>> findings = check(plugin, offer, checkpoint, inputs, workdir, max_length=64)  # doctest: +SKIP
 >>> assert not findings  # doctest: +SKIP
@@ -91,7 +91,7 @@ def _answers(
 def _one_shape(
     session: Any, checkpoint: Path, given: dict[str, np.ndarray], tolerance: float, batch: int, length: int
 ) -> Iterator[str]:
-    """Check one batch and length: the right shape and type, and finite numbers (a handful says little of the error)."""
+    """Check one batch and length: shape, type and finite numbers (so few say little of the error)."""
     fed = _sized(given, batch, length)
     found = np.asarray(session.run(fed))
     expected = source_logits(checkpoint, fed)

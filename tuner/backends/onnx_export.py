@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import uuid
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def onnx_model(checkpoint: Path, cache: Path, max_length: int) -> Path:
         partial.mkdir(parents=True)
         _export(checkpoint, partial / "model.onnx", max_length)
         try:
-            os.rename(partial, final.parent)
+            partial.rename(final.parent)
         except OSError:
             if not final.exists():  # else another build was quicker
                 raise

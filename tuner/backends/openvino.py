@@ -1,6 +1,7 @@
-"""OpenVINO on the CPU, quantized by NNCF: fp32, 16 bits, int8 calibrated, 4-bit weights; fixed shapes on request.
+"""OpenVINO on the CPU, quantized by NNCF: fp32, 16 bits, int8 calibrated, 4-bit weights; also fixed shapes.
 
-16 bits means fp16 weights on disk; they are computed in bf16 where the processor has the instructions, else in fp32.
+16 bits means fp16 weights on disk; they are computed in bf16 where the processor has the instructions, else
+in fp32.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class OpenVinoBackend:
     preload: tuple[str, ...] = ("openvino", "nncf")
 
     def offers(self, host: Host) -> list[Offer]:
-        """Return the number formats; each also as a fixed-shape build, which is worth 15 to 20 % on many CPUs."""
+        """Return the number formats, each also with a fixed shape, which is worth 15 to 20 % on many CPUs."""
         lacking, lacking_nncf = missing("openvino"), missing("openvino", "nncf")
         able: dict[str, Any] = {"available": not lacking, "reason": lacking, "fixed_shape": True}
         nncf: dict[str, Any] = {"available": not lacking_nncf, "reason": lacking_nncf, "fixed_shape": True}
@@ -88,7 +89,7 @@ def _reshaped(model: Any, shape: tuple[int, int]) -> Any:
 
 
 def _compressed(model: Any, request: BuildRequest) -> Any:
-    """Quantize with NNCF. Done before any shape is fixed: folded fixed-shape graphs of some families break in it."""
+    """Quantize with NNCF, before any shape is fixed: it breaks the folded graphs of some families."""
     wanted = request.quantization
     if wanted.bits == 4:
         return _weights_compressed(model, wanted.group_size or 32)

@@ -18,7 +18,7 @@ def backends() -> dict[str, BackendPlugin]:
 
 
 def offers(host: Host) -> list[tuple[str, Offer]]:
-    """Return (engine, offer) for all engines; a plug-in that does not load or answer is a refusal with its reason."""
+    """Return (engine, offer) for all engines; a plug-in that fails is a refusal, with the reason."""
     found: list[tuple[str, Offer]] = []
     for name, plugin in _loaded().items():
         if isinstance(plugin, BackendPlugin):

@@ -15,7 +15,7 @@ from tuner.hardware import Host
 
 _SERVING = ("torch", "numpy")
 _NO_COMPILER = "needs a C++ compiler and Python's headers (Debian: apt-get install g++ python3-dev)"
-_NO_INT = "inductor takes integers only through torchao, whose quantized models have no package format without pickle"
+_NO_INT = "inductor takes integers only through torchao, whose quantized models are stored as pickles"
 
 
 class TorchCompileBackend:

@@ -1,4 +1,4 @@
-"""PyTorch eager: the shaped checkpoint as it is. In fp32 it is the baseline that every speedup is held against."""
+"""PyTorch eager: the shaped checkpoint as it is. In fp32 it is the baseline of every speedup."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _print_findings(found: dict[str, Any]) -> None:
         print_table(headers, [_claim(claim) for claim in found["claims"]])
     for text in found["notes"]:
         print(text)
-    verdict = "holds" if found["claims"] else "its files are whole; nothing was measured"
+    verdict = "holds" if found["claims"] else "its files are whole; no claim was measured"
     print(f"{found['bundle']}: {verdict if found['ok'] else 'does NOT hold'}")
 
 

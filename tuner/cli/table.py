@@ -72,9 +72,10 @@ def lost(row: TrialRow, metric: str) -> str:
 
 def _heading(rows: Sequence[TrialRow]) -> str:
     confirmed = sum(row.confirmed is not None for row in rows)
+    count = f"{len(rows)} point{'s' if len(rows) != 1 else ''}"
     if rows and confirmed == len(rows):
-        return f"{len(rows)} points, confirmed on the test split"
-    return f"{len(rows)} points, as the search measured them on the validation split"
+        return f"{count}, confirmed on the test split"
+    return f"{count}, as the search measured them on the validation split"
 
 
 def _headers(metric: str) -> list[str]:

@@ -43,11 +43,13 @@ def shape(
 
 
 def kept_layers(layers: int, keep: int) -> list[int]:
-    """Return the numbers of the `keep` layers that stay, spread evenly, the first always among them.
+    """Return the numbers of the `keep` layers that stay: first and last, and evenly spread ones between.
 
-    As DistilBERT takes every second one (Sanh et al. 2019, arXiv 1910.01108, section 3).
+    Close to DistilBERT's every second layer (Sanh et al. 2019, arXiv 1910.01108, section 3). A single layer
+    is the last: its attention gathers into the token that the head reads, and distillation on a few hundred
+    documents brings it back to the teacher; the first layer stays points behind.
     """
-    return [i * layers // keep for i in range(keep)]
+    return [layers - 1] if keep == 1 else [round(i * (layers - 1) / (keep - 1)) for i in range(keep)]
 
 
 def kept_heads(heads: int, ratio: float) -> int:
@@ -145,5 +147,11 @@ def _keep_layers(model: nn.Module, structure: Anatomy, kept: list[int]) -> None:
     parent, _, name = f"{model.base_model_prefix}.{structure.parts.layers}".rpartition(".")
     holder = model.get_submodule(parent)
     setattr(holder, name, nn.ModuleList(getattr(holder, name)[i] for i in kept))
-    if getattr(config, "layer_types", None):  # ModernBERT: local or global attention is a layer's own
-        config.layer_types = [config.layer_types[i] for i in kept]
+    if structure.family == "modernbert":
+        _keep_modernbert(model, kept)
+
+
+def _keep_modernbert(model: nn.Module, kept: list[int]) -> None:
+    """Give each kept layer its own kind of attention, and drop the norm that the first place lacks."""
+    model.config.layer_types = [model.config.layer_types[i] for i in kept]
+    model.base_model.layers[0].attn_norm = nn.Identity()  # the embeddings are normalised already

@@ -11,6 +11,11 @@ from tuner.metrics import METRICS
 
 def readme(candidate: Candidate, report: Mapping[str, Any], labels: list[str]) -> str:
     """Return the text. `report` is the bundle's: study, trial, host, metrics, search_metrics, confirmed."""
+    again = (
+        "\nThe artefact was **built again** after these numbers were taken: `tuner verify` measures it.\n"
+        if report.get("rebuilt")
+        else ""
+    )
     how = (
         "confirmed on the test split"
         if report["confirmed"]
@@ -36,7 +41,7 @@ python predict.py < texts.txt        # one text a line; --json for JSON lines
 
 `accuracy_drop` and `speedup` are against the untouched model in fp32 PyTorch eager on all cores of that host.
 Latencies are corrected for the machine's drift; on another machine measure again.
-
+{again}
 ## The configuration (`config.yaml`)
 
 | part | choice |

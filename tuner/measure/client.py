@@ -148,7 +148,11 @@ class Serving:
 
 def _environment(threads: int) -> dict[str, str]:
     """Return a child's environment: no credentials, no spinning threads, the engines' thread counts."""
-    kept = {k: v for k, v in os.environ.items() if k != "TUNER_DB" and not k.upper().endswith(("PASSWORD", "SECRET"))}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k != "TUNER_DB" and not k.upper().endswith(("PASSWORD", "SECRET"))
+    }
     counts = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return {**kept, **counts, "OMP_WAIT_POLICY": "PASSIVE", "TRANSFORMERS_VERBOSITY": "error"}
 

@@ -20,7 +20,8 @@ def energy_of(host: Host, work: Callable[[], int]) -> float | None:
     before = [_joules(meter) for meter in host.meters]
     requests = work()
     spent = [
-        (now - then) % _wrap(meter) for meter, then, now in zip(host.meters, before, map(_joules, host.meters), strict=True)
+        (now - then) % _wrap(meter)
+        for meter, then, now in zip(host.meters, before, map(_joules, host.meters), strict=True)
     ]
     return sum(spent) / max(requests, 1)
 

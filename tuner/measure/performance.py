@@ -83,7 +83,12 @@ def _sized(call: dict[str, np.ndarray], length: int | str) -> dict[str, np.ndarr
     if isinstance(length, str):
         longest = max(int(call["attention_mask"].sum(axis=1).max()), 2)
         return {name: array[:, :longest] for name, array in call.items()}
-    ids = np.stack([np.resize(row[mask > 0], length) for row, mask in zip(call["input_ids"], call["attention_mask"], strict=True)])
+    ids = np.stack(
+        [
+            np.resize(row[mask > 0], length)
+            for row, mask in zip(call["input_ids"], call["attention_mask"], strict=True)
+        ]
+    )
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 

@@ -130,7 +130,9 @@ def main() -> None:
     try:
         server = Server(asked.artefact, asked.threads)
     except Exception as error:
-        answers.write(json.dumps({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}) + "\n")
+        answers.write(
+            json.dumps({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}) + "\n"
+        )
         return
     answers.write(json.dumps({"ready": True}) + "\n")
     _serve(server, answers)

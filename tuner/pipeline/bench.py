@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,9 @@ class Bench:
 
         def taken(_: Path) -> dict[str, Any]:
             parallel = candidate.parallel
-            found = measure(artefact.path, parallel.threads, parallel.replicas, self.reference(), **self._settings())
+            found = measure(
+                artefact.path, parallel.threads, parallel.replicas, self.reference(), **self._settings()
+            )
             return found.to_json()
 
         return self._shop.stage("performance", self._parts(artefact, candidate), taken)
@@ -57,7 +58,9 @@ class Bench:
     def reference(self) -> Serving:
         """Return the reference worker, started if there is none or if the last one died."""
         if self._reference is None or not self._reference.alive:
-            self._reference = Serving(self.reference_artefact.path, len(self._shop.host.cores), self._shop.host.cores)
+            self._reference = Serving(
+                self.reference_artefact.path, len(self._shop.host.cores), self._shop.host.cores
+            )
         return self._reference
 
     def _settings(self) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepare import Prepared
 from tuner.pipeline.workshop import Workshop
 
+#: Paths: where things lie is no part of a key; what they hold is, through the keys of their entries.
+_PLACES = ("checkpoint", "calibration", "check", "cache")
+
 
 def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Candidate) -> Entry:
     """Return the built and checked artefact.
@@ -25,10 +28,12 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
         "checkpoint": checkpoint.key,
         "data": ready.data.key,
         "engine": candidate.backend.engine,
-        "request": {k: v for k, v in request.items() if k not in ("checkpoint", "calibration", "cache")},
+        "request": {k: v for k, v in request.items() if k not in _PLACES},
         "versions": plugin.versions(),
         "isa": shop.host.fingerprint,  # engines compile for the processor at hand
-        "code": code_hash(type(plugin).__module__, "tuner.backends.agreement", "tuner.backends.onnx_export", "tuner.runtime"),
+        "code": code_hash(
+            type(plugin).__module__, "tuner.backends.agreement", "tuner.backends.onnx_export", "tuner.runtime"
+        ),
     }
     engine = candidate.backend.engine
     call, preload = "tuner.backends.build:build", plugin.preload

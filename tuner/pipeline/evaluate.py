@@ -13,7 +13,8 @@ from tuner.pipeline.cache import Entry
 from tuner.pipeline.prepare import Prepared
 from tuner.pipeline.quality import answers, judge
 from tuner.pipeline.shaping import checkpoint_for
-from tuner.pipeline.workshop import StageRun, Workshop
+from tuner.pipeline.workshop import Workshop
+from tuner.stage import StageRun
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ import psutil
 
 from tuner.errors import JobError, TunerError
 
+_ROOM = "free some, or set TUNER_HOME to another disk"
 _POLL = 0.1  # seconds between two looks at a job's memory
 
 
@@ -176,12 +178,20 @@ def _outcome(folder: Path, status: int) -> Any:
     return answer["value"]
 
 
+def _silent(code: int, folder: Path, log: str) -> JobError:
+    if code == errno.ENOSPC:
+        return JobError("disk-full", f"no space left under {folder.parent}; {_ROOM}", log)
+    return JobError("error", f"child exited with {code} and no result", log)
+
+
 def _rebuild(answer: dict[str, Any], log: str) -> TunerError:
     """Return the child's error as the same class where it is one of ours, else as a JobError."""
     if answer["module"] == "tuner.errors" and answer["error"] != "JobError":
         cls = getattr(importlib.import_module("tuner.errors"), answer["error"])
         return cls(answer["message"])
-    kind = "disk-full" if answer.get("full") else "out-of-memory" if answer.get("oom") else "error"
+    if answer.get("full"):
+        return JobError("disk-full", f"no space left on the disk ({answer['message'][:200]}); {_ROOM}", log)
+    kind = "out-of-memory" if answer.get("oom") else "error"
     return JobError(kind, f"{answer['error']}: {answer['message']}", log)
 
 

@@ -64,7 +64,10 @@ def _named(field: str, call: Callable[[], _T]) -> _T:
 
 
 def _documents(shop: Workshop) -> Entry:
-    parts = {**task.data_key(shop.spec), "code": code_hash(*(f"tuner.tasks.{m}" for m in ("read", "split", "files", "table")))}
+    parts = {
+        **task.data_key(shop.spec),
+        "code": code_hash(*(f"tuner.tasks.{m}" for m in ("read", "split", "files", "table"))),
+    }
     plain = shop.spec.to_plain()
     return _named("data", lambda: shop.job("documents", parts, f"{_TASK}:documents_job", spec=plain))
 
@@ -76,7 +79,11 @@ def _model_folder(shop: Workshop) -> Path | None:
 
 def _tokenizer(shop: Workshop, documents: Entry) -> Entry:
     config = shop.spec.model.config or {}
-    parts = {"documents": documents.key, "size": config.get("vocab_size"), "length": shop.spec.model.max_length}
+    parts = {
+        "documents": documents.key,
+        "size": config.get("vocab_size"),
+        "length": shop.spec.model.max_length,
+    }
     return shop.job(
         "tokenizer",
         {**parts, "code": code_hash("tuner.tasks.vocabulary")},
@@ -87,14 +94,22 @@ def _tokenizer(shop: Workshop, documents: Entry) -> Entry:
 
 
 def _source(shop: Workshop, documents: Entry, folder: Path | None, tokenizer: Path) -> Entry:
-    content = tree_hash(folder) if folder else {"config": shop.spec.model.config, "tokenizer": tree_hash(tokenizer)}
+    content = (
+        tree_hash(folder) if folder else {"config": shop.spec.model.config, "tokenizer": tree_hash(tokenizer)}
+    )
     labels, seed = documents.info["labels"], shop.spec.seed
     code = code_hash("tuner.compress.source", "tuner.runtime.shaped")
     return _named(
         "model",
         lambda: shop.job(
             "source",
-            {"content": content, "labels": labels, "seed": seed, "code": code, "versions": versions("transformers")},
+            {
+                "content": content,
+                "labels": labels,
+                "seed": seed,
+                "code": code,
+                "versions": versions("transformers"),
+            },
             "tuner.compress.source:import_model",
             source_dir=folder,
             config=shop.spec.model.config,
@@ -145,4 +160,6 @@ def _fine_tuned(shop: Workshop, source: Entry, data: Entry) -> Entry:
 def _described(shop: Workshop, teacher: Entry) -> dict[str, Any]:
     parts = {"teacher": teacher.key, "code": code_hash("tuner.compress.anatomy")}
     call = "tuner.compress.anatomy:describe"
-    return shop.stage("describe", parts, lambda _: shop.jobs.run(call, {"checkpoint": str(teacher.path)})).info
+    return shop.stage(
+        "describe", parts, lambda _: shop.jobs.run(call, {"checkpoint": str(teacher.path)})
+    ).info

@@ -14,7 +14,9 @@ from tuner.pipeline.prepare import Prepared
 from tuner.pipeline.workshop import Workshop
 from tuner.tasks import text_classification as task
 
-_BATCH = 8  # documents a call: no engine's answers may depend on it (the conformance suite holds them to that)
+_BATCH = (
+    8  # documents a call: no engine's answers may depend on it (the conformance suite holds them to that)
+)
 
 
 def answers(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Entry:
@@ -37,12 +39,17 @@ def answers(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Ent
     return shop.stage("quality", parts, taken)
 
 
-def judge(ready: Prepared, split: str, own: Entry, base: Entry) -> tuple[Metrics, list[bool], list[list[int]]]:
+def judge(
+    ready: Prepared, split: str, own: Entry, base: Entry
+) -> tuple[Metrics, list[bool], list[list[int]]]:
     """Return the quality metrics with the paired drops, which documents were right, and the confusion matrix."""
     with np.load(ready.data.path / f"{split}.npz") as arrays:
         labels = arrays["labels"]
     logits, before = np.load(own.path / "logits.npy"), np.load(base.path / "logits.npy")
-    found: dict[str, Estimate | None] = {**task.evaluate(logits, labels), **task.drops(before, logits, labels)}
+    found: dict[str, Estimate | None] = {
+        **task.evaluate(logits, labels),
+        **task.drops(before, logits, labels),
+    }
     predicted = task.predictions(logits)
     matrix = task.confusion_matrix(predicted, labels, logits.shape[1])
     return found, (predicted == labels).tolist(), matrix.tolist()

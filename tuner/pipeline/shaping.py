@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tuner.candidate import Candidate
 from tuner.pipeline.cache import Entry, code_hash, versions
 from tuner.pipeline.prepare import Prepared
@@ -37,7 +39,7 @@ def _importance(shop: Workshop, ready: Prepared) -> Entry:
 
 def _shape(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
     importance = _importance(shop, ready)
-    choice = {
+    choice: dict[str, Any] = {
         "student_layers": candidate.distillation.student_layers,
         "heads_ratio": candidate.pruning.heads,
         "ffn_ratio": candidate.pruning.ffn,

@@ -11,18 +11,9 @@ from tuner.hardware import Host
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.jobs import JobLimits, Jobs
 from tuner.spec.model import Limits, StudySpec
+from tuner.stage import StageRun
 
 Notify = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class StageRun:
-    """One stage of one trial: whether its output was cached, and the seconds it took."""
-
-    name: str
-    key: str
-    hit: bool
-    seconds: float
 
 
 @dataclass

@@ -4,8 +4,8 @@ Importing torch and transformers costs seconds; a fork costs milliseconds and st
 runaway library. `multiprocessing`'s fork server would re-import the user's main script in each child, so a script
 that calls `tuner.run` without a `__main__` guard would start itself again: hence this small one.
 
-Protocol (JSON lines): request `{"call": "module:function", "kwargs": {…}, "log": path, "result": path, "preload": […]}` on stdin;
-answers `{"pid": n}` and, when the child has ended, `{"status": wait status}` on the original stdout. One job at a time.
+Protocol (JSON lines): requests `{"call": "module:function", "kwargs": {…}, "log", "result": paths, "preload": […]}` on
+stdin; answers `{"pid": n}` and, when the child has ended, `{"status": wait status}` on the original stdout. One job at a time.
 """
 
 from __future__ import annotations
@@ -72,9 +72,11 @@ def _child(request: dict[str, Any], zygote: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     partial = Path(request["result"] + ".part")
-    with contextlib.suppress(OSError):
+    try:
         partial.write_text(json.dumps(answer, default=str))
         partial.rename(request["result"])
+    except OSError as error:
+        os._exit(error.errno or 1)  # a full disk is then known by its exit status
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Load an artefact's session: the one way in, for the tuner's measurements and for an exported bundle alike."""
+"""Load an artefact's session: the one way in, for the tuner's measurements and for a bundle alike."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def run_padded(run: Callable[[Arrays], np.ndarray], inputs: Arrays, shape: tuple[int, int]) -> np.ndarray:
-    """Run int64 inputs (batch, sequence) through a function that takes exactly `shape`; pads are zeros (masked).
+    """Run int64 inputs (batch, sequence) through a function that takes just `shape`; pads are zeros, masked.
 
     Raises:
         ValueError: the inputs are longer than the shape's sequence.
@@ -26,7 +26,7 @@ def run_padded(run: Callable[[Arrays], np.ndarray], inputs: Arrays, shape: tuple
 
 
 def padded(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return the array (at most `shape`) with zeros to its right and below; rows that are all pad repeat the first.
+    """Return the array (at most `shape`) with zeros to its right; rows below it repeat the first.
 
     A row without any unmasked token would make some attention kernels divide by zero.
     """

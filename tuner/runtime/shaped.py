@@ -1,6 +1,6 @@
 """Load a shaped checkpoint: a transformers model whose matrices are smaller than its configuration says.
 
-`shape.json` holds what the configuration cannot: {"attributes": {"path.to.module.num_attention_heads": 6, …}}.
+`shape.json` holds what the configuration cannot: {"attributes": {"path.to.module.num_attention_heads": 6}}.
 The sizes of the matrices are read off the stored weights.
 """
 
@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 
 def load_shaped(directory: Path) -> nn.Module:
-    """Return the model in fp32 evaluation mode. Reads safetensors and JSON only; runs no code of the checkpoint.
+    """Return the model in fp32 evaluation mode. Reads safetensors and JSON, runs no code of theirs.
 
     Raises:
         RuntimeError: the stored weights do not fill the model.

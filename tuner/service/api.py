@@ -13,7 +13,6 @@ from tuner.spec.load import load_spec
 from tuner.store import Store
 
 
-
 def run(
     study: str | Path,
     *,
@@ -41,7 +40,9 @@ def run(
     """
     from tuner.service.run import run_study
 
-    spec = load_spec(study, [*overrides, *_budget(trials, timeout_s), *([] if seed is None else [f"seed={seed}"])])
+    spec = load_spec(
+        study, [*overrides, *_budget(trials, timeout_s), *([] if seed is None else [f"seed={seed}"])]
+    )
     with Store.open(db) as store:
         stored = run_study(spec, store, on_event)
         handle = StudyHandle.of(store, stored, db)

@@ -47,7 +47,9 @@ def confirm(
         return
     progress.confirming(len(chosen))
     base = answers(shop, ready, bench.reference_artefact, "test")
-    built = [(trial, entry) for trial in chosen if (entry := _rebuilt(shop, ready, trial, progress)) is not None]
+    built = [
+        (trial, entry) for trial in chosen if (entry := _rebuilt(shop, ready, trial, progress)) is not None
+    ]
     for (trial, entry), performance in zip(built, _measured(bench, built), strict=True):
         own = answers(shop, ready, entry, "test")
         quality, correct, confusion = judge(ready, "test", own, base)

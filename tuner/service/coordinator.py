@@ -71,7 +71,9 @@ class Coordinator:
     def _over(self) -> bool:
         budget = self.shop.spec.budget
         finished = self.store.trials(self.study, ("complete", "failed", "pruned"))
-        spent = sum((t.finished_at - t.started_at).total_seconds() for t in finished if t.finished_at and t.started_at)
+        spent = sum(
+            (t.finished_at - t.started_at).total_seconds() for t in finished if t.finished_at and t.started_at
+        )
         return (
             self.draining
             or (budget.trials is not None and len(finished) >= budget.trials)
@@ -79,7 +81,9 @@ class Coordinator:
         )
 
     def _exhausted(self) -> bool:
-        inside = [t for t in self.store.trials(self.study) if t.state != "repeated" and t.candidate in self.space]
+        inside = [
+            t for t in self.store.trials(self.study) if t.state != "repeated" and t.candidate in self.space
+        ]
         return len(inside) >= self.space.size()
 
     def _known(self, trial: Trial) -> Trial | None:
@@ -134,7 +138,9 @@ class Coordinator:
         """Tell a stored trial. What a candidate did wrong is told as pruned: samplers do not see failures."""
         if trial.optuna_number is None:
             return
-        constraints = constraint_values([parse_constraint(c) for c in self.shop.spec.constraints], trial.metrics)
+        constraints = constraint_values(
+            [parse_constraint(c) for c in self.shop.spec.constraints], trial.metrics
+        )
         values = told_values(self.shop.spec.objectives, trial.metrics)
         if values is None:
             asktell.tell_pruned(self.optuna_study, trial.optuna_number, constraints)

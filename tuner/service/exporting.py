@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tuner.hardware import this_host
 from tuner.pipeline.cache import Cache
 from tuner.pipeline.evaluate import build_candidate
 from tuner.pipeline.jobs import Jobs
-from tuner.pipeline.prepare import Prepared, prepare
+from tuner.pipeline.prepare import prepare
 from tuner.pipeline.workshop import Workshop, job_limits
 from tuner.spec.model import StudySpec
 from tuner.store import tuner_home
@@ -21,32 +22,64 @@ if TYPE_CHECKING:
     from tuner.service.handle import TrialHandle
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Directories of the cache that a bundle is made from."""
+
+    artefact: Path
+    data: Path
+    checkpoint: Path
+
+
 def export_trial(chosen: TrialHandle, target: Path) -> Path:
-    """Write the trial's bundle, built from the cache (or again, where the cache was cleared).
+    """Write the trial's bundle from the artefact that was measured; built again where the cache was cleared.
 
     Raises:
         InputError: the target is not empty or cannot be written.
         TunerError: the disk is full; what building raises.
     """
     check_target(target)
+    measured = measured_sources(tuner_home() / "cache", chosen.trial.artefact_key)
+    found = measured or _built_again(chosen)
+    return write_bundle(_content(chosen, found, rebuilt=measured is None), target)
+
+
+def measured_sources(cache: Path, key: str | None) -> Sources | None:
+    """Return where the measured artefact, its data and its checkpoint lie, None if one of them is gone.
+
+    The entry itself names them. Asking the stages instead would build another artefact, under the old one's
+    numbers, whenever the code or a library had changed since.
+    """
+    entry = cache / "build" / str(key) / "entry.json"
+    if key is None or not entry.exists():
+        return None
+    parts = json.loads(entry.read_text())["parts"]
+    data = cache / "data" / str(parts["data"])
+    checkpoints = [p.parent for p in cache.glob(f"*/{parts['checkpoint']}/tokenizer.json")]
+    if not checkpoints or not (data / "meta.json").exists():
+        return None
+    return Sources(entry.parent, data, checkpoints[0])
+
+
+def _built_again(chosen: TrialHandle) -> Sources:
     spec = StudySpec.model_validate(dict(chosen.study.spec))
     host, home = this_host(), tuner_home()
     with Jobs(job_limits(spec.limits, host), home / "jobs") as jobs:
         shop = Workshop(spec, Cache(home / "cache"), jobs, host)
         ready = prepare(shop)
         artefact = build_candidate(shop, ready, chosen.trial.candidate)
-    return write_bundle(_content(chosen, ready, artefact.path), target)
+    return Sources(artefact.path, ready.data.path, ready.teacher.path)
 
 
-def _content(chosen: TrialHandle, ready: Prepared, artefact: Path) -> BundleContent:
-    meta = json.loads((ready.data.path / "meta.json").read_text())
+def _content(chosen: TrialHandle, found: Sources, rebuilt: bool) -> BundleContent:
+    meta = json.loads((found.data / "meta.json").read_text())
     return BundleContent(
-        artefact=artefact,
-        tokenizer=ready.teacher.path,
-        labels=ready.labels,
+        artefact=found.artefact,
+        tokenizer=found.checkpoint,
+        labels=list(meta["labels"]),
         pad_token_id=int(meta["pad_token_id"]),
         candidate=chosen.trial.candidate,
-        report=report(chosen),
+        report={**report(chosen), "rebuilt": rebuilt},
         tokenizers_version=importlib.metadata.version("tokenizers"),
     )
 

@@ -144,7 +144,9 @@ class StudyHandle:
         for trial in self.trials:
             if trial.number == number and trial.state == "complete":
                 return trial
-        raise NotFoundError(f"study {self.name!r} has no measured trial {number}; see `tuner front {self.name}`")
+        raise NotFoundError(
+            f"study {self.name!r} has no measured trial {number}; see `tuner front {self.name}`"
+        )
 
     def _row(self, trial: Trial, on_front: bool) -> TrialRow:
         metrics, confirmed = search_metrics(self.study, trial), confirmed_metrics(self.study, trial)
@@ -196,5 +198,3 @@ class TrialHandle:
 
 def _is_baseline(candidate: Candidate) -> bool:
     return candidate == baseline(candidate.distillation.student_layers, candidate.parallel.threads)
-
-

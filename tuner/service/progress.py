@@ -45,7 +45,9 @@ class Progress:
         self._took.append(seconds)
         self._trial = None
         failed = trial.state != "complete"
-        message = f"trial {trial.number}: {trial.kind}: {trial.reason}" if failed else f"trial {trial.number} done"
+        message = (
+            f"trial {trial.number}: {trial.kind}: {trial.reason}" if failed else f"trial {trial.number} done"
+        )
         done = len(self._done(study))
         best, hypervolume = self._standing(study)
         self._emit(
@@ -71,7 +73,9 @@ class Progress:
     def confirming(self, count: int) -> None:
         """Say that the front is being confirmed."""
         self._trial = None
-        self._emit(Event("confirming", f"confirming {count} points on the test split, interleaved in one run"))
+        self._emit(
+            Event("confirming", f"confirming {count} points on the test split, interleaved in one run")
+        )
 
     def note(self, message: str) -> None:
         """Say something a person would want to know."""
@@ -81,7 +85,9 @@ class Progress:
         """Say that the study ended or was interrupted."""
         how = "interrupted; the same command goes on" if interrupted else "finished"
         best, hypervolume = self._standing(study)
-        event = Event("study-finished", f"study {study.name}: {how}", best_speedup=best, hypervolume=hypervolume)
+        event = Event(
+            "study-finished", f"study {study.name}: {how}", best_speedup=best, hypervolume=hypervolume
+        )
         self._emit(event)
 
     def _done(self, study: Study) -> list[Trial]:

@@ -8,7 +8,7 @@ from tuner.metrics import Estimate
 from tuner.pipeline.evaluate import Evaluation
 from tuner.pipeline.metrics import trial_metrics
 from tuner.store import Store
-from tuner.store.records import Measurement, StageRun, Study, Trial
+from tuner.store.records import Measurement, Study, Trial
 
 
 def record(store: Store, study: Study, trial: Trial, found: Evaluation) -> Trial:
@@ -21,7 +21,7 @@ def record(store: Store, study: Study, trial: Trial, found: Evaluation) -> Trial
         trial.id,
         trial_metrics(found.performance, found.quality, baseline_ms),
         ratio=Estimate(**found.performance["ratio"]),
-        stages=[StageRun(run.name, run.key, run.hit, run.seconds) for run in found.stages],
+        stages=found.stages,
         measurements=[_performance(found), Measurement("quality", summary={"confusion": found.confusion})],
         artefact_key=found.artefact.key,
         correct=found.correct,

@@ -85,7 +85,13 @@ def _workshop(spec: StudySpec, host: Host, progress: Progress) -> Iterator[Works
 
 
 def _coordinator(
-    store: Store, study: Study, shop: Workshop, ready: Prepared, bench: Bench, space: Space, progress: Progress
+    store: Store,
+    study: Study,
+    shop: Workshop,
+    ready: Prepared,
+    bench: Bench,
+    space: Space,
+    progress: Progress,
 ) -> Coordinator:
     storage = open_optuna_storage(store)
     sampler = make_sampler(shop.spec.sampler, shop.spec.seed, asktell.trial_count(storage, study.id))

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from tuner.candidate import Candidate
 from tuner.metrics import Estimate, Metrics
+from tuner.stage import StageRun
 from tuner.store.models import ArtefactRow, EventRow, HostRow, MeasurementRow, StageRunRow, StudyRow, TrialRow
 from tuner.store.records import (
     Artefact,
@@ -16,7 +17,6 @@ from tuner.store.records import (
     HostRecord,
     Measurement,
     MeasurementKind,
-    StageRun,
     Study,
     StudyState,
     Trial,

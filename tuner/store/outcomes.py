@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 
 from tuner.errors import TunerError
 from tuner.metrics import Estimate, Metrics
+from tuner.stage import StageRun
 from tuner.store.base import Repository, touch, trial_row
 from tuner.store.columns import now
 from tuner.store.convert import HEADLINE, estimate_out, headline, metrics_out, stage_row, trial_record
 from tuner.store.hosts import host_id
 from tuner.store.models import UNFINISHED, MeasurementRow, StageRunRow, TrialRow
-from tuner.store.records import Measurement, StageRun, Trial
+from tuner.store.records import Measurement, Trial
 
 _COPIED = (
     *HEADLINE,

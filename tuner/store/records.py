@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tuner.candidate import Candidate
 from tuner.metrics import Estimate, Metrics
+from tuner.stage import StageRun
 
 StudyState = Literal["running", "finished", "interrupted", "failed"]
 TrialState = Literal["queued", "running", "complete", "failed", "pruned", "repeated"]
@@ -37,16 +38,6 @@ class Study:
     host: HostRecord | None
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True)
-class StageRun:
-    """One stage of a trial: `key` in the cache, `hit` if nothing had to be done, `seconds` it took."""
-
-    name: str
-    key: str
-    hit: bool
-    seconds: float
 
 
 @dataclass(frozen=True)
