@@ -96,3 +96,25 @@ class Corrupting:
 def test_the_suite_finds_a_corrupted_artefact(bert, documents, tmp_path):
     found = check(Corrupting(), Offer("cpu", 32, tolerance=1e-4), bert, documents, tmp_path, MAX_LENGTH)
     assert any("relative error" in line for line in found)
+
+
+class MergedInputs:
+    """ONNX Runtime fed by an export with one example tensor for both inputs: the mask loses its consumers."""
+
+    name = "merged-inputs"
+
+    def build(self, request, out):
+        import tuner.backends.onnx_export as exporting
+
+        given, ids = exporting.examples, exporting.examples()[0]
+        exporting.examples = lambda *shape: (ids, ids)
+        try:
+            backends()["onnxruntime"].build(request, out)
+        finally:
+            exporting.examples = given
+
+
+def test_the_suite_finds_a_lost_attention_mask(bert, documents, tmp_path):
+    offer = next(o for e, o in OFFERED if (e, o.bits, o.scheme) == ("onnxruntime", 8, "dynamic"))
+    found = check(MergedInputs(), offer, bert, documents, tmp_path, MAX_LENGTH)
+    assert found

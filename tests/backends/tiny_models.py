@@ -46,16 +46,17 @@ FAMILIES = {
 }
 
 
-def checkpoint(folder, config, scale=25.0):
-    """Write a checkpoint whose logits differ between documents."""
+def checkpoint(folder, config, scale=6.0):
+    """Write a checkpoint whose logits hang on every part of it.
+
+    As initialised, attention is nearly uniform and residuals drown what it adds: even a lost attention mask would
+    move the logits by less than a percent.
+    """
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(config).eval()
-    head = model.classifier if hasattr(model, "classifier") else model.score
-    for parameter in head.parameters():
-        parameter.data *= scale
-    for name, parameter in model.named_parameters():
-        if "embed" in name and parameter.dim() == 2:
-            parameter.data *= 10
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= scale
     model.save_pretrained(folder)
     (folder / "shape.json").write_text(json.dumps({"attributes": {}}))
     return folder

@@ -84,7 +84,7 @@ def data(tmp_path):
     """48 documents of 4 to 12 tokens: the class is which third of the vocabulary the words are from."""
     rng, folder = np.random.default_rng(0), tmp_path / "data"
     folder.mkdir()
-    for split in ("train", "validation", "test"):
+    for split in ("train", "distill", "validation", "test"):
         labels = rng.integers(0, 3, 48)
         mask = (np.arange(12) < rng.integers(4, 13, 48)[:, None]).astype(np.int64)
         ids = mask * (4 + labels[:, None] * 18 + rng.integers(0, 18, (48, 12)))

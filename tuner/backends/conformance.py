@@ -84,6 +84,7 @@ def _answers(
         for length in sorted({4, 7, min(longest, given["input_ids"].shape[1]), longest}):
             yield from _one_shape(session, checkpoint, given, tolerance, batch, length)
     yield from _all_documents(session, checkpoint, given, tolerance, longest)
+    yield from _masked_tokens(session, given, tolerance, longest)
     if session.fixed_shape:
         yield from _too_long(session, longest)
 
@@ -108,6 +109,17 @@ def _all_documents(
     error = relative_error(source_logits(checkpoint, fed), np.asarray(session.run(fed)))
     if error > tolerance:
         yield f"relative error {error:.3g} over all documents, tolerance {tolerance:g}"
+
+
+def _masked_tokens(
+    session: Any, given: dict[str, np.ndarray], tolerance: float, longest: int
+) -> Iterator[str]:
+    """Check that tokens under the mask say nothing: an exporter may drop the mask, and quietly."""
+    fed = {name: array[:, :longest] for name, array in given.items()}
+    other = np.where(fed["attention_mask"] == 1, fed["input_ids"], np.roll(fed["input_ids"], 1, axis=1) + 1)
+    changed = relative_error(session.run(fed), session.run({**fed, "input_ids": other}))
+    if changed > tolerance / 3:
+        yield f"tokens under the attention mask change the answers, by {changed:.3g}"
 
 
 def _too_long(session: Any, longest: int) -> Iterator[str]:

@@ -68,7 +68,7 @@ def onnx_model(checkpoint: Path, cache: Path, max_length: int) -> Path:
 
 def _export(checkpoint: Path, target: Path, max_length: int) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    model = LogitsOnly(load_shaped(checkpoint))
+    model = LogitsOnly(load_shaped(checkpoint)).eval()
     try:
         with torch.no_grad():
             torch.onnx.export(

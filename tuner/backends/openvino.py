@@ -77,7 +77,7 @@ def _converted(request: BuildRequest) -> Any:
     from tuner.runtime.shaped import load_shaped
 
     with torch.no_grad():
-        model = ov.convert_model(LogitsOnly(load_shaped(request.checkpoint)), example_input=examples())
+        model = ov.convert_model(LogitsOnly(load_shaped(request.checkpoint)).eval(), example_input=examples())
     for port, name in zip(model.inputs, INPUTS, strict=True):
         port.get_tensor().set_names({name})
     return _reshaped(model, (-1, -1))

@@ -28,7 +28,7 @@ def recover(
     chosen, source = Recover.model_validate(settings), Path(shaped)
     torch.manual_seed(seed)
     # In evaluation mode: a smaller model on few steps underfits, and dropout would only slow it down.
-    model, split = load_shaped(source), Split(Path(data_dir), "train")
+    model, split = load_shaped(source), Split(Path(data_dir), "distill")
     loss = Distillation(model, Path(teacher_outputs), chosen.temperature)
     batches = split.shuffled(chosen.batch_size, seed)
     report = train(model, batches, loss, Plan(chosen.steps, chosen.learning_rate, chosen.seconds))

@@ -19,13 +19,13 @@ HIDDEN_LIMIT = 4 * 2**30  # bytes on disk; above it students learn from logits a
 
 
 def teacher_outputs(teacher: str, data_dir: str, out: str) -> dict[str, Any]:
-    """Write the teacher's answers to the train split, row for row.
+    """Write the teacher's answers to the split `distill` (train, in windows), row for row.
 
     `logits.npy` fp32 (documents, labels), and `hidden.npy` fp16 (documents, tokens, hidden): the last layer's
     states, zero at padding, left out where they would take more than 4 GB. Returns {"documents", "hidden":
-    stored or not, "accuracy": on the train split}.
+    stored or not, "accuracy": on that split}.
     """
-    model, split = load_shaped(Path(teacher)), Split(Path(data_dir), "train")
+    model, split = load_shaped(Path(teacher)), Split(Path(data_dir), "distill")
     shape = (*split.inputs["input_ids"].shape, model.config.hidden_size)
     stored = model.base_model is not model and int(np.prod(shape)) * 2 <= HIDDEN_LIMIT
     states = open_memmap(Path(out) / "hidden.npy", "w+", np.float16, shape) if stored else None

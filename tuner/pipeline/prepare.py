@@ -128,6 +128,7 @@ def _encoded(shop: Workshop, documents: Entry, tokenizer: Path) -> Entry:
             "documents": documents.key,
             "tokenizer": [tree_hash(p) for p in files],
             "length": shop.spec.model.max_length,
+            "windows": shop.spec.recover.windows,
             "code": code_hash("tuner.tasks.encode"),
         },
         f"{_TASK}:encode_job",

@@ -5,7 +5,7 @@ runaway library. `multiprocessing`'s fork server would re-import the user's main
 that calls `tuner.run` without a `__main__` guard would start itself again: hence this small one.
 
 Protocol (JSON lines): requests `{"call": "module:function", "kwargs": {…}, "log", "result": paths, "preload": […]}` on
-stdin; answers `{"pid": n}` and, when the child ended, `{"status": wait status}` on the original stdout. One job at a time.
+stdin; answers `{"pid": n}` and, when the child ended, `{"status": wait status}` on the original stdout; one at a time.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tuner.pipeline.metrics import trial_metrics
 from tuner.pipeline.prepare import Prepared
 from tuner.pipeline.quality import answers, judge
 from tuner.pipeline.workshop import Workshop
-from tuner.search.front import front
+from tuner.search.front import Point, front
 from tuner.service.points import search_points
 from tuner.service.progress import Progress
 from tuner.store import Store
@@ -25,17 +25,25 @@ from tuner.store.records import Measurement, Study, Trial
 
 
 def finalists(store: Store, study: Study, ready: Prepared, bench: Bench) -> list[Trial]:
-    """Return what is confirmed: the feasible front, the baseline, and the fastest artefact of the untouched model.
+    """Return what is confirmed: feasible front, baseline, and each engine's fastest artefact of the whole model.
 
-    The last is what a user gets today without making the model smaller: the front is shown beside it.
+    The last are what a user gets today without making the model smaller: the front is shown beside them.
     """
     trials = {t.number: t for t in store.trials(study, ("complete",))}
     points = search_points(study, list(trials.values()))
     chosen = {p.trial for p in front([p for p in points if p.feasible], study.spec["objectives"])}
-    chosen |= {n for n, t in trials.items() if t.candidate == bench.baseline}
-    whole = [p for p in points if p.candidate.is_unshaped(ready.layers) and p.value("latency_ms") is not None]
-    chosen |= {p.trial for p in sorted(whole, key=lambda p: p.value("latency_ms") or 0.0)[:1]}
+    chosen |= {number for number, t in trials.items() if t.candidate == bench.baseline}
+    chosen |= {p.trial for p in _whole(points, ready.layers)}
     return [trials[number] for number in sorted(chosen)]
+
+
+def _whole(points: list[Point], layers: int) -> list[Point]:
+    """Return the fastest point of the untouched model on each engine."""
+    best: dict[str, Point] = {}
+    whole = [p for p in points if p.candidate.is_unshaped(layers) and p.value("latency_ms") is not None]
+    for point in sorted(whole, key=lambda p: p.value("latency_ms") or 0.0):
+        best.setdefault(point.candidate.backend.engine, point)
+    return list(best.values())
 
 
 def confirm(

@@ -221,6 +221,9 @@ class Recover(_Section):
     batch_size: int = Field(default=32, ge=1, description="documents per step")
     learning_rate: float = Field(default=3e-4, gt=0, description="AdamW's peak rate")
     temperature: float = Field(default=2.0, gt=0, description="softens both logits (Hinton et al. 2015)")
+    windows: int = Field(
+        default=2, ge=1, description="parts of a long train text to learn from, each of max_length tokens"
+    )
     calibration_samples: int = Field(
         default=256, ge=8, description="documents for importance and static int8"
     )

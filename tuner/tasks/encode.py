@@ -21,6 +21,7 @@ _PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")
 def encode(documents: Documents, tokenizer: Path, spec: StudySpec, out: Path) -> dict[str, Any]:
     """Write `train.npz`, `validation.npz`, `test.npz`, `meta.json` and the texts; return the meta data.
 
+    `distill.npz` holds what students learn from: the train split in up to `recover.windows` windows a text.
     Each .npz holds int64 `input_ids` and `attention_mask` (documents, tokens), padded on the right to the
     longest of the split, and int64 `labels` (documents,). Texts over `model.max_length` tokens are cut, with
     their last special token kept, and counted per split in `meta.json` under `truncated`.
@@ -31,8 +32,10 @@ def encode(documents: Documents, tokenizer: Path, spec: StudySpec, out: Path) ->
     coder, pad = load_tokenizer(tokenizer, spec.model.max_length)
     out.mkdir(parents=True, exist_ok=True)
     truncated = {name: _encode_split(documents, name, coder, pad, out) for name in SPLITS}
+    distilled = _encode_windows(documents, coder, pad, spec.recover.windows, out)
     documents.save(out)
     meta = {
+        "distilled": distilled,
         "labels": documents.labels,
         "documents": documents.summary(),
         "truncated": truncated,
@@ -52,6 +55,22 @@ def _encode_split(documents: Documents, name: str, coder: Tokenizer, pad: int, o
     arrays: dict[str, Any] = {**padded(encodings, pad), "labels": labels}
     np.savez(out / f"{name}.npz", **arrays)
     return sum(bool(encoding.overflowing) for encoding in encodings)
+
+
+def _encode_windows(documents: Documents, coder: Tokenizer, pad: int, windows: int, out: Path) -> int:
+    """Write `distill.npz`: the train split, and of cut texts the windows after the first; return its size.
+
+    A student learns from what its teacher says, so text that the model would never be asked about teaches as well.
+    """
+    split = documents["train"]
+    taken, labels = [], []
+    for encoding, label in zip(coder.encode_batch(split.texts), split.labels, strict=True):
+        own = [encoding, *encoding.overflowing[: windows - 1]]
+        taken += own
+        labels += [label] * len(own)
+    arrays: dict[str, Any] = {**padded(taken, pad), "labels": np.array(labels, dtype=np.int64)}
+    np.savez(out / "distill.npz", **arrays)
+    return len(taken)
 
 
 def padded(encodings: list[Encoding], pad: int) -> dict[str, np.ndarray]:
