@@ -36,7 +36,9 @@ FAMILIES = {
     "deberta-v2": DebertaV2Config(
         **SMALL,
         **COMMON,
-        max_position_embeddings=MAX_LENGTH,
+        # Its position buckets are a rounded-up logarithm that is a whole number at the very last distance: there an
+        # engine's last bit decides on the bucket. Real models are not used so near to their end.
+        max_position_embeddings=MAX_LENGTH + 16,
         relative_attention=True,
         position_buckets=8,
         pos_att_type=["p2c", "c2p"],
