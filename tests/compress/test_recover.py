@@ -33,7 +33,7 @@ def student(checkpoint, data, folder):
 def distance(folder, outputs, data):
     loss, total = Distillation(load_shaped(folder), outputs, 2.0), 0.0
     with torch.inference_mode():
-        for batch in Split(data, "train").in_order(16):
+        for batch in Split(data, "distill").in_order(16):
             total += float(loss(batch))
     return total
 
@@ -65,14 +65,14 @@ def test_the_teacher_itself_is_at_no_distance_but_the_labels(student, data):
     """Hidden states are stored in fp16, row for row, zero at padding."""
     teacher, outputs, _ = student("bert")
     loss = Distillation(load_shaped(teacher), data.parent / "outputs", 2.0)
-    batch = Split(data, "train").take(torch.tensor([7, 3, 40]))
+    batch = Split(data, "distill").take(torch.tensor([7, 3, 40]))
     inputs, labels, _ = batch
     with torch.inference_mode():
         alone = torch.nn.functional.cross_entropy(loss.student(**inputs).logits, labels)
         assert float(loss(batch)) == pytest.approx(float(alone), abs=1e-4)
     states = np.load(f"{outputs}/hidden.npy")
     assert states.dtype == np.float16 and states.shape == (48, 12, 32)
-    lengths = Split(data, "train").lengths
+    lengths = Split(data, "distill").lengths
     assert (states[3, lengths[3] :] == 0).all() and (states[3, : lengths[3]] != 0).any()
 
 

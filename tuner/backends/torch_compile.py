@@ -79,5 +79,5 @@ def _any_number_of_threads() -> Iterator[Any]:
     """Compile loops that ask for the number of threads when they run, not for that of the build."""
     import torch._inductor.config as inductor
 
-    with inductor.patch({"cpp.dynamic_threads": True, "freezing": True}):
+    with inductor.patch({"cpp.dynamic_threads": True}):
         yield

@@ -126,7 +126,7 @@ def job_environment() -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    return {**kept, **quiet, "OPENVINO_TELEMETRY": "0", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    return {**kept, **quiet, "OPENVINO_TELEMETRY": "0", "PYTHONUNBUFFERED": "1"}
 
 
 def _watch(zygote: subprocess.Popen[str], pid: int, limits: JobLimits, log: Path) -> int:

@@ -100,7 +100,8 @@ class Coordinator:
         """Ask, and store the trial before anything is run. A seed outside the space is ours alone."""
         if fixed is not None and fixed not in self.space:
             return self.store.new_trial(self.study, None, fixed, seed)
-        asked, candidate = asktell.ask(self.optuna_study, self.space, fixed)
+        with self.store.guard():  # Optuna's own writes fail as clearly as ours
+            asked, candidate = asktell.ask(self.optuna_study, self.space, fixed)
         return self.store.new_trial(self.study, asked.number, candidate, seed)
 
     def _evaluate(self, trial: Trial) -> None:
@@ -142,15 +143,18 @@ class Coordinator:
             [parse_constraint(c) for c in self.shop.spec.constraints], trial.metrics
         )
         values = told_values(self.shop.spec.objectives, trial.metrics)
-        if values is None:
-            asktell.tell_pruned(self.optuna_study, trial.optuna_number, constraints)
-        else:
-            asktell.tell_complete(self.optuna_study, trial.optuna_number, values, constraints)
+        with self.store.guard():
+            if values is None:
+                asktell.tell_pruned(self.optuna_study, trial.optuna_number, constraints)
+            else:
+                asktell.tell_complete(self.optuna_study, trial.optuna_number, values, constraints)
 
     def _settle(self) -> None:
         """Make Optuna's view equal the store's after a crash."""
         stored = {t.optuna_number: t for t in self.store.trials(self.study) if t.optuna_number is not None}
-        asktell.drop_orphans(self.optuna_study, set(stored))
-        for number in asktell.running_numbers(self.optuna_study):
+        with self.store.guard():
+            asktell.drop_orphans(self.optuna_study, set(stored))
+            running = asktell.running_numbers(self.optuna_study)
+        for number in running:
             if stored[number].state not in ("queued", "running"):
                 self._tell(stored[number])

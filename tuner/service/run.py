@@ -50,7 +50,8 @@ def run_study(spec: StudySpec, store: Store, on_event: Callable[[Event], None] |
         space = Space(spec.axes, ready.description, offers(host), len(host.cores))
         study = open_study(store, spec, host)
         bench = stack.enter_context(Bench(shop, ready))
-        loop = _coordinator(store, study, shop, ready, bench, space, progress)
+        with store.guard():
+            loop = _coordinator(store, study, shop, ready, bench, space, progress)
         progress.begun(study)
         return _search(loop)
 
