@@ -31,7 +31,9 @@ def recover(
     model, split = load_shaped(source), Split(Path(data_dir), "distill")
     loss = Distillation(model, Path(teacher_outputs), chosen.temperature)
     batches = split.shuffled(chosen.batch_size, seed)
-    report = train(model, batches, loss, Plan(chosen.steps, chosen.learning_rate, chosen.seconds))
+    # Deeper students take smaller steps: one rate that suits a single layer throws six layers off.
+    rate = chosen.learning_rate / max(1, model.config.num_hidden_layers)
+    report = train(model, batches, loss, Plan(chosen.steps, rate, chosen.seconds))
     save_checkpoint(model, source, Path(out), shape_attributes(source))
     return report
 

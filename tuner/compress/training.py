@@ -36,7 +36,6 @@ def train(
     that the clock ends has annealed as well as one that reaches its steps. `loss` in the answer is the mean
     of the last 20 steps.
     """
-    torch.set_flush_denormal(True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
     )

@@ -115,7 +115,10 @@ class Jobs:
 
 
 def job_environment() -> dict[str, str]:
-    """Return the environment of a child: no database credentials, no network look-ups, no chatter."""
+    """Return the environment of a child: no database credentials, no chatter.
+
+    Waiting threads sleep at once: where a neighbour takes a core for a while, spinning ones triple a training step.
+    """
     kept = {
         k: v
         for k, v in os.environ.items()
@@ -126,7 +129,7 @@ def job_environment() -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    return {**kept, **quiet, "OPENVINO_TELEMETRY": "0", "PYTHONUNBUFFERED": "1"}
+    return {**kept, **quiet, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 
 def _watch(zygote: subprocess.Popen[str], pid: int, limits: JobLimits, log: Path) -> int:

@@ -219,7 +219,9 @@ class Recover(_Section):
     steps: int = Field(default=150, ge=0, description="optimiser steps; 0: no recovery")
     seconds: float | None = Field(default=None, gt=0, description="time cap; null: none")
     batch_size: int = Field(default=32, ge=1, description="documents per step")
-    learning_rate: float = Field(default=3e-4, gt=0, description="AdamW's peak rate")
+    learning_rate: float = Field(
+        default=2e-3, gt=0, description="AdamW's peak rate for a student of one layer; divided by its layers"
+    )
     temperature: float = Field(default=2.0, gt=0, description="softens both logits (Hinton et al. 2015)")
     windows: int = Field(
         default=2, ge=1, description="parts of a long train text to learn from, each of max_length tokens"
