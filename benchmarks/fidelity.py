@@ -1,6 +1,6 @@
 """Measurement fidelity: does a latency stay the same while something else disturbs the machine?
 
-    python -m benchmarks.fidelity [--quick] [-o FILE]
+    python -m benchmarks.fidelity [--quick] [--artefacts DIR…] [-o FILE]
 
 Two experiments, both while another process loads one core at random:
 
@@ -9,7 +9,8 @@ Two experiments, both while another process loads one core at random:
 2. Ten artefacts of growing size are measured in two rounds; the rank correlation between the rounds says whether the
    order of candidates can be believed.
 
-The artefacts are transformer-like ONNX graphs made here, with neighbours about 12 % apart.
+The artefacts are transformer-like ONNX graphs made here, with neighbours about 12 % apart, unless others are given:
+then the first is that of experiment 1, and all are those of experiment 2.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import argparse
 import importlib.metadata
 import json
 import multiprocessing
+import os
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +33,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.artefacts import stack
-from tuner.hardware import this_host
+from tuner.hardware import this_host, usable_cores
 from tuner.measure.client import Serving
 from tuner.measure.performance import Performance, Plan, measure
 
@@ -52,13 +54,15 @@ QUICK = Setting(repeats=5, artefacts=4, seconds=1.0)
 
 
 def _load_at_random(seed: int) -> None:
-    """Compute and sleep in turn for random times: the neighbour on a shared machine."""
+    """Compute on one core, drawn anew each time, and sleep, for random times: the neighbour on a shared machine."""
     chance = random.Random(seed)
-    matrix = np.random.default_rng(0).random((300, 300))
+    values, cores = np.random.default_rng(0).random(100_000), usable_cores()
     while True:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {chance.choice(cores)})
         end = time.monotonic() + chance.uniform(0.2, 4.0)
         while time.monotonic() < end:
-            matrix @ matrix
+            np.sin(values)  # a product of matrices would take all cores
         time.sleep(chance.uniform(0.2, 4.0))
 
 
@@ -93,9 +97,8 @@ def corrected(found: list[Performance]) -> list[float]:
     return [one.ratio.value * clock for one in found]
 
 
-def repeatability(folder: Path, plan: Plan, reference: Serving, setting: Setting) -> dict[str, object]:
+def repeatability(artefact: Path, plan: Plan, reference: Serving, setting: Setting) -> dict[str, object]:
     """Experiment 1."""
-    artefact = stack(folder / "same", layers=4, width=_WIDTH)
     found = [_measured(artefact, plan, reference, setting) for _ in range(setting.repeats)]
     raw = [statistics.median(one.samples) for one in found]
     return {
@@ -106,14 +109,24 @@ def repeatability(folder: Path, plan: Plan, reference: Serving, setting: Setting
     }
 
 
-def ranking(folder: Path, plan: Plan, reference: Serving, setting: Setting) -> dict[str, object]:
+def ranking(artefacts: Sequence[Path], plan: Plan, reference: Serving, setting: Setting) -> dict[str, object]:
     """Experiment 2."""
-    sizes = [round(4 * 1.12**i * 4) for i in range(setting.artefacts)]
-    artefacts = [stack(folder / f"size-{size}", layers=size, width=_WIDTH // 2) for size in sizes]
     rounds = [[_measured(a, plan, reference, setting) for a in artefacts] for _ in range(2)]
     raw = [[statistics.median(one.samples) for one in found] for found in rounds]
     ratios = [[one.ratio.value for one in found] for found in rounds]
-    return {"layers": sizes, "raw": _rank(raw), "corrected": _rank(ratios), "raw_ms": raw, "ratios": ratios}
+    names = [artefact.name for artefact in artefacts]
+    return {
+        "artefacts": names,
+        "raw": _rank(raw),
+        "corrected": _rank(ratios),
+        "raw_ms": raw,
+        "ratios": ratios,
+    }
+
+
+def _growing(folder: Path, count: int) -> list[Path]:
+    sizes = [round(4 * 1.12**i * 4) for i in range(count)]
+    return [stack(folder / f"layers-{size}", layers=size, width=_WIDTH // 2) for size in sizes]
 
 
 def _rank(rounds: list[list[float]]) -> float:
@@ -125,17 +138,19 @@ def _measured(artefact: Path, plan: Plan, reference: Serving, setting: Setting) 
     return measure(artefact, cores, 1, reference, plan, precision=setting.precision, seconds=setting.seconds)
 
 
-def run(setting: Setting) -> dict[str, object]:
-    """Run both experiments, with one reference worker, beside the neighbour."""
+def run(setting: Setting, given: Sequence[Path] = ()) -> dict[str, object]:
+    """Run both experiments, with one reference worker, beside the neighbour; on `given` artefacts if there are any."""
     host = this_host()
     ids = np.arange(_SEQUENCE, dtype=np.int64)[None, :] % 97 + 1
     plan = Plan({"input_ids.0": ids, "attention_mask.0": np.ones_like(ids)}, batch=1)
     with tempfile.TemporaryDirectory() as name, disturbed():
         folder = Path(name)
         base = stack(folder / "reference", layers=6, width=_WIDTH)
+        one = given[0] if given else stack(folder / "same", layers=4, width=_WIDTH)
+        several = given or _growing(folder, setting.artefacts)
         with Serving(base, len(host.cores), host.cores) as reference:
-            first = repeatability(folder, plan, reference, setting)
-            second = ranking(folder, plan, reference, setting)
+            first = repeatability(one, plan, reference, setting)
+            second = ranking(several, plan, reference, setting)
     versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "numpy")}
     record = {"host": host.to_json(), "versions": versions, "setting": asdict(setting)}
     return {**record, "repeatability": first, "ranking": second}
@@ -148,7 +163,7 @@ def show(found: dict) -> None:  # type: ignore[type-arg]
     print(f"one artefact, {len(repeats['raw_ms'])} times     IQR / median    largest / smallest")
     for name in ("raw", "corrected"):
         print(f"  {name:<22}{repeats[name]['iqr_over_median']:>14.1%}{repeats[name]['max_over_min']:>18.2f}x")
-    print(f"\nrank correlation of {len(rank['layers'])} artefacts between two rounds (Spearman)")
+    print(f"\nrank correlation of {len(rank['artefacts'])} artefacts between two rounds (Spearman)")
     print(f"  raw {rank['raw']:.3f}    corrected {rank['corrected']:.3f}")
 
 
@@ -156,9 +171,12 @@ def main() -> None:
     """Parse, run, store, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a minute instead of ten")
+    parser.add_argument("--artefacts", type=Path, nargs="+", default=[], metavar="DIR", help="two or more")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results/fidelity.json"))
     asked = parser.parse_args()
-    found = run(QUICK if asked.quick else Setting())
+    if len(asked.artefacts) == 1:
+        parser.error("--artefacts: a rank correlation needs two or more")
+    found = run(QUICK if asked.quick else Setting(), asked.artefacts)
     asked.output.parent.mkdir(parents=True, exist_ok=True)
     asked.output.write_text(json.dumps(found, indent=1) + "\n")
     show(found)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from madeup import store_study
+from madeup import int8, store_study
 
 from tuner.spec.schema import front_schema, study_schema
+from tuner.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,6 +147,29 @@ def test_show_gives_all_there_is(tuner, home):
     _, out, _ = tuner("show", "made-up", "6")
     assert "out-of-memory: took 9000 MB" in out and "last line" in out
     assert tuner("show", "made-up", "99")[0] == 4
+
+
+def test_show_tells_what_differs_from_the_baseline(tuner, home):
+    store_study(f"sqlite:///{home}/tuner.db")
+    changed = json.loads(tuner("show", "made-up", "2", "--json")[1])["differs_from_baseline"]
+    assert changed["distillation.student_layers"] == {"baseline": 6, "trial": 2}
+    assert set(changed) == {
+        "distillation.student_layers", "quantization.bits", "quantization.scheme", "backend.engine",
+    }  # fmt: skip
+    lines = tuner("show", "made-up", "2")[1].splitlines()
+    assert "distillation: student_layers 2 (baseline 6)" in lines
+    assert "parallel: threads 2, replicas 1" in lines  # the same as the baseline's: nothing to say
+    _, out, _ = tuner("show", "made-up", "0")
+    assert "this is the baseline" in out and "(baseline " not in out
+
+
+def test_show_without_a_measured_baseline_claims_no_difference(tuner, home):
+    spec = {"name": "young", "metric": "accuracy", "objectives": ["accuracy"], "constraints": []}
+    with Store.open() as store:
+        store.new_trial(store.create_study(spec), 0, int8(2))
+    code, out, _ = tuner("show", "young", "0", "--json")
+    assert code == 0 and json.loads(out)["differs_from_baseline"] is None
+    assert "(baseline " not in tuner("show", "young", "0")[1]
 
 
 def test_list(tuner, home):

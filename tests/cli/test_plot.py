@@ -1,11 +1,14 @@
 """The picture of the front."""
 
-import pytest
-from madeup import store_study
+from dataclasses import replace
 
+import pytest
+from madeup import int8, store_study
+
+from tuner.candidate import Pruning
 from tuner.errors import TunerError
 from tuner.service import api
-from tuner.service.plot import drawn
+from tuner.service.plot import _short, drawn
 from tuner.service.plot_labels import packed
 
 
@@ -18,6 +21,12 @@ def study(home):
 def test_a_png_is_written(study, tmp_path):
     file = study.plot(tmp_path / "deep" / "front.png")
     assert file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size > 20_000
+
+
+def test_a_label_names_only_what_was_pruned(study):
+    assert _short(replace(study.row(3), candidate=int8(1))) == "1 layer, int8, openvino"
+    half = int8(2).model_copy(update={"pruning": Pruning(ffn=0.5)})
+    assert _short(replace(study.row(3), candidate=half)) == "2 layers, int8, openvino\n−50% FFN"
 
 
 def test_the_points_that_matter_carry_a_name(study):

@@ -3,16 +3,18 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tuner.errors import UnsupportedError
 from tuner.hardware import this_host
 from tuner.measure.client import Serving
+from tuner.measure.duet import Subject, duet
 from tuner.measure.performance import measure, measure_together, scenario_plan
 from tuner.spec.model import Scenario
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny_artefacts import documents, onnx_artefact
+from tiny_artefacts import documents, misbehaving, onnx_artefact
 
 CORES = this_host().cores
 SETTINGS = {"precision": 0.03, "seconds": 3.0}
@@ -76,6 +78,47 @@ def test_replicas_add_throughput_and_memory(light, reference, plan):
     one, two = measure_together([(light, 1, 1), (light, 1, 2)], reference, plan, **SETTINGS)
     assert two.memory_mb > 1.7 * one.memory_mb
     assert two.throughput.value > 1.1 * one.throughput.value
+
+
+def test_the_datas_own_lengths_do_not_bias_the_ratio(tmp_path):
+    """Times in proportion to the length, most documents short: the ratio is 4 for each of them."""
+    lengths = np.where(np.arange(64) % 10 < 7, 10, 110)
+    mask = (np.arange(110) < lengths[:, None]).astype(np.int64)
+    np.savez(tmp_path / "split.npz", input_ids=mask, attention_mask=mask)
+    plan = scenario_plan(tmp_path / "split.npz", Scenario(sequence_length="data"))
+    body = "time.sleep({} * inputs['input_ids'].shape[1])"
+    fast = misbehaving(tmp_path / "fast", body=body.format(2e-4))
+    slow = misbehaving(tmp_path / "slow", body=body.format(8e-4))
+    with Serving(fast, 1, CORES[:1]) as reference:
+        found = measure(slow, 1, 1, reference, plan, precision=0.05, seconds=8.0)
+    assert found.ratio.value == pytest.approx(4.0, rel=0.15)
+
+
+def test_quadruples_in_which_the_reference_drifts_are_redone_but_not_forever(tmp_path, plan):
+    steady = misbehaving(tmp_path / "steady", body="time.sleep(0.005)")
+    # Two calls fill a block, and one comes before them: every other block is slow.
+    moody = misbehaving(
+        tmp_path / "moody",
+        load="Session.count = -1",
+        body="Session.count += 1; time.sleep(0.03 if Session.count % 6 < 3 else 0.06)",
+    )
+    np.savez(tmp_path / "plan.npz", **plan.arrays)
+    with Serving(steady, 1, CORES[:1]) as serving, Serving(moody, 1, CORES[:1]) as reference:
+        for one in (serving, reference):
+            one.plan(tmp_path / "plan.npz")
+        subject = Subject([serving])
+        duet([subject], reference, precision=0.001, seconds=2.0)
+    assert subject.redone >= 2
+    assert len(subject.ratios) == 2 * (subject.rounds - subject.redone) >= 8
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")
+def test_replicas_have_cores_of_their_own(tmp_path, reference, plan):
+    log = tmp_path / "cores"
+    note = f"open({str(log)!r}, 'a').write(f'{{os.sched_getaffinity(0)}}\\n'.replace(' ', ''))"
+    where = misbehaving(tmp_path / "a", load=note, body="time.sleep(0.01)")
+    measure(where, 1, 2, reference, plan, precision=0.9, seconds=0.5)
+    assert sorted(log.read_text().split()) == sorted(f"{{{core}}}" for core in CORES[:2])
 
 
 def test_more_threads_than_cores_are_refused(light, reference, plan):

@@ -99,13 +99,51 @@ def test_an_exception_is_one_line_and_the_child_goes_on(tmp_path):
         assert serving.alive
 
 
+def test_an_exit_gives_the_last_line_it_wrote(tmp_path):
+    artefact = misbehaving(
+        tmp_path / "a", load="sys.stderr.write('no licence\\n'); sys.stderr.flush(); os._exit(3)"
+    )
+    with pytest.raises(JobError, match="exited with 3: no licence") as caught:
+        Serving(artefact, 1, CORES[:1])
+    assert caught.value.kind == "error"
+    assert caught.value.log_tail == "no licence"
+
+
+@pytest.mark.parametrize("error", ["MemoryError()", "RuntimeError('std::bad_alloc')"])
+def test_want_of_memory_has_its_own_kind(tmp_path, error):
+    artefact = misbehaving(tmp_path / "a", load=f"raise {error}")
+    with pytest.raises(JobError) as caught:
+        Serving(artefact, 1, CORES[:1])
+    assert caught.value.kind == "out-of-memory"
+
+
+def test_killed_from_outside(tiny, tmp_path):
+    with Serving(tiny, 1, CORES[:1]) as serving:
+        planned(serving, tmp_path)
+        serving.begin_block(30.0, 1)
+        os.kill(serving.pid, signal.SIGKILL)
+        with pytest.raises(JobError, match="SIGKILL") as caught:
+            serving.end_block()
+        assert not serving.alive
+    assert caught.value.kind == "signal"
+
+
+def test_a_terminals_interrupt_does_not_reach_it(tiny):
+    with Serving(tiny, 1, CORES[:1]) as serving:
+        assert os.getpgid(serving.pid) == serving.pid
+
+
+def test_closing_leaves_no_child(tiny):
+    with Serving(tiny, 1, CORES[:1]) as serving:
+        pid = serving.pid
+    assert not psutil.pid_exists(pid)
+
+
 def test_a_hang_ends_at_its_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(client, "_ANSWER", 0.5)
+    monkeypatch.setattr(client, "_BLOCK", 0.5)
     artefact = misbehaving(tmp_path / "a", body="time.sleep(60)")
     with Serving(artefact, 1, CORES[:1]) as serving:
-        monkeypatch.setattr(client, "_ANSWER", 30)
         planned(serving, tmp_path)
-        monkeypatch.setattr(client, "_ANSWER", 0.5)
         with pytest.raises(JobError) as caught:
             run_blocks([serving], 0.01, 1)
     assert caught.value.kind == "time-limit"
@@ -143,5 +181,28 @@ def test_plan_of_the_datas_own_lengths(tmp_path):
     plan = scenario_plan(file, Scenario(sequence_length="data"))
     with np.load(file) as stored:
         lengths = stored["attention_mask"].sum(axis=1)
-    found = [plan.arrays[f"input_ids.{i}"].shape[1] for i in range(24)]
-    assert found == lengths.tolist()
+    found = [plan.arrays[f"input_ids.{i}"].shape[1] for i in range(64)]
+    assert sorted(found) == sorted(np.resize(lengths, 64).tolist())
+
+
+def test_each_cycle_of_the_datas_own_lengths_is_like_the_next(tmp_path):
+    plan = scenario_plan(documents(tmp_path / "split.npz", length=120), Scenario(sequence_length="data"))
+    lengths = np.array([plan.arrays[f"input_ids.{i}"].shape[1] for i in range(64)])
+    medians = np.median(lengths.reshape(-1, plan.cycle), axis=1)
+    assert plan.cycle == 8
+    assert np.ptp(medians) < 0.15 * np.ptp(lengths)
+
+
+def test_large_batches_need_no_cycle(tmp_path):
+    file = documents(tmp_path / "split.npz")
+    assert scenario_plan(file, Scenario(batch=4, sequence_length="data")).cycle == 2
+    assert scenario_plan(file, Scenario(batch=32, sequence_length="data")).cycle == 1
+
+
+def test_a_block_is_of_whole_cycles(tiny, tmp_path):
+    plan = scenario_plan(documents(tmp_path / "split.npz"), Scenario(sequence_length="data"))
+    np.savez(tmp_path / "plan.npz", **plan.arrays)
+    with Serving(tiny, 1, CORES[:1]) as serving:
+        serving.plan(tmp_path / "plan.npz", plan.cycle)
+        samples, _ = run_blocks([serving], 0.0, 3, 0)
+    assert len(samples) == plan.cycle

@@ -1,6 +1,7 @@
 """Intervals against known values."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,20 @@ def test_mean():
     found = mean([1.0, 2.0, 3.0])
     assert found.value == 2.0
     assert found.high == pytest.approx(2.0 + 4.3027 / math.sqrt(3), rel=1e-3)
+
+
+def test_energy_counts_requests_and_the_meters_wrap(tmp_path):
+    counter = tmp_path / "energy_uj"
+    counter.write_text("900000")
+    (tmp_path / "max_energy_range_uj").write_text("1000000")
+
+    def work():
+        counter.write_text("500000")  # it went on from 0 after 1 J
+        return 3
+
+    host = replace(this_host(), meters=(str(counter),))
+    assert energy_refusal(host) is None
+    assert energy_of(host, work) == pytest.approx(0.6 / 3)
 
 
 def test_energy_is_measured_or_refused_never_guessed():

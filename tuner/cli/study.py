@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from tuner.candidate import Candidate
     from tuner.service.rows import TrialRow
 
 Name = Annotated[str, typer.Argument(help="name of a study; `tuner list` shows them", show_default=False)]
@@ -94,19 +95,21 @@ def show(
 ) -> None:
     """Show all about one trial.
 
-    Its candidate, metrics with intervals, stages with cache hits, and why it failed.
+    Its candidate and how that differs from the baseline, metrics with intervals, stages with cache hits, and why it
+    failed.
     """
     from tuner.cli.output import print_json
     from tuner.service import api
 
-    row = api.load(name).row(trial)
+    study = api.load(name)
+    row = study.row(trial)
     if as_json:
-        print_json(row.to_detail())
+        print_json({**row.to_detail(), "differs_from_baseline": _changes(row, study.baseline)})
     else:
-        _print_trial(name, row)
+        _print_trial(name, row, study.baseline)
 
 
-def _print_trial(name: str, row: TrialRow) -> None:
+def _print_trial(name: str, row: TrialRow, baseline: Candidate | None) -> None:
     from tuner.cli.output import print_table
 
     verdict = "on the front" if row.on_front else "feasible" if row.feasible else "misses a constraint"
@@ -114,8 +117,7 @@ def _print_trial(name: str, row: TrialRow) -> None:
     if row.reason:
         print(f"reason: {row.reason}")
     print(f"host: {row.host or 'unknown'}")
-    for part, fields in row.candidate.canonical().items():
-        print(f"{part}: {', '.join(f'{key} {value}' for key, value in fields.items() if value is not None)}")
+    _print_candidate(row, baseline)
     if row.metrics or row.confirmed:
         print_table(["metric", "search (validation)", "confirmed (test)"], _metric_lines(row), "\nMetrics")
     if row.stages:
@@ -123,6 +125,27 @@ def _print_trial(name: str, row: TrialRow) -> None:
         print_table(["stage", "cache", "took"], lines, "\nStages")
     if row.log_tail:
         print(f"\nLast lines of its log\n{row.log_tail}")
+
+
+def _print_candidate(row: TrialRow, baseline: Candidate | None) -> None:
+    """Print the five parts; a value that differs from the baseline's is followed by the baseline's."""
+    changed = row.differences(baseline)
+    for part, fields in row.candidate.canonical().items():
+        values = [
+            f"{key} {value}" + (f" (baseline {changed[at][0]})" if (at := f"{part}.{key}") in changed else "")
+            for key, value in fields.items()
+            if value is not None
+        ]
+        print(f"{part}: {', '.join(values)}")
+    if row.candidate == baseline:
+        print("this is the baseline")
+
+
+def _changes(row: TrialRow, baseline: Candidate | None) -> dict[str, Any] | None:
+    """Return the differences as JSON-able data, null where the study has no baseline yet."""
+    if baseline is None:
+        return None
+    return {name: {"baseline": base, "trial": own} for name, (base, own) in row.differences(baseline).items()}
 
 
 def _metric_lines(row: TrialRow) -> list[list[str]]:

@@ -19,7 +19,8 @@ import numpy as np
 
 from tuner.errors import JobError
 
-_LOAD, _ANSWER, _PREDICT = 120.0, 60.0, 600.0  # seconds until silence counts as hanging
+#: Seconds until silence counts as hanging. A block holds three calls or more, and large batches take their time.
+_LOAD, _ANSWER, _BLOCK, _PREDICT = 120.0, 60.0, 300.0, 600.0
 
 
 class Serving:
@@ -64,17 +65,19 @@ class Serving:
         """Return the child's process id."""
         return self._process.pid
 
-    def plan(self, file: Path) -> None:
-        """Load the calls that blocks cycle through (`performance.write_plan`)."""
-        self.ask("plan", file=str(file))
+    def plan(self, file: Path, cycle: int = 1) -> None:
+        """Load the calls that blocks go through, in whole cycles: an .npz of `NAME.INDEX` (batch, sequence)."""
+        self.ask("plan", file=str(file), cycle=cycle)
 
-    def begin_block(self, seconds: float, calls: int, start: float | None = None) -> None:
-        """Start a block without waiting for it; `start` is a moment of `time.monotonic()`."""
-        self._send("block", seconds=seconds, calls=calls, start=start)
+    def begin_block(
+        self, seconds: float, calls: int, start: float | None = None, first: int | None = None
+    ) -> None:
+        """Start a block without waiting for it, at a moment of `time.monotonic()`, with call `first`."""
+        self._send("block", seconds=seconds, calls=calls, start=start, first=first)
 
     def end_block(self) -> tuple[list[float], float]:
         """Return the samples in ms and the block's seconds."""
-        answer = self._answer(_ANSWER)
+        answer = self._answer(_BLOCK)
         return answer["samples"], answer["seconds"]
 
     def predict(self, inputs: Path, batch: int = 8) -> np.ndarray:
@@ -121,11 +124,12 @@ class Serving:
             self._process.kill()
             raise JobError("time-limit", f"serving child silent for {seconds:.0f} s", self._tail())
         line = self._process.stdout.readline()
-        if not line:
+        if not line.endswith("\n"):  # closed, perhaps in the middle of an answer
             raise self._died()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise JobError("error", f"serving {self.artefact.name}: {answer['error']}", self._tail())
+            kind = "out-of-memory" if answer.get("oom") else "error"
+            raise JobError(kind, f"serving {self.artefact.name}: {answer['error']}", self._tail())
         return answer
 
     def _died(self) -> JobError:
@@ -135,7 +139,9 @@ class Serving:
         except subprocess.TimeoutExpired:
             return JobError("error", "serving child closed its output", self._tail())
         if code >= 0:
-            return JobError("error", f"serving child exited with {code}", self._tail())
+            tail = self._tail()
+            last = next((f": {line[:400]}" for line in reversed(tail.splitlines()) if line.strip()), "")
+            return JobError("error", f"serving child exited with {code}{last}", tail)
         name = signal.Signals(-code).name
         hint = " (by the kernel for want of memory, or from outside)" if -code == signal.SIGKILL else ""
         return JobError("signal", f"serving child killed by {name}{hint}", self._tail())
@@ -161,11 +167,13 @@ def _environment(threads: int) -> dict[str, str]:
     return {**kept, **counts, "GOMP_SPINCOUNT": "1000000", "TRANSFORMERS_VERBOSITY": "error"}
 
 
-def run_blocks(servings: Sequence[Serving], seconds: float, calls: int) -> tuple[list[float], float]:
+def run_blocks(
+    servings: Sequence[Serving], seconds: float, calls: int, first: int | None = None
+) -> tuple[list[float], float]:
     """Run a block on all servings at once; return their samples in ms together, and samples per second together."""
     start = time.monotonic() + 0.005 if len(servings) > 1 else None
     for serving in servings:
-        serving.begin_block(seconds, calls, start)
+        serving.begin_block(seconds, calls, start, first)
     found = [serving.end_block() for serving in servings]
     rate = sum(len(samples) / took for samples, took in found)
     return [sample for samples, _ in found for sample in samples], rate

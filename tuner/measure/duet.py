@@ -31,6 +31,7 @@ class Subject:
     servings: Sequence[Serving]
     samples: list[float] = field(default_factory=list)
     reference: list[float] = field(default_factory=list)
+    clock: list[float] = field(default_factory=list)  # medians of the reference's blocks
     ratios: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
     spent: float = 0.0
@@ -49,19 +50,20 @@ def duet(
     precision: float,
     seconds: float,
     percentiles: Sequence[int] = (),
+    cycle: int = 1,
     seed: int = 0,
 ) -> None:
     """Measure all subjects in turn against the reference until each is precise enough or has spent its time.
 
     Each round visits the unfinished subjects in a new order. `precision` is the half-width of the ratio's interval,
-    `seconds` the cap for each subject; a wanted percentile may take three times as long.
+    `seconds` the cap for each subject; a wanted percentile may take three times as long. `cycle` is that of the plan.
     """
     order = random.Random(seed)
     _warm_up([*[s for subject in subjects for s in subject.servings], reference])
     while left := [s for s in subjects if not _finished(s, precision, seconds, percentiles)]:
         order.shuffle(left)
         for subject in left:
-            _quadruple(subject, reference)
+            _quadruple(subject, reference, subject.rounds * cycle)
 
 
 def _warm_up(servings: Sequence[Serving], most: float = 1.0) -> None:
@@ -84,13 +86,13 @@ def _finished(subject: Subject, precision: float, seconds: float, percentiles: S
     return subject.spent >= seconds or half_width(subject.ratio) <= precision
 
 
-def _quadruple(subject: Subject, reference: Serving) -> None:
-    """Run subject, reference, reference, subject; keep two pairs, unless the reference drifted in between."""
+def _quadruple(subject: Subject, reference: Serving, at: int) -> None:
+    """Run subject, reference, reference, subject, X"""
     begin = time.monotonic()
-    first, rate_one = run_blocks(subject.servings, BLOCK, _CALLS)
-    before, _ = run_blocks([reference], BLOCK, _CALLS)
-    after, _ = run_blocks([reference], BLOCK, _CALLS)
-    second, rate_two = run_blocks(subject.servings, BLOCK, _CALLS)
+    first, rate_one = run_blocks(subject.servings, BLOCK, _CALLS, at)
+    before, _ = run_blocks([reference], BLOCK, _CALLS, at)
+    after, _ = run_blocks([reference], BLOCK, _CALLS, at)
+    second, rate_two = run_blocks(subject.servings, BLOCK, _CALLS, at)
     subject.spent += time.monotonic() - begin
     subject.rounds += 1
     drift = abs(statistics.median(before) / statistics.median(after) - 1)
@@ -98,7 +100,8 @@ def _quadruple(subject: Subject, reference: Serving) -> None:
         subject.redone += 1
         return
     for own, beside, rate in ((first, before, rate_one), (second, after, rate_two)):
-        subject.ratios.append(statistics.median(own) / statistics.median(beside))
+        subject.clock.append(statistics.median(beside))
+        subject.ratios.append(statistics.median(own) / subject.clock[-1])
         subject.samples += own
         subject.reference += beside
         subject.rates.append(rate)

@@ -20,6 +20,8 @@ from tuner.runtime.orphans import die_with_parent
 
 _LATE = 0.002  # seconds before a common start at which waiting turns from sleeping to looking
 
+_NO_MEMORY = ("bad_alloc", "failed to allocate memory", "can't allocate memory", "cannot allocate memory")
+
 
 class Server:
     """Holds the session and the calls it cycles through."""
@@ -29,31 +31,33 @@ class Server:
 
         self._session = load_session(artefact, threads)
         self._calls: list[dict[str, Any]] = []
-        self._next = 0
+        self._next, self._cycle = 0, 1
 
-    def plan(self, file: str) -> dict[str, Any]:
-        """Load the calls to cycle through: an .npz of `NAME.INDEX` arrays (batch, sequence)."""
+    def plan(self, file: str, cycle: int = 1) -> dict[str, Any]:
+        """Load the calls to go through in whole cycles: an .npz of `NAME.INDEX` arrays (batch, sequence)."""
         import numpy as np
 
         with np.load(file) as arrays:
             indices = sorted({int(name.partition(".")[2]) for name in arrays.files})
             names = {name.partition(".")[0] for name in arrays.files}
             self._calls = [{name: arrays[f"{name}.{i}"] for name in names} for i in indices]
+        self._next, self._cycle = 0, cycle
         return {"calls": len(self._calls)}
 
-    def rewind(self) -> dict[str, Any]:
-        """Begin with the first call again, so that two subjects see the same inputs in the same order."""
-        self._next = 0
-        return {}
+    def block(self, seconds: float, calls: int, start: float | None, first: int | None) -> dict[str, Any]:
+        """Call for so many seconds, at least `calls` times and in whole cycles; samples in ms.
 
-    def block(self, seconds: float, calls: int, start: float | None) -> dict[str, Any]:
-        """Call for so many seconds, at least `calls` times after a first one that is dropped; samples in ms."""
+        One more call comes before them and is dropped. `start` is a moment of the monotonic clock to begin at,
+        `first` the call to begin with (None: go on after the last block's).
+        """
+        self._next = self._next if first is None else first
         _wait_until(start)
         self._call()
         samples: list[float] = []
         begin = time.perf_counter()
-        while len(samples) < calls or time.perf_counter() - begin < seconds:
+        while len(samples) < calls or time.perf_counter() - begin < seconds or len(samples) % self._cycle:
             samples.append(self._call())
+            self._next += 1
         return {"samples": samples, "seconds": time.perf_counter() - begin}
 
     def predict(self, inputs: str, batch: int, out: str) -> dict[str, Any]:
@@ -76,10 +80,16 @@ class Server:
 
     def _call(self) -> float:
         inputs = self._calls[self._next % len(self._calls)]
-        self._next += 1
         begin = time.perf_counter()
         self._session.run(inputs)
         return (time.perf_counter() - begin) * 1e3
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """Return an error as one line, and whether it was for want of memory (engines raise it as C++ exceptions)."""
+    text = " ".join(str(error).split())
+    full = isinstance(error, MemoryError) or any(sign in text.lower() for sign in _NO_MEMORY)
+    return {"error": f"{type(error).__name__}: {text[:400]}", "oom": full}
 
 
 def _peak_mb() -> float:
@@ -94,7 +104,7 @@ def _peak_mb() -> float:
 def _wait_until(start: float | None) -> None:
     """Wait for a moment of the machine-wide monotonic clock, so that replicas begin together."""
     while start is not None and (left := start - time.monotonic()) > 0:
-        time.sleep(left if left > _LATE else 0)
+        time.sleep(max(left - _LATE, 0))
 
 
 def _pin(cores: list[int]) -> None:
@@ -111,7 +121,7 @@ def _serve(server: Server, answers: Any) -> None:
         try:
             answer = getattr(server, operation)(**request)
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}
+            answer = _failure(error)
         answers.write(json.dumps(answer) + "\n")
 
 
@@ -130,9 +140,7 @@ def main() -> None:
     try:
         server = Server(asked.artefact, asked.threads)
     except Exception as error:
-        answers.write(
-            json.dumps({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"}) + "\n"
-        )
+        answers.write(json.dumps(_failure(error)) + "\n")
         return
     answers.write(json.dumps({"ready": True}) + "\n")
     _serve(server, answers)

@@ -150,8 +150,9 @@ def _short(row: TrialRow) -> str:
     c = row.candidate
     layers = c.distillation.student_layers
     whole = f"{layers} layer{'s' if layers > 1 else ''}, {BIT_NAMES[c.quantization.bits]}, {c.backend.engine}"
-    pruned = c.pruning.heads or c.pruning.ffn
-    return whole + (f"\n−{c.pruning.heads:.0%} heads, −{c.pruning.ffn:.0%} FFN" if pruned else "")
+    shares = ((c.pruning.heads, "heads"), (c.pruning.ffn, "FFN"))
+    pruned = ", ".join(f"−{share:.0%} {what}" for share, what in shares if share)
+    return f"{whole}\n{pruned}" if pruned else whole
 
 
 # -- numbers
@@ -365,7 +366,7 @@ def _legends(figure: Any, content: Drawn) -> None:
             top -= 0.06 + 0.0365 * len(handles)
     if content.floor is not None:
         figure.text(
-            0.779, top - 0.03, "shaded: quality below\nthe study's constraint", fontsize=8.5, color=_GREY
+            0.784, top - 0.03, "shaded: quality below\nthe study's constraint", fontsize=8.5, color=_GREY
         )
 
 

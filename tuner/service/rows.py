@@ -57,6 +57,14 @@ class TrialRow:
             return after.value - before.value
         return after.value / before.value - 1 if before.value else None
 
+    def differences(self, baseline: Candidate | None) -> dict[str, tuple[Any, Any]]:
+        """Return what differs from the baseline: `{"quantization.bits": (32, 8)}`, its value and the trial's own."""
+        if baseline is None:
+            return {}
+        own, base = self.candidate.canonical(), baseline.canonical()
+        pairs = {f"{part}.{name}": (base[part][name], own[part][name]) for part in own for name in own[part]}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
     def to_json(self) -> dict[str, Any]:
         """Return the object of a front's JSON, as `tuner schema front` describes it."""
         return {
