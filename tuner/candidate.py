@@ -31,7 +31,7 @@ class Pruning(_Axis):
 class Quantization(_Axis):
     """Number format of the built artefact.
 
-    32 is fp32 and 16 is bf16 (scheme `none`); 8 is int8 (`dynamic` or `static`, or `weight-only`);
+    32 is fp32, 16 is bf16 or fp16 as the engine has it (scheme `none`); 8 is int8 (`dynamic` or `static`);
     4 is int4 weights (`weight-only`) in groups of `group_size` input channels.
     """
 
@@ -82,7 +82,7 @@ class Candidate(_Axis):
     def label(self) -> str:
         """Return a short form for tables: `2L h-50% f-75% int8-dynamic onnxruntime@cpu 2x1`."""
         q = self.quantization
-        number = {32: "fp32", 16: "bf16"}.get(q.bits) or f"int{q.bits}-{q.scheme}"
+        number = {32: "fp32", 16: "16-bit"}.get(q.bits) or f"int{q.bits}-{q.scheme}"
         number += f"-g{q.group_size}" if q.group_size else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
         engine = f"{self.backend.engine}@{self.backend.device}" + (

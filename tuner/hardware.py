@@ -89,7 +89,13 @@ def usable_cores() -> tuple[int, ...]:
 def _meters() -> tuple[str, ...]:
     """Return the readable power meters (Intel and AMD RAPL through powercap)."""
     found = sorted(_POWERCAP.glob("*rapl:?/energy_uj")) if _POWERCAP.is_dir() else []
-    return tuple(str(path) for path in found if os.access(path, os.R_OK))
+    return tuple(str(path) for path in found if os.access(path, os.R_OK) and _is_package(path))
+
+
+def _is_package(meter: Path) -> bool:
+    """Say whether a meter is a processor's own: `psys` is the whole board, and contains the packages once more."""
+    name = meter.with_name("name")
+    return name.is_file() and name.read_text().startswith("package")
 
 
 def _compiler() -> str | None:

@@ -51,7 +51,7 @@ def test_equal_and_heavier_artefacts_in_one_run(light, heavy, reference, plan):
 
 def test_what_is_reported(light, reference, plan):
     found = measure(light, 1, 1, reference, plan, **SETTINGS)
-    assert found.pairs >= 8
+    assert found.pairs >= 6
     assert found.p50_ms.low <= found.p50_ms.value <= found.p50_ms.high
     assert found.p90_ms.value >= found.p50_ms.value
     assert found.size_mb == pytest.approx(8 * 192 * 192 * 4 / 1e6, rel=0.2)
@@ -109,7 +109,7 @@ def test_quadruples_in_which_the_reference_drifts_are_redone_but_not_forever(tmp
         subject = Subject([serving])
         duet([subject], reference, precision=0.001, seconds=2.0)
     assert subject.redone >= 2
-    assert len(subject.ratios) == 2 * (subject.rounds - subject.redone) >= 8
+    assert len(subject.ratios) == subject.rounds - subject.redone >= 6
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")

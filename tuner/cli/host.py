@@ -10,7 +10,7 @@ from tuner.cli.study import Json
 if TYPE_CHECKING:
     from tuner.backends.base import Offer
 
-_NAMES = {32: "fp32", 16: "bf16", 8: "int8", 4: "int4"}
+_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 
 
 def backends(as_json: Json = False) -> None:

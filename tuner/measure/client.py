@@ -21,6 +21,8 @@ from tuner.errors import JobError
 
 #: Seconds until silence counts as hanging. A block holds three calls or more, and large batches take their time.
 _LOAD, _ANSWER, _BLOCK, _PREDICT = 120.0, 60.0, 300.0, 600.0
+_TAIL = 20_000  # bytes of the log's end that an error may quote from
+_SECRET = ("PASSWORD", "SECRET", "TOKEN", "_KEY", "_KEY_ID", "CREDENTIALS")  # how names of credentials end
 
 
 class Serving:
@@ -32,14 +34,14 @@ class Serving:
 
     def __init__(self, artefact: Path, threads: int, cores: Sequence[int]) -> None:
         self.artefact, self.threads, self.cores = Path(artefact), threads, tuple(cores)
-        self._log = tempfile.NamedTemporaryFile(prefix="serving-", suffix=".log")  # noqa: SIM115 - closed in close()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close(); nameless: no litter after kill -9
+        self._unread = b""
         self._process = subprocess.Popen(
             self._command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            text=True,
-            bufsize=1,
+            bufsize=0,
             env=_environment(threads),
             start_new_session=True,  # a terminal's Ctrl-C is the coordinator's to handle
         )
@@ -114,23 +116,32 @@ class Serving:
     def _send(self, operation: str, **arguments: Any) -> None:
         assert self._process.stdin
         try:
-            self._process.stdin.write(json.dumps({"op": operation, **arguments}) + "\n")
+            self._process.stdin.write((json.dumps({"op": operation, **arguments}) + "\n").encode())
         except (BrokenPipeError, ValueError):
             raise self._died() from None
 
     def _answer(self, seconds: float) -> dict[str, Any]:
-        assert self._process.stdout
-        if not select.select([self._process.stdout], [], [], seconds)[0]:
-            self._process.kill()
-            raise JobError("time-limit", f"serving child silent for {seconds:.0f} s", self._tail())
-        line = self._process.stdout.readline()
-        if not line.endswith("\n"):  # closed, perhaps in the middle of an answer
-            raise self._died()
-        answer: dict[str, Any] = json.loads(line)
+        answer: dict[str, Any] = json.loads(self._line(seconds))
         if "error" in answer:
             kind = "out-of-memory" if answer.get("oom") else "error"
             raise JobError(kind, f"serving {self.artefact.name}: {answer['error']}", self._tail())
         return answer
+
+    def _line(self, seconds: float) -> bytes:
+        """Return one whole line: a child can also hang, or be killed, in the middle of one."""
+        assert self._process.stdout
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._unread:
+            left = max(deadline - time.monotonic(), 0)
+            if not select.select([self._process.stdout], [], [], left)[0]:
+                self._process.kill()
+                raise JobError("time-limit", f"serving child gave no answer in {seconds:.0f} s", self._tail())
+            read = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not read:
+                raise self._died()
+            self._unread += read
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
 
     def _died(self) -> JobError:
         """Return how the child ended as an error."""
@@ -148,7 +159,10 @@ class Serving:
 
     def _tail(self, lines: int = 30) -> str:
         with contextlib.suppress(OSError, ValueError):
-            return "\n".join(Path(self._log.name).read_text(errors="replace").splitlines()[-lines:])
+            # pread: the child writes through the same file offset, which must stay where it is.
+            end = os.fstat(self._log.fileno()).st_size
+            found = os.pread(self._log.fileno(), _TAIL, max(end - _TAIL, 0))
+            return "\n".join(found.decode(errors="replace").splitlines()[-lines:])
         return ""
 
 
@@ -158,11 +172,7 @@ def _environment(threads: int) -> dict[str, str]:
     Threads of an OpenMP engine may spin for some milliseconds before they sleep: sleeping at once (a passive wait
     policy) makes PyTorch, and with it the baseline, a third slower; spinning for ever would disturb whoever is next.
     """
-    kept = {
-        k: v
-        for k, v in os.environ.items()
-        if k != "TUNER_DB" and not k.upper().endswith(("PASSWORD", "SECRET"))
-    }
+    kept = {k: v for k, v in os.environ.items() if k != "TUNER_DB" and not k.upper().endswith(_SECRET)}
     counts = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     return {**kept, **counts, "GOMP_SPINCOUNT": "1000000", "TRANSFORMERS_VERBOSITY": "error"}
 

@@ -18,7 +18,7 @@ from tuner.metrics import Estimate
 
 BLOCK = 0.05  # seconds of one block, at least
 _CALLS = 2  # calls of one block, at least, after the first one, which is dropped
-_PAIRS = 8  # pairs before an interval is believed
+_QUADRUPLES = 6  # before an interval is believed
 _DRIFT = 0.15  # change of the reference inside a quadruple beyond which the quadruple is thrown away
 _REDONE = 0.5  # share of quadruples that may be thrown away: on a hopeless machine all of them would be
 _PATIENCE = 3  # times the cap, for percentiles that need more samples
@@ -81,13 +81,17 @@ def _finished(subject: Subject, precision: float, seconds: float, percentiles: S
     needed = max((SAMPLES_NEEDED.get(p, 100) for p in percentiles), default=0)
     if len(subject.samples) < needed and subject.spent < _PATIENCE * seconds:
         return False
-    if len(subject.ratios) < _PAIRS:
+    if len(subject.ratios) < _QUADRUPLES:
         return subject.spent >= _PATIENCE * seconds and len(subject.ratios) >= 2
     return subject.spent >= seconds or half_width(subject.ratio) <= precision
 
 
 def _quadruple(subject: Subject, reference: Serving, at: int) -> None:
-    """Run subject, reference, reference, subject, X"""
+    """Run subject, reference, reference, subject; keep them, unless the reference drifted in between.
+
+    The two pairs share the machine's state of that quarter of a second, so they count as one ratio: taken for two,
+    the intervals of a disturbed machine come out too narrow.
+    """
     begin = time.monotonic()
     first, rate_one = run_blocks(subject.servings, BLOCK, _CALLS, at)
     before, _ = run_blocks([reference], BLOCK, _CALLS, at)
@@ -99,9 +103,12 @@ def _quadruple(subject: Subject, reference: Serving, at: int) -> None:
     if drift > _DRIFT and subject.redone < _REDONE * subject.rounds:
         subject.redone += 1
         return
-    for own, beside, rate in ((first, before, rate_one), (second, after, rate_two)):
-        subject.clock.append(statistics.median(beside))
-        subject.ratios.append(statistics.median(own) / subject.clock[-1])
-        subject.samples += own
-        subject.reference += beside
-        subject.rates.append(rate)
+    pairs = [
+        statistics.median(own) / statistics.median(beside)
+        for own, beside in ((first, before), (second, after))
+    ]
+    subject.ratios.append(statistics.geometric_mean(pairs))
+    subject.clock += [statistics.median(before), statistics.median(after)]
+    subject.samples += [*first, *second]
+    subject.reference += [*before, *after]
+    subject.rates += [rate_one, rate_two]

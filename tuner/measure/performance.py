@@ -79,7 +79,9 @@ def scenario_plan(inputs: Path, scenario: Scenario) -> Plan:
         given = {name: stored[name] for name in stored.files if name != "labels"}
     count = len(given["input_ids"])
     calls = []
-    for index in range(_CALLS):
+    for index in range(
+        min(_CALLS, -(-count // scenario.batch))
+    ):  # no document twice: the calls lie in memory
         rows = np.arange(index * scenario.batch, (index + 1) * scenario.batch) % count
         call = {name: array[rows] for name, array in given.items()}
         calls.append(_sized(call, scenario.sequence_length))
@@ -99,7 +101,7 @@ def _stratified(calls: list[dict[str, np.ndarray]], cycle: int) -> list[dict[str
     if cycle == 1:
         return calls
     by_length = sorted(calls, key=lambda call: call["input_ids"].shape[1])
-    passes = len(calls) // cycle
+    passes = max(len(calls) // cycle, 1)
     order = np.random.default_rng(0).permutation(passes)  # a measurement that ends early sees no trend
     return [call for start in order for call in by_length[start::passes]]
 

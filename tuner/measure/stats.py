@@ -10,8 +10,9 @@ from scipy import stats
 
 from tuner.metrics import Estimate
 
-#: Samples for a percentile claim at 99 % confidence without a violation: LoadGen's binomial rule (MLPerf inference).
-SAMPLES_NEEDED = {50: 1, 90: 44, 95: 90, 99: 459}
+#: Samples for a percentile claim at 99 % confidence without a violation: LoadGen's binomial rule (MLPerf inference),
+#: the least n with (p / 100)^n <= 1 %.
+SAMPLES_NEEDED = {50: 7, 90: 44, 95: 90, 99: 459}
 
 
 def geometric(ratios: Sequence[float]) -> Estimate:

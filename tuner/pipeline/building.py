@@ -15,6 +15,12 @@ from tuner.pipeline.workshop import Workshop
 _PLACES = ("checkpoint", "calibration", "check", "cache")
 
 
+_SHARED = (
+    "tuner.backends.agreement",
+    "tuner.backends.calibration",
+    "tuner.backends.onnx_export",
+    "tuner.runtime",
+)
 #: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
 _CALIBRATION = 64
 
@@ -35,9 +41,7 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
         "request": {k: v for k, v in request.items() if k not in _PLACES},
         "versions": plugin.versions(),
         "isa": shop.host.fingerprint,  # engines compile for the processor at hand
-        "code": code_hash(
-            type(plugin).__module__, "tuner.backends.agreement", "tuner.backends.onnx_export", "tuner.runtime"
-        ),
+        "code": code_hash(type(plugin).__module__, *_SHARED),
     }
     engine = candidate.backend.engine
     call, preload = "tuner.backends.build:build", plugin.preload

@@ -119,11 +119,17 @@ def tree_hash(path: Path) -> str:
 
 @memoize
 def code_hash(*modules: str) -> str:
-    """Return a hash of the modules' source: a stage whose code changed is a different stage."""
+    """Return a hash of the source of modules or whole packages: a stage whose code changed is another stage."""
     found = {name: importlib.util.find_spec(name) for name in modules}
     return digest(
-        {name: file_hash(Path(spec.origin)) for name, spec in found.items() if spec and spec.origin}
+        {name: _source_hash(Path(spec.origin)) for name, spec in found.items() if spec and spec.origin}
     )
+
+
+def _source_hash(origin: Path) -> str:
+    if origin.name != "__init__.py":
+        return file_hash(origin)
+    return digest({file.name: file_hash(file) for file in sorted(origin.parent.glob("*.py"))})
 
 
 @memoize

@@ -121,6 +121,8 @@ class Coordinator:
         """Store a failure of the candidate; one of the machine ends the study, and loses nothing."""
         if isinstance(error, JobError) and error.kind in _INFRASTRUCTURE:
             raise error
+        if trial.candidate == self.bench.baseline:  # everything is held against it: no fault of a candidate
+            raise TunerError(f"the baseline could not be measured: {error}") from error
         kind, reason, log = "build", str(error), ""
         if isinstance(error, JobError):
             kind, reason, log = error.kind, error.reason, error.log_tail

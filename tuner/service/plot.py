@@ -27,7 +27,7 @@ ENGINE_COLOURS = {
 }
 _OTHER = ("#CC79A7", "#56B4E9", "#7A6A00", "#666666")
 BIT_MARKERS = {32: "o", 16: "D", 8: "s", 4: "^"}
-BIT_NAMES = {32: "fp32", 16: "bf16", 8: "int8", 4: "int4 weights"}
+BIT_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights"}
 _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
 
 
