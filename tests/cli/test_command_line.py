@@ -232,7 +232,9 @@ def test_a_reader_that_stops_is_no_error_of_ours(home):
 
 def test_an_interrupt_ends_with_130(home):
     code = (
-        "import sys, time\nfrom tuner.cli.guard import guarded\n"
+        "import signal, sys, time\nfrom tuner.cli.guard import guarded\n"
+        # A test run in the background starts its children with the signal ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def wait():\n print('ready', flush=True)\n time.sleep(30)\nsys.exit(guarded(wait))"
     )
     child = subprocess.Popen(
