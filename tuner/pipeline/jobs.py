@@ -79,6 +79,7 @@ class Jobs:
                 "kwargs": dict(kwargs),
                 "log": f"{folder}/log",
                 "result": f"{folder}/result",
+                "preload": list(preload),
             }
             status = self._supervise(request, limits or self.limits)
             return _outcome(Path(folder), status)
@@ -173,9 +174,7 @@ def _outcome(folder: Path, status: int) -> Any:
     try:
         answer = json.loads((folder / "result").read_text())
     except (OSError, ValueError):
-        raise JobError(
-            "error", f"child exited with {os.waitstatus_to_exitcode(status)} and no result", log
-        ) from None
+        raise _silent(os.waitstatus_to_exitcode(status), folder, log) from None
     if "error" in answer:
         raise _rebuild(answer, log)
     return answer["value"]

@@ -64,20 +64,25 @@ def _child(request: dict[str, Any], zygote: int) -> None:
     """Run the job with its output in the log file, write the result, and leave without clean-up handlers."""
     os.setsid()
     die_with_parent(zygote)
+    os.environ.update(request.get("env", {}))
+    try:
+        _answer(request)
+    except OSError as error:
+        os._exit(error.errno or 1)  # a full disk takes neither log nor result: it is known by its exit status
+    os._exit(0)
+
+
+def _answer(request: dict[str, Any]) -> None:
+    """Perform the job into its log, and put its answer where the parent looks for it."""
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ.update(request.get("env", {}))
     answer = _perform(request)
     sys.stdout.flush()
     sys.stderr.flush()
     partial = Path(request["result"] + ".part")
-    try:
-        partial.write_text(json.dumps(answer, default=str))
-        partial.rename(request["result"])
-    except OSError as error:
-        os._exit(error.errno or 1)  # a full disk is then known by its exit status
-    os._exit(0)
+    partial.write_text(json.dumps(answer, default=str))
+    partial.rename(request["result"])
 
 
 def main() -> None:
