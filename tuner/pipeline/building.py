@@ -13,14 +13,7 @@ from tuner.pipeline.workshop import Workshop
 
 #: Paths: where things lie is no part of a key; what they hold is, through the keys of their entries.
 _PLACES = ("checkpoint", "calibration", "check", "cache")
-
-
-_SHARED = (
-    "tuner.backends.agreement",
-    "tuner.backends.calibration",
-    "tuner.backends.onnx_export",
-    "tuner.runtime",
-)
+_SHARED = ("tuner.backends", "tuner.runtime")  # the plug-in itself may come from another package
 #: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
 _CALIBRATION = 64
 

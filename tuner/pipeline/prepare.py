@@ -16,6 +16,9 @@ from tuner.tasks import text_classification as task
 
 _T = TypeVar("_T")
 _TASK = "tuner.tasks.text_classification"
+#: What every stage on a model depends on: whole packages, since which helper a stage calls may change as well.
+MODEL_CODE = ("tuner.compress", "tuner.runtime")
+MODEL_LIBRARIES = ("torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def _named(field: str, call: Callable[[], _T]) -> _T:
 def _documents(shop: Workshop) -> Entry:
     parts = {
         **task.data_key(shop.spec),
-        "code": code_hash(*(f"tuner.tasks.{m}" for m in ("read", "split", "files", "table"))),
+        "code": code_hash("tuner.tasks"),
     }
     plain = shop.spec.to_plain()
     return _named("data", lambda: shop.job("documents", parts, f"{_TASK}:documents_job", spec=plain))
@@ -86,7 +89,7 @@ def _tokenizer(shop: Workshop, documents: Entry) -> Entry:
     }
     return shop.job(
         "tokenizer",
-        {**parts, "code": code_hash("tuner.tasks.vocabulary")},
+        {**parts, "code": code_hash("tuner.tasks")},
         f"{_TASK}:train_tokenizer_job",
         spec=shop.spec.to_plain(),
         documents=documents.path,
@@ -98,7 +101,6 @@ def _source(shop: Workshop, documents: Entry, folder: Path | None, tokenizer: Pa
         tree_hash(folder) if folder else {"config": shop.spec.model.config, "tokenizer": tree_hash(tokenizer)}
     )
     labels, seed = documents.info["labels"], shop.spec.seed
-    code = code_hash("tuner.compress.source", "tuner.runtime.shaped")
     return _named(
         "model",
         lambda: shop.job(
@@ -107,8 +109,8 @@ def _source(shop: Workshop, documents: Entry, folder: Path | None, tokenizer: Pa
                 "content": content,
                 "labels": labels,
                 "seed": seed,
-                "code": code,
-                "versions": versions("transformers"),
+                "code": code_hash(*MODEL_CODE),
+                "versions": versions(*MODEL_LIBRARIES),
             },
             "tuner.compress.source:import_model",
             source_dir=folder,
@@ -129,7 +131,7 @@ def _encoded(shop: Workshop, documents: Entry, tokenizer: Path) -> Entry:
             "tokenizer": [tree_hash(p) for p in files],
             "length": shop.spec.model.max_length,
             "windows": shop.spec.recover.windows,
-            "code": code_hash("tuner.tasks.encode"),
+            "code": code_hash("tuner.tasks"),
         },
         f"{_TASK}:encode_job",
         spec=shop.spec.to_plain(),
@@ -147,8 +149,8 @@ def _fine_tuned(shop: Workshop, source: Entry, data: Entry) -> Entry:
             "data": data.key,
             "settings": settings,
             "seed": shop.spec.seed,
-            "code": code_hash("tuner.compress.finetune"),
-            "versions": versions("torch", "transformers"),
+            "code": code_hash(*MODEL_CODE),
+            "versions": versions(*MODEL_LIBRARIES),
         },
         "tuner.compress.finetune:fine_tune",
         checkpoint=source.path,
@@ -159,7 +161,7 @@ def _fine_tuned(shop: Workshop, source: Entry, data: Entry) -> Entry:
 
 
 def _described(shop: Workshop, teacher: Entry) -> dict[str, Any]:
-    parts = {"teacher": teacher.key, "code": code_hash("tuner.compress.anatomy")}
+    parts = {"teacher": teacher.key, "code": code_hash(*MODEL_CODE)}
     call = "tuner.compress.anatomy:describe"
     return shop.stage(
         "describe", parts, lambda _: shop.jobs.run(call, {"checkpoint": str(teacher.path)})

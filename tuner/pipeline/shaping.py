@@ -6,7 +6,7 @@ from typing import Any
 
 from tuner.candidate import Candidate
 from tuner.pipeline.cache import Entry, code_hash, versions
-from tuner.pipeline.prepare import Prepared
+from tuner.pipeline.prepare import MODEL_CODE, MODEL_LIBRARIES, Prepared
 from tuner.pipeline.workshop import Workshop
 
 
@@ -27,7 +27,8 @@ def _importance(shop: Workshop, ready: Prepared) -> Entry:
             "data": ready.data.key,
             "samples": samples,
             "seed": shop.spec.seed,
-            "code": code_hash("tuner.compress.importance", "tuner.compress.anatomy"),
+            "code": code_hash(*MODEL_CODE),
+            "versions": versions(*MODEL_LIBRARIES),
         },
         "tuner.compress.importance:importance",
         teacher=ready.teacher.path,
@@ -44,10 +45,14 @@ def _shape(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
         "heads_ratio": candidate.pruning.heads,
         "ffn_ratio": candidate.pruning.ffn,
     }
-    code = code_hash("tuner.compress.shape", "tuner.compress.anatomy", "tuner.runtime.shaped")
     return shop.job(
         "shape",
-        {"teacher": ready.teacher.key, "importance": importance.key, **choice, "code": code},
+        {
+            "teacher": ready.teacher.key,
+            "importance": importance.key,
+            **choice,
+            "code": code_hash(*MODEL_CODE),
+        },
         "tuner.compress.shape:shape",
         teacher=ready.teacher.path,
         importance=importance.path,
@@ -61,7 +66,8 @@ def _recover(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
         {
             "teacher": ready.teacher.key,
             "data": ready.data.key,
-            "code": code_hash("tuner.compress.teacher_outputs"),
+            "code": code_hash(*MODEL_CODE),
+            "versions": versions(*MODEL_LIBRARIES),
         },
         "tuner.compress.teacher_outputs:teacher_outputs",
         teacher=ready.teacher.path,
@@ -75,8 +81,8 @@ def _recover(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
             "outputs": outputs.key,
             "recover": settings,
             "seed": shop.spec.seed,
-            "code": code_hash("tuner.compress.recover"),
-            "versions": versions("torch", "transformers"),
+            "code": code_hash(*MODEL_CODE),
+            "versions": versions(*MODEL_LIBRARIES),
         },
         "tuner.compress.recover:recover",
         shaped=shaped.path,

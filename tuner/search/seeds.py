@@ -16,6 +16,9 @@ from tuner.search.space import Space
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
 _RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
 _MIDDLE = 2
+_QUICK = (
+    2  # engines that also get the whole model at its narrowest: a big model on a slow engine costs minutes
+)
 _N = TypeVar("_N", int, float)
 
 
@@ -44,19 +47,24 @@ def seeds(space: Space) -> list[Candidate]:
 
 def _wishes(space: Space) -> Iterable[_Wish]:
     engines = sorted(space.engines, key=lambda name: _RANK.get(name, _MIDDLE))
-    best = engines[0]
-    small = _Wish(depth=0.5, heads=0.25, ffn=0.5)
-    for engine in engines:  # today's best without touching the model: int8, else the narrowest above it
+    best, tiny = engines[0], _Wish(depth=0.0, heads=0.5, ffn=0.75)
+    half, third = _Wish(depth=0.5, ffn=0.5), _Wish(depth=0.34, ffn=0.5)
+    for engine in engines[
+        :_QUICK
+    ]:  # today's best without touching the model: int8, else the narrowest above it
         yield _Wish(engine=engine, bits=_narrowest(space, engine))
-    yield _Wish(engine=best, bits=16 if 16 in space.bits else 32)
-    yield replace(small, engine=best)
-    yield _Wish(engine=best, depth=0.0, heads=0.5, ffn=0.75)
+    for engine in engines:  # the same small student everywhere: it is made once, and tells the engines apart
+        yield replace(tiny, engine=engine, bits=_narrowest(space, engine))
+    yield replace(half, engine=best)
     for engine in engines[1:2]:
-        yield _Wish(engine=engine, depth=0.34, heads=0.25, ffn=0.5)
-    yield _Wish(engine=best, depth=0.34, ffn=0.5, replicated=True)
-    for bits in space.bits:  # every bit width, on the first engine that has it
+        yield replace(third, engine=engine)
+    yield replace(third, engine=best, replicated=True)
+    narrowest = {_narrowest(space, engine) for engine in engines}
+    for bits in sorted(
+        set(space.bits) - narrowest
+    ):  # the other bit widths, on the first engine that has them
         engine = next(e for e in engines if any(leg.engine == e and leg.bits == bits for leg in space.legs))
-        yield replace(small, depth=1.0 if bits == 32 else 0.5, engine=engine, bits=bits)
+        yield replace(tiny, engine=engine, bits=bits)
 
 
 def _narrowest(space: Space, engine: str) -> int:

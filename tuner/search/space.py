@@ -160,10 +160,7 @@ class Space:
         )
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
-        """Return a random candidate whose hash is not among `tried`, None when there is none left.
-
-        For the coordinator to get on when a sampler only repeats itself.
-        """
+        """Return a random candidate whose hash is not among `tried`, None when there is none left."""
         for _ in range(100):
             if (candidate := self.draw(rng)).hash not in tried:
                 return candidate

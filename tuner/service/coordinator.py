@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 from tuner.candidate import Candidate
@@ -29,7 +30,7 @@ from tuner.store.records import Study, Trial
 if TYPE_CHECKING:
     import optuna
 
-_REPEATS = 100  # so many known candidates in a row mean that the sampler has nothing new to offer
+_REPEATS = 10  # so many known candidates in a row, and the next one is drawn among those not tried yet
 _INFRASTRUCTURE = ("disk-full",)  # no property of the candidate: the study stops, the trial is run again
 
 
@@ -57,8 +58,8 @@ class Coordinator:
             if not self._over():
                 self._evaluate(self._begin(candidate, seed=True))
         repeats = 0
-        while not self._over() and repeats < _REPEATS and not self._exhausted():
-            trial = self._begin(None, seed=False)
+        while not self._over() and not self._exhausted():
+            trial = self._begin(self._untried() if repeats >= _REPEATS else None, seed=False)
             known = self._known(trial)
             repeats = repeats + 1 if known else 0
             if known:
@@ -85,6 +86,11 @@ class Coordinator:
             t for t in self.store.trials(self.study) if t.state != "repeated" and t.candidate in self.space
         ]
         return len(inside) >= self.space.size()
+
+    def _untried(self) -> Candidate | None:
+        """Return a random new candidate: near a good point a sampler may repeat itself for ever."""
+        stored = self.store.trials(self.study)
+        return self.space.untried({t.hash for t in stored}, Random(f"{self.shop.spec.seed}:{len(stored)}"))
 
     def _known(self, trial: Trial) -> Trial | None:
         found = self.store.find_trial(self.study, trial.candidate)
