@@ -37,7 +37,7 @@ want="$extras $(cat pyproject.toml constraints.txt | cksum)"
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
 say "installing into $venv (some minutes the first time)"
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check -q "$@"; }
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check -q "$@" --no-compile; }  # imports compile what they need
 # torch first and by its exact version: an open range would pull gigabytes of CUDA libraries.
 pip install -c constraints.txt torch
 pip install -c constraints.txt hatchling editables

@@ -67,7 +67,9 @@ def test_pruned_model(engine, pruned, documents, tmp_path):
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "bert"])
-@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "engine", ["torch", "onnxruntime", "openvino", pytest.param("torch-compile", marks=pytest.mark.slow)]
+)
 def test_families(engine, family, documents, tmp_path):
     source = tmp_path / "source"
     source.mkdir()

@@ -11,6 +11,7 @@ from tuner.compress.recover import Distillation, recover
 from tuner.compress.shape import shape
 from tuner.compress.teacher_outputs import teacher_outputs
 from tuner.compress.training import Plan, train
+from tuner.compress.used_rows import used_rows
 from tuner.runtime.shaped import load_shaped
 
 
@@ -51,6 +52,28 @@ def test_recovery_brings_the_student_nearer_to_its_teacher(name, student, data, 
     assert (out / "shape.json").read_text() == (data.parent / "shaped" / "shape.json").read_text()
     assert json.loads((out / "config.json").read_text())["id2label"] == {"0": "a", "1": "b", "2": "c"}
     assert (out / "tokenizer.json").exists() and (out / "tokenizer_config.json").exists()
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "albert", "modernbert", "deberta-v2"])
+def test_rows_of_absent_tokens_stay_and_the_others_learn(name, checkpoint, data, folder):
+    """The whole embedding, and RoBERTa's positions made from token ids, are as without the shortcut."""
+    raw, _ = checkpoint(name)
+    out = folder("out")
+    settings = {"epochs": 1, "learning_rate": 1e-2, "batch_size": 16}
+    before = load_shaped(raw)
+    fine_tune(str(raw), str(data), settings, 0, out)
+    after = load_shaped(data.parent / "out").get_input_embeddings().weight
+    used = Split(data, "train").inputs["input_ids"].unique()
+    absent = torch.ones(len(after), dtype=torch.bool)
+    absent[used] = False
+    start = before.get_input_embeddings().weight
+    assert absent.any() and torch.equal(after[absent], start[absent])
+    assert not torch.equal(after[used], start[used])
+    ids = Split(data, "train").inputs
+    with torch.inference_mode():
+        expected = before(**ids).logits
+        with used_rows(before, ids["input_ids"]):
+            torch.testing.assert_close(before(**ids).logits, expected)
 
 
 def test_fine_tuning_learns_the_task(student, data):

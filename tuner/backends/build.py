@@ -15,7 +15,7 @@ from tuner.errors import BuildError
 from tuner.hardware import this_host
 from tuner.runtime.loader import load_session
 
-_CHECKED = 64  # documents compared with the source after each build
+_CHECKED = 48  # documents compared with the source after each build
 
 
 def build(engine: str, request: dict[str, Any], out: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from tuner.compress.batches import Batch, Split
 from tuner.compress.checkpoint import save_checkpoint, shape_attributes
 from tuner.compress.training import Plan, train
+from tuner.compress.used_rows import used_rows
 from tuner.runtime.shaped import load_shaped
 from tuner.spec.model import FineTune
 
@@ -33,6 +34,7 @@ def fine_tune(
         return cross_entropy(model(**inputs).logits.float(), labels)
 
     batches = split.shuffled(chosen.batch_size, seed)
-    report = train(model, batches, loss, Plan(steps, chosen.learning_rate))
+    with used_rows(model, split.inputs["input_ids"]):
+        report = train(model, batches, loss, Plan(steps, chosen.learning_rate))
     save_checkpoint(model, source, Path(out), shape_attributes(source))
     return report

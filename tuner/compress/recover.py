@@ -14,6 +14,7 @@ from tuner.compress.batches import Batch, Split
 from tuner.compress.checkpoint import save_checkpoint, shape_attributes
 from tuner.compress.teacher_outputs import LastHidden
 from tuner.compress.training import Plan, train
+from tuner.compress.used_rows import used_rows
 from tuner.runtime.shaped import load_shaped
 from tuner.spec.model import Recover
 
@@ -33,7 +34,8 @@ def recover(
     batches = split.shuffled(chosen.batch_size, seed)
     # Deeper students take smaller steps: one rate that suits a single layer throws six layers off.
     rate = chosen.learning_rate / max(1, model.config.num_hidden_layers)
-    report = train(model, batches, loss, Plan(chosen.steps, rate, chosen.seconds))
+    with used_rows(model, split.inputs["input_ids"]):
+        report = train(model, batches, loss, Plan(chosen.steps, rate, chosen.seconds))
     save_checkpoint(model, source, Path(out), shape_attributes(source))
     return report
 

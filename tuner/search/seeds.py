@@ -56,6 +56,7 @@ def _wishes(space: Space) -> Iterable[_Wish]:
     for engine in engines:  # the same small student everywhere: it is made once, and tells the engines apart
         yield replace(tiny, engine=engine, bits=_narrowest(space, engine))
     yield replace(half, engine=best)
+    yield _Wish(engine=best, depth=0.0, heads=1.0, ffn=1.0)  # the smallest of all: how fast can it get?
     for engine in engines[1:2]:
         yield replace(third, engine=engine)
     yield replace(third, engine=best, replicated=True)
