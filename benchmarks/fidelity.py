@@ -37,10 +37,8 @@ from tuner.hardware import this_host, usable_cores
 from tuner.measure.client import Serving
 from tuner.measure.performance import Performance, Plan, measure
 
-_SEQUENCE, _WIDTH = 128, 256
-
-
-@dataclass(frozen=True)
+#: Calls of about 10 ms, as of a small transformer: shorter ones slip between two turns of the neighbour.
+_SEQUENCE, _WIDTH = 128, 768
 class Setting:
     """How much to measure: repeats of experiment 1, artefacts of experiment 2, seconds a measurement may take."""
 

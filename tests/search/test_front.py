@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tuner.candidate import baseline
 from tuner.errors import InputError, NoFeasibleTrialError
 from tuner.metrics import Estimate
-from tuner.search.front import Point, front, knee, normalised_hypervolume, where
+from tuner.search.front import Point, contenders, front, knee, normalised_hypervolume, where
 from tuner.search.hypervolume import hypervolume
 from tuner.search.objective import constraint_values, directions, told_values
 from tuner.search.pick import pick
@@ -121,3 +121,22 @@ def test_every_constraint_is_set_even_when_unmeasured():
     constraints = [parse_constraint("latency_ms <= 5"), parse_constraint("memory_mb <= 100")]
     found = constraint_values(constraints, point(0, 0.9, 3.0).metrics)
     assert found == {"latency_ms <= 5": -2.0, "memory_mb <= 100": 1.0}
+
+
+def test_contenders_are_the_front_and_what_noise_may_have_kept_off_it():
+    def timed(trial, accuracy, low, high, feasible=True):
+        latency = Estimate(value=(low * high) ** 0.5, low=low, high=high)
+        metrics = {"accuracy": Estimate.exact(accuracy), "latency_ms": latency}
+        return Point(trial, baseline(6, 2), metrics, feasible)
+
+    points = [
+        timed(0, 0.97, 9.0, 11.0),
+        timed(1, 0.96, 1.0, 1.2),
+        timed(2, 0.96, 1.1, 1.3),  # slower than 1, perhaps
+        timed(3, 0.96, 1.25, 1.4),  # slower than 1 for certain
+        timed(4, 0.95, 0.9, 1.1),  # faster than 1, perhaps
+        timed(5, 0.99, 0.1, 0.2, feasible=False),
+    ]
+    assert [p.trial for p in contenders(points, BOTH)] == [0, 1, 2, 4]
+    exact = [point(0, 0.9, 1.0), point(1, 0.9, 2.0), point(2, 0.95, 2.0)]
+    assert contenders(exact, BOTH) == front(exact, BOTH)

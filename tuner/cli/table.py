@@ -31,15 +31,17 @@ def print_front(study: StudyHandle, rows: Sequence[TrialRow]) -> None:
 
 
 def comparisons(study: StudyHandle) -> list[tuple[TrialRow, str]]:
-    """Return the baseline, and the fastest artefact of the whole model: what the front is held against."""
+    """Return what the front is held against: each engine's fastest artefact of the whole model, and the baseline."""
     measured = [row for row in study.rows() if row.estimate("latency_ms") is not None]
     base = next((row for row in measured if row.candidate == study.baseline), None)
     if base is None:
         return []
     depth = base.candidate.distillation.student_layers
     whole = [row for row in measured if row.candidate.is_unshaped(depth)]
-    fastest = min(whole, key=lambda row: _value(row.estimate("latency_ms")))
-    return [(base, "baseline")] if fastest is base else [(fastest, "whole model"), (base, "baseline")]
+    best: dict[str, TrialRow] = {}
+    for row in sorted(whole, key=lambda row: _value(row.estimate("latency_ms"))):
+        best.setdefault(row.candidate.backend.engine, row)
+    return [*((row, "whole model") for row in best.values() if row is not base), (base, "baseline")]
 
 
 def interval(estimate: Estimate | None, scale: float = 1.0, digits: int = 1) -> str:

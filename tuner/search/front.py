@@ -34,16 +34,28 @@ class Point:
         return None if estimate is None or math.isnan(estimate.value) else estimate.value
 
 
-def losses(point: Point, objectives: Sequence[str]) -> tuple[float, ...] | None:
-    """Return the objectives as numbers to minimise (logarithms but for shares); None if one is missing."""
+def losses(point: Point, objectives: Sequence[str], end: int = 0) -> tuple[float, ...] | None:
+    """Return the objectives as numbers to minimise (logarithms but for shares); None if one is missing.
+
+    `end` -1 and 1 take the better and the worse end of the interval of what is measured with a clock; shares keep
+    their value: all points are judged on the same documents.
+    """
     found: list[float] = []
     for name, direction in zip(objectives, directions(objectives), strict=True):
-        value = point.value(name)
+        sign = -1 if direction == "maximize" else 1
+        value = _end(point, name, sign * end)
         told = None if value is None else told_value(name, value)
         if told is None:
             return None
-        found.append(-told if direction == "maximize" else told)
+        found.append(sign * told)
     return tuple(found)
+
+
+def _end(point: Point, metric: str, end: int) -> float | None:
+    estimate = point.metrics.get(metric)
+    if end == 0 or estimate is None or not is_log(metric):
+        return point.value(metric)
+    return estimate.low if end < 0 else estimate.high
 
 
 def where(points: Iterable[Point], constraints: Sequence[Constraint]) -> list[Point]:
@@ -65,6 +77,22 @@ def front(points: Iterable[Point], objectives: Sequence[str]) -> list[Point]:
     kept = [pair for pair, dominated in zip(known, _dominated(table), strict=True) if not dominated]
     kept.sort(key=lambda pair: (pair[1][::-1], pair[0].trial))
     return [point for point, _ in kept]
+
+
+def contenders(points: Iterable[Point], objectives: Sequence[str]) -> list[Point]:
+    """Return the feasible points that none dominates for certain: the front, and what noise may have kept off it.
+
+    A point goes only where another is no worse in everything even with its own worse, and this one's better, ends of
+    the clock's intervals.
+    """
+    known = [p for p in points if p.feasible and losses(p, objectives) is not None]
+    best = [losses(p, objectives, -1) or losses(p, objectives) for p in known]
+    worst = np.array([losses(p, objectives, 1) or losses(p, objectives) for p in known])
+    return [
+        p
+        for p, row in zip(known, best, strict=True)
+        if not ((worst <= row).all(axis=1) & (worst < row).any(axis=1)).any()
+    ]
 
 
 def _dominated(table: np.ndarray) -> list[bool]:
@@ -111,4 +139,4 @@ def knee(points: Iterable[Point], objectives: Sequence[str]) -> Point | None:
     return on_front[int(np.argmin(np.round(scaled.sum(axis=1), 12)))]
 
 
-__all__ = ["Point", "front", "hypervolume", "knee", "losses", "normalised_hypervolume", "where"]
+__all__ = ["Point", "contenders", "front", "hypervolume", "knee", "losses", "normalised_hypervolume", "where"]

@@ -16,9 +16,8 @@ from tuner.search.space import Space
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
 _RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
 _MIDDLE = 2
-_QUICK = (
-    2  # engines that also get the whole model at its narrowest: a big model on a slow engine costs minutes
-)
+#: So many engines also get the whole model at its narrowest: a big model on a slow engine costs minutes.
+_QUICK = 2
 _N = TypeVar("_N", int, float)
 
 
@@ -56,7 +55,8 @@ def _wishes(space: Space) -> Iterable[_Wish]:
     for engine in engines:  # the same small student everywhere: it is made once, and tells the engines apart
         yield replace(tiny, engine=engine, bits=_narrowest(space, engine))
     yield replace(half, engine=best)
-    yield _Wish(engine=best, depth=0.0, heads=1.0, ffn=1.0)  # the smallest of all: how fast can it get?
+    for engine in engines[:_QUICK]:  # the smallest of all: how fast can it get?
+        yield _Wish(engine=engine, depth=0.0, heads=1.0, ffn=1.0)
     for engine in engines[1:2]:
         yield replace(third, engine=engine)
     yield replace(third, engine=best, replicated=True)

@@ -17,7 +17,7 @@ from tuner.pipeline.metrics import trial_metrics
 from tuner.pipeline.prepare import Prepared
 from tuner.pipeline.quality import answers, judge
 from tuner.pipeline.workshop import Workshop
-from tuner.search.front import Point, front
+from tuner.search.front import Point, contenders
 from tuner.service.points import search_points
 from tuner.service.progress import Progress
 from tuner.store import Store
@@ -25,13 +25,14 @@ from tuner.store.records import Measurement, Study, Trial
 
 
 def finalists(store: Store, study: Study, ready: Prepared, bench: Bench) -> list[Trial]:
-    """Return what is confirmed: feasible front, baseline, and each engine's fastest artefact of the whole model.
+    """Return what is confirmed: the feasible front, baseline, and each engine's fastest artefact of the whole model.
 
-    The last are what a user gets today without making the model smaller: the front is shown beside them.
+    To the front count the points that only noise may have kept off it. The whole models are what a user gets today
+    without making the model smaller: the front is shown beside them.
     """
     trials = {t.number: t for t in store.trials(study, ("complete",))}
     points = search_points(study, list(trials.values()))
-    chosen = {p.trial for p in front([p for p in points if p.feasible], study.spec["objectives"])}
+    chosen = {p.trial for p in contenders(points, study.spec["objectives"])}
     chosen |= {number for number, t in trials.items() if t.candidate == bench.baseline}
     chosen |= {p.trial for p in _whole(points, ready.layers)}
     return [trials[number] for number in sorted(chosen)]
