@@ -39,6 +39,8 @@ from tuner.measure.performance import Performance, Plan, measure
 
 #: Calls of about 10 ms, as of a small transformer: shorter ones slip between two turns of the neighbour.
 _SEQUENCE, _WIDTH = 128, 768
+
+
 class Setting:
     """How much to measure: repeats of experiment 1, artefacts of experiment 2, seconds a measurement may take."""
 
