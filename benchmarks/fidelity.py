@@ -41,6 +41,7 @@ from tuner.measure.performance import Performance, Plan, measure
 _SEQUENCE, _WIDTH = 128, 768
 
 
+@dataclass(frozen=True)
 class Setting:
     """How much to measure: repeats of experiment 1, artefacts of experiment 2, seconds a measurement may take."""
 
