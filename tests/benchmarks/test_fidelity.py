@@ -20,8 +20,8 @@ def test_quick_run(tmp_path, monkeypatch, capsys):
 
 
 def test_given_artefacts_are_those_measured(tmp_path):
-    given = [stack(tmp_path / name, layers, 64) for name, layers in (("light", 2), ("heavy", 12))]
-    found = fidelity.run(fidelity.Setting(repeats=2, precision=0.5, seconds=0.1), given)
+    given = [stack(tmp_path / name, layers, 256) for name, layers in (("light", 2), ("heavy", 40))]
+    found = fidelity.run(fidelity.Setting(repeats=2, precision=0.5, seconds=0.5), given)
     assert found["ranking"]["artefacts"] == ["light", "heavy"]
     assert found["ranking"]["corrected"] == pytest.approx(1.0)
 

@@ -94,22 +94,31 @@ def test_the_datas_own_lengths_do_not_bias_the_ratio(tmp_path):
     assert found.ratio.value == pytest.approx(4.0, rel=0.15)
 
 
-def test_quadruples_in_which_the_reference_drifts_are_redone_but_not_forever(tmp_path, plan):
+def measured_beside(tmp_path, plan, body):
+    """Measure a subject of 5 ms beside a reference that does as `body` says; calls count from 0."""
     steady = misbehaving(tmp_path / "steady", body="time.sleep(0.005)")
-    # Two calls fill a block, and one comes before them: every other block is slow.
-    moody = misbehaving(
-        tmp_path / "moody",
-        load="Session.count = -1",
-        body="Session.count += 1; time.sleep(0.03 if Session.count % 6 < 3 else 0.06)",
-    )
+    moody = misbehaving(tmp_path / "moody", load="Session.count = -1", body=f"Session.count += 1; {body}")
     np.savez(tmp_path / "plan.npz", **plan.arrays)
     with Serving(steady, 1, CORES[:1]) as serving, Serving(moody, 1, CORES[:1]) as reference:
         for one in (serving, reference):
             one.plan(tmp_path / "plan.npz")
         subject = Subject([serving])
-        duet([subject], reference, precision=0.001, seconds=2.0)
-    assert subject.redone >= 2
-    assert len(subject.ratios) == subject.rounds - subject.redone >= 6
+        duet([subject], reference, precision=0.001, seconds=3.0)
+    return subject
+
+
+def test_quadruples_in_which_the_reference_was_disturbed_are_set_aside(tmp_path, plan):
+    # Two calls fill a block, and one comes before them: of eight blocks in a row two are slow.
+    subject = measured_beside(tmp_path, plan, "time.sleep(0.06 if Session.count % 24 < 6 else 0.03)")
+    assert len(subject.quiet) < len(subject.quadruples)
+    assert max(q.clock for q in subject.quiet) < 45 < max(q.clock for q in subject.quadruples)
+    assert subject.ratio.value == pytest.approx(5 / 30, rel=0.1)
+
+
+def test_where_all_are_disturbed_the_least_disturbed_count(tmp_path, plan):
+    subject = measured_beside(tmp_path, plan, "time.sleep(0.03 * 1.01 ** (Session.count % 100))")
+    assert len(subject.quiet) >= 6
+    assert subject.spent >= 3.0
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="needs two cores")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ from tuner.errors import JobError
 
 #: Seconds until silence counts as hanging. A block holds three calls or more, and large batches take their time.
 _LOAD, _ANSWER, _BLOCK, _PREDICT = 120.0, 60.0, 300.0, 600.0
+_OF_LATE = 400  # blocks: some ten measurements
 _TAIL = 20_000  # bytes of the log's end that an error may quote from
 _SECRET = ("PASSWORD", "SECRET", "TOKEN", "_KEY", "_KEY_ID", "CREDENTIALS")  # how names of credentials end
 
 
 class Serving:
     """A child that serves one artefact, pinned to `cores`. Ends with the context, or with this process.
+
+    `clocks` is for who measures beside it: medians of its blocks of late, in ms.
 
     Raises:
         JobError: (of every method) the child failed, was killed (`signal`), or hangs (`time-limit`).
@@ -36,6 +40,7 @@ class Serving:
         self.artefact, self.threads, self.cores = Path(artefact), threads, tuple(cores)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close(); nameless: no litter after kill -9
         self._unread = b""
+        self.clocks: deque[float] = deque(maxlen=_OF_LATE)
         self._process = subprocess.Popen(
             self._command(),
             stdin=subprocess.PIPE,

@@ -2,6 +2,9 @@
 
 Bulej et al. 2020, "Duet Benchmarking: Improving Measurement Accuracy in the Cloud". Here the two take turns (parallel
 duets would share caches and frequency), in ABBA blocks: a linear drift inside a quadruple cancels as well.
+
+What does not cancel is a neighbour that takes a core: a large subject and a small one suffer by different factors. So
+the reference is also a watchman: quadruples in which it ran slower than of late are set aside while there are others.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tuner.measure.client import Serving, run_blocks
 from tuner.measure.stats import SAMPLES_NEEDED, geometric, half_width
 from tuner.metrics import Estimate
@@ -19,29 +24,53 @@ from tuner.metrics import Estimate
 BLOCK = 0.05  # seconds of one block, at least
 _CALLS = 2  # calls of one block, at least, after the first one, which is dropped
 _QUADRUPLES = 6  # before an interval is believed
-_DRIFT = 0.15  # change of the reference inside a quadruple beyond which the quadruple is thrown away
-_REDONE = 0.5  # share of quadruples that may be thrown away: on a hopeless machine all of them would be
+_QUIET = 1.15  # times the reference's fastest of late: beyond it, somebody else computes
+_FASTEST = 10  # percentile of the reference's blocks that counts as its fastest: the very fastest one is luck
 _PATIENCE = 3  # times the cap, for percentiles that need more samples
+
+
+@dataclass(frozen=True)
+class Quadruple:
+    """Subject, reference, reference, subject: samples in ms, rates in calls a second, `clock` the reference's ms."""
+
+    ratio: float
+    clock: float
+    samples: list[float]
+    reference: list[float]
+    rates: tuple[float, float]
 
 
 @dataclass
 class Subject:
-    """One thing to measure: its replicas, and what was found so far. Samples in ms, rates in calls a second."""
+    """One thing to measure: its replicas, and what was found so far. `fastest` is the reference's clock of late."""
 
     servings: Sequence[Serving]
-    samples: list[float] = field(default_factory=list)
-    reference: list[float] = field(default_factory=list)
-    clock: list[float] = field(default_factory=list)  # medians of the reference's blocks
-    ratios: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
+    quadruples: list[Quadruple] = field(default_factory=list)
+    fastest: float = 0.0
     spent: float = 0.0
-    rounds: int = 0
-    redone: int = 0
+
+    @property
+    def quiet(self) -> list[Quadruple]:
+        """Return the quadruples that nobody disturbed; where they are too few, the least disturbed ones."""
+        if len(found := self.within(self.fastest)) >= _QUADRUPLES:
+            return found
+        ordered = sorted(self.quadruples, key=lambda quadruple: quadruple.clock)
+        alike = self.within(ordered[0].clock) if ordered else []  # a machine that is slower now than of late
+        return alike if len(alike) >= _QUADRUPLES else ordered[:_QUADRUPLES]
+
+    def within(self, fastest: float) -> list[Quadruple]:
+        """Return the quadruples whose reference ran about as fast as that, in ms."""
+        return [quadruple for quadruple in self.quadruples if quadruple.clock <= _QUIET * fastest]
+
+    @property
+    def samples(self) -> list[float]:
+        """Return the quiet quadruples' samples in ms."""
+        return [sample for quadruple in self.quiet for sample in quadruple.samples]
 
     @property
     def ratio(self) -> Estimate:
         """Return the latency ratio to the reference with its 95 % interval."""
-        return geometric(self.ratios)
+        return geometric([quadruple.ratio for quadruple in self.quiet])
 
 
 def duet(
@@ -63,7 +92,7 @@ def duet(
     while left := [s for s in subjects if not _finished(s, precision, seconds, percentiles)]:
         order.shuffle(left)
         for subject in left:
-            _quadruple(subject, reference, subject.rounds * cycle)
+            _quadruple(subject, reference, len(subject.quadruples) * cycle)
 
 
 def _warm_up(servings: Sequence[Serving], most: float = 1.0) -> None:
@@ -81,13 +110,16 @@ def _finished(subject: Subject, precision: float, seconds: float, percentiles: S
     needed = max((SAMPLES_NEEDED.get(p, 100) for p in percentiles), default=0)
     if len(subject.samples) < needed and subject.spent < _PATIENCE * seconds:
         return False
-    if len(subject.ratios) < _QUADRUPLES:
-        return subject.spent >= _PATIENCE * seconds and len(subject.ratios) >= 2
-    return subject.spent >= seconds or half_width(subject.ratio) <= precision
+    if len(subject.quadruples) < _QUADRUPLES:
+        return subject.spent >= _PATIENCE * seconds and len(subject.quadruples) >= 2
+    if subject.spent >= seconds:
+        return True
+    undisturbed = len(subject.within(subject.fastest)) >= _QUADRUPLES
+    return undisturbed and half_width(subject.ratio) <= precision
 
 
 def _quadruple(subject: Subject, reference: Serving, at: int) -> None:
-    """Run subject, reference, reference, subject; keep them, unless the reference drifted in between.
+    """Run subject, reference, reference, subject.
 
     The two pairs share the machine's state of that quarter of a second, so they count as one ratio: taken for two,
     the intervals of a disturbed machine come out too narrow.
@@ -98,17 +130,15 @@ def _quadruple(subject: Subject, reference: Serving, at: int) -> None:
     after, _ = run_blocks([reference], BLOCK, _CALLS, at)
     second, rate_two = run_blocks(subject.servings, BLOCK, _CALLS, at)
     subject.spent += time.monotonic() - begin
-    subject.rounds += 1
-    drift = abs(statistics.median(before) / statistics.median(after) - 1)
-    if drift > _DRIFT and subject.redone < _REDONE * subject.rounds:
-        subject.redone += 1
-        return
-    pairs = [
-        statistics.median(own) / statistics.median(beside)
-        for own, beside in ((first, before), (second, after))
-    ]
-    subject.ratios.append(statistics.geometric_mean(pairs))
-    subject.clock += [statistics.median(before), statistics.median(after)]
-    subject.samples += [*first, *second]
-    subject.reference += [*before, *after]
-    subject.rates += [rate_one, rate_two]
+    clocks = (statistics.median(before), statistics.median(after))
+    ratios = (statistics.median(first) / clocks[0], statistics.median(second) / clocks[1])
+    found = Quadruple(
+        ratio=statistics.geometric_mean(ratios),
+        clock=max(clocks),
+        samples=[*first, *second],
+        reference=[*before, *after],
+        rates=(rate_one, rate_two),
+    )
+    subject.quadruples.append(found)
+    reference.clocks.extend(clocks)
+    subject.fastest = float(np.percentile(reference.clocks, _FASTEST))

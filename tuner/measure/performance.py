@@ -42,7 +42,9 @@ class Plan:
 class Performance:
     """What was measured. Times in ms, memory and size in MB (10^6 bytes), throughput in samples a second.
 
-    `drift` is how far the reference's slowest block lies above its fastest, as a share; `seconds` what it all took.
+    `samples` and `reference_samples` are all that were taken; all else is of the `pairs` that nobody disturbed, and
+    `disturbed` is how many were set aside. `drift` is how far the reference's slowest block lies above its fastest, as
+    a share; `seconds` what it all took.
     """
 
     ratio: Estimate
@@ -57,6 +59,7 @@ class Performance:
     samples: list[float]
     reference_samples: list[float]
     pairs: int
+    disturbed: int
     drift: float
     seconds: float
 
@@ -169,20 +172,23 @@ def _written(plan: Plan) -> Iterator[Path]:
 
 
 def _performance(subject: Subject, plan: Plan) -> Performance:
+    taken, quiet = subject.quadruples, subject.quiet
+    samples, clocks = subject.samples, [quadruple.clock for quadruple in taken]
     return Performance(
         ratio=subject.ratio,
-        reference_ms=statistics.median(subject.reference),
-        p50_ms=percentile(subject.samples, 50),
-        p90_ms=percentile(subject.samples, 90),
-        p99_ms=percentile(subject.samples, 99),
-        throughput=mean([rate * plan.batch for rate in subject.rates]),
+        reference_ms=statistics.median(sample for q in quiet for sample in q.reference),
+        p50_ms=percentile(samples, 50),
+        p90_ms=percentile(samples, 90),
+        p99_ms=percentile(samples, 99),
+        throughput=mean([rate * plan.batch for q in quiet for rate in q.rates]),
         memory_mb=sum(serving.memory_mb() for serving in subject.servings),
         size_mb=size_mb(subject.servings[0].artefact),
         energy_j=_energy(subject),
-        samples=[round(sample, 4) for sample in subject.samples],
-        reference_samples=[round(sample, 4) for sample in subject.reference],
-        pairs=len(subject.ratios),
-        drift=max(subject.clock) / min(subject.clock) - 1,
+        samples=[round(sample, 4) for q in taken for sample in q.samples],
+        reference_samples=[round(sample, 4) for q in taken for sample in q.reference],
+        pairs=len(quiet),
+        disturbed=len(taken) - len(quiet),
+        drift=max(clocks) / min(clocks) - 1,
         seconds=subject.spent,
     )
 
