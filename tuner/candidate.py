@@ -74,10 +74,14 @@ class Candidate(_Axis):
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def student(self) -> tuple[int, float, float]:
+        """Return what makes the model itself: layers, and the shares of heads and FFN neurons removed."""
+        return self.distillation.student_layers, self.pruning.heads, self.pruning.ffn
+
     def is_unshaped(self, teacher_layers: int) -> bool:
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
-        whole = self.distillation.student_layers == teacher_layers
-        return whole and self.pruning.heads == 0 and self.pruning.ffn == 0
+        return self.student == (teacher_layers, 0, 0)
 
     def label(self) -> str:
         """Return a short form for tables: `2L h-50% f-75% int8-dynamic onnxruntime@cpu 2x1`."""

@@ -140,3 +140,24 @@ def test_contenders_are_the_front_and_what_noise_may_have_kept_off_it():
     assert [p.trial for p in contenders(points, BOTH)] == [0, 1, 2, 4]
     exact = [point(0, 0.9, 1.0), point(1, 0.9, 2.0), point(2, 0.95, 2.0)]
     assert contenders(exact, BOTH) == front(exact, BOTH)
+
+
+def test_contenders_of_different_students_are_held_apart_only_by_the_paired_change_of_accuracy():
+    def student(trial, layers, drop, half, latency):
+        candidate = baseline(layers, 2)
+        paired = Estimate(value=drop, low=drop - half, high=drop + half)
+        accuracy = Estimate(value=0.97 - drop, low=0.9, high=1.0)  # unpaired: tells students apart never
+        metrics = {"accuracy": accuracy, "accuracy_drop": paired, "latency_ms": Estimate.exact(latency)}
+        return Point(trial, candidate, metrics)
+
+    points = [
+        student(0, 1, 0.005, 0.005, 1.0),
+        student(1, 1, 0.005, 0.005, 1.5),  # the same student, slower, no better
+        student(2, 2, 0.007, 0.005, 2.0),  # another one, slower, worse by less than the noise
+        student(3, 3, 0.030, 0.005, 3.0),  # slower, and worse for certain
+        student(4, 1, 0.004, 0.005, 4.0),  # the same student, slower, a document better
+    ]
+    assert [p.trial for p in front(points, BOTH)] == [0, 4]
+    assert [p.trial for p in contenders(points, BOTH)] == [0, 2, 4]
+    drops = ["accuracy_drop", "latency_ms"]
+    assert [p.trial for p in contenders(points, drops)] == [0, 2, 4]

@@ -34,16 +34,18 @@ class Point:
         return None if estimate is None or math.isnan(estimate.value) else estimate.value
 
 
-def losses(point: Point, objectives: Sequence[str], end: int = 0) -> tuple[float, ...] | None:
+def losses(
+    point: Point, objectives: Sequence[str], end: int = 0, shares: bool = False
+) -> tuple[float, ...] | None:
     """Return the objectives as numbers to minimise (logarithms but for shares); None if one is missing.
 
-    `end` -1 and 1 take the better and the worse end of the interval of what is measured with a clock; shares keep
-    their value: all points are judged on the same documents.
+    `end` -1 and 1 take the better and the worse end of the interval of what is measured with a clock; with `shares`
+    those of a share (accuracy) as well, as far as it may move against the baseline on the same documents.
     """
     found: list[float] = []
     for name, direction in zip(objectives, directions(objectives), strict=True):
         sign = -1 if direction == "maximize" else 1
-        value = _end(point, name, sign * end)
+        value = _end(point, name, sign * end) if is_log(name) or shares else point.value(name)
         told = None if value is None else told_value(name, value)
         if told is None:
             return None
@@ -52,9 +54,11 @@ def losses(point: Point, objectives: Sequence[str], end: int = 0) -> tuple[float
 
 
 def _end(point: Point, metric: str, end: int) -> float | None:
-    estimate = point.metrics.get(metric)
-    if end == 0 or estimate is None or not is_log(metric):
+    estimate, paired = point.metrics.get(metric), point.metrics.get(f"{metric}_drop")
+    if end == 0 or estimate is None:
         return point.value(metric)
+    if paired is not None:
+        return estimate.value + (paired.value - (paired.high if end < 0 else paired.low))
     return estimate.low if end < 0 else estimate.high
 
 
@@ -74,7 +78,7 @@ def front(points: Iterable[Point], objectives: Sequence[str]) -> list[Point]:
     if not known:
         return []
     table = np.array([loss for _, loss in known])
-    kept = [pair for pair, dominated in zip(known, _dominated(table), strict=True) if not dominated]
+    kept = [pair for pair, row in zip(known, table, strict=True) if not _beaten(table, row)]
     kept.sort(key=lambda pair: (pair[1][::-1], pair[0].trial))
     return [point for point, _ in kept]
 
@@ -83,21 +87,25 @@ def contenders(points: Iterable[Point], objectives: Sequence[str]) -> list[Point
     """Return the feasible points that none dominates for certain: the front, and what noise may have kept off it.
 
     A point goes only where another is no worse in everything even with its own worse, and this one's better, ends of
-    the clock's intervals.
+    the intervals. Artefacts of one student answer nearly alike: among them only the clock has an interval.
     """
     known = [p for p in points if p.feasible and losses(p, objectives) is not None]
-    best = [losses(p, objectives, -1) or losses(p, objectives) for p in known]
-    worst = np.array([losses(p, objectives, 1) or losses(p, objectives) for p in known])
-    return [
-        p
-        for p, row in zip(known, best, strict=True)
-        if not ((worst <= row).all(axis=1) & (worst < row).any(axis=1)).any()
-    ]
+    students: dict[tuple[float, ...], list[Point]] = {}
+    for point in known:
+        students.setdefault(point.candidate.student, []).append(point)
+    left = [p for group in students.values() for p in _undominated(group, objectives, shares=False)]
+    return sorted(_undominated(left, objectives, shares=True), key=lambda p: p.trial)
 
 
-def _dominated(table: np.ndarray) -> list[bool]:
-    """Say for each row (n, objectives) if another is no worse everywhere and better somewhere."""
-    return [bool(((table <= row).all(axis=1) & (table < row).any(axis=1)).any()) for row in table]
+def _undominated(points: list[Point], objectives: Sequence[str], shares: bool) -> list[Point]:
+    worst = np.array([losses(p, objectives, 1, shares) or losses(p, objectives) for p in points])
+    best = [losses(p, objectives, -1, shares) or losses(p, objectives) for p in points]
+    return [p for p, row in zip(points, best, strict=True) if not _beaten(worst, row)]
+
+
+def _beaten(table: np.ndarray, row: np.ndarray | tuple[float, ...] | None) -> bool:
+    """Say if a row of the table (n, objectives) is no worse than this one everywhere and better somewhere."""
+    return bool(((table <= row).all(axis=1) & (table < row).any(axis=1)).any())
 
 
 def normalised_hypervolume(points: Iterable[Point], objectives: Sequence[str], baseline: Point) -> float:

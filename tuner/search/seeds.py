@@ -47,7 +47,7 @@ def seeds(space: Space) -> list[Candidate]:
 def _wishes(space: Space) -> Iterable[_Wish]:
     engines = sorted(space.engines, key=lambda name: _RANK.get(name, _MIDDLE))
     best, tiny = engines[0], _Wish(depth=0.0, heads=0.5, ffn=0.75)
-    half, third = _Wish(depth=0.5, ffn=0.5), _Wish(depth=0.34, ffn=0.5)
+    half, third = _Wish(depth=0.5, heads=0.5, ffn=0.5), _Wish(depth=0.34, heads=0.75, ffn=0.75)
     for engine in engines[
         :_QUICK
     ]:  # today's best without touching the model: int8, else the narrowest above it
