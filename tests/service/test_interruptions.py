@@ -48,6 +48,12 @@ def assert_whole(home, name, count):
     assert all(by_number[t.optuna_number] == "COMPLETE" for t in stored if t.optuna_number is not None)
 
 
+def asked_again_and_killed(home, name):
+    """Leave what a kill leaves between asking for a known candidate and noting that it is a repeat."""
+    with Store.open(f"sqlite:///{home}/tuner.db") as store:
+        return store.new_trial(store.get_study(name), None, finished(home, name)[0].candidate).id
+
+
 def children(process):
     return psutil.Process(process.pid).children(recursive=True)
 
@@ -72,12 +78,14 @@ def test_kill_9_in_the_middle(home):
     before = {t.id: (t.finished_at, t.attempt) for t in finished(home, name)}
     assert family
     assert gone(family), "children outlived the killed tuner"
+    again = asked_again_and_killed(home, name)
 
     done = tuner(home, *command)
     assert done.returncode == 0, done.stderr
     after = {t.id: (t.finished_at, t.attempt) for t in finished(home, name)}
     assert before.items() <= after.items()  # no finished trial lost or run again
     assert_whole(home, name, 4)
+    assert [t.state for t in trials(home, name) if t.id == again] == ["repeated"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

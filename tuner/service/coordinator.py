@@ -53,19 +53,14 @@ class Coordinator:
         self._settle()
         for trial in self.store.unfinished(self.study):
             if not self.draining:
-                self._evaluate(trial)
+                self._take(trial)
         for candidate in self._seeds_left():
             if not self._over():
-                self._evaluate(self._begin(candidate, seed=True))
+                self._take(self._begin(candidate, seed=True))
         repeats = 0
         while not self._over() and not self._exhausted():
-            trial = self._begin(self._untried() if repeats >= _REPEATS else None, seed=False)
-            known = self._known(trial)
-            repeats = repeats + 1 if known else 0
-            if known:
-                self._repeat(trial, known)
-            else:
-                self._evaluate(trial)
+            new = self._take(self._begin(self._untried() if repeats >= _REPEATS else None, seed=False))
+            repeats = 0 if new else repeats + 1
 
     # -- where the search stands
 
@@ -109,6 +104,15 @@ class Coordinator:
         with self.store.guard():  # Optuna's own writes fail as clearly as ours
             asked, candidate = asktell.ask(self.optuna_study, self.space, fixed)
         return self.store.new_trial(self.study, asked.number, candidate, seed)
+
+    def _take(self, trial: Trial) -> bool:
+        """Evaluate a trial, or give it the result of the earlier one of its candidate; True if it was new."""
+        known = self._known(trial)
+        if known is None:
+            self._evaluate(trial)
+        else:  # asked just now, or by a process that died before it could note the repeat
+            self._repeat(trial, known)
+        return known is None
 
     def _evaluate(self, trial: Trial) -> None:
         trial = self.store.start(trial.id, self.shop.host)
