@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := .demo
+# Where this is set, each of many child processes would compile torch's sources anew: imports twice as slow.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## show the verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -5,7 +5,6 @@ import signal
 import time
 
 import psutil
-import pytest
 
 from studies import FIRST_STEPS, start, tuner
 from tuner.store import Store
@@ -88,28 +87,22 @@ def test_kill_9_in_the_middle(home):
     assert [t.state for t in trials(home, name) if t.id == again] == ["repeated"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_drains(home, number):
-    name = f"drained-{number.name.lower()}"
-    command = (
-        "run",
-        FIRST_STEPS,
-        *FRESH,
-        "--set",
-        f"name={name}",
-        "--set",
-        f"measure.seconds={1 + number / 10}",
-    )
-    process = start(home, *command)
-    wait_for(home, name, 1, process)
-    os.kill(process.pid, number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "draining" in errors
-    drained = trials(home, name)
-    assert all(t.state == "complete" for t in drained)  # the trial at hand was finished
-    assert len(drained) < 4
+def test_the_first_signal_drains(home):
+    """Ctrl-C, then the same command and a service manager's SIGTERM, then the same command to its end."""
+    name, count = "drained", 5
+    timed = ("--set", f"name={name}", "--set", "measure.seconds=1.5")
+    command = ("run", FIRST_STEPS, "--trials", count, *timed)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = start(home, *command)
+        wait_for(home, name, len(finished(home, name)) + 1, process)
+        os.kill(process.pid, number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert "draining" in errors
+        drained = trials(home, name)
+        assert all(t.state == "complete" for t in drained)  # the trial at hand was finished
+        assert len(drained) < count
 
     done = tuner(home, *command)
     assert done.returncode == 0, done.stderr
-    assert_whole(home, name, 4)
+    assert_whole(home, name, count)
