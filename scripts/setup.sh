@@ -3,7 +3,7 @@
 #   scripts/setup.sh [extra,…]     (default: all that the demo and the tests need)
 set -eu
 cd "$(dirname "$0")/.."
-extras=${1:-onnxruntime,openvino,samples,dev}
+extras=${1:-onnxruntime,openvino,postgresql,samples,dev}
 venv=${TUNER_VENV:-.venv}
 
 say() { printf '%s\n' "setup: $*" >&2; }
@@ -31,6 +31,17 @@ has_headers() { "$python" -c 'import sysconfig, pathlib, sys; sys.exit(not (path
 if ! command -v g++ >/dev/null || ! has_headers; then
     apt_install g++ python3-dev || say "going on without a compiler: the torch-compile engine will be refused"
 fi
+
+# The tests start a PostgreSQL of their own: they need the programs, not a cluster nor a running service.
+has_postgres() { command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
+install_postgres() {
+    apt_install postgresql-common &&
+        sed -i 's/^#* *create_main_cluster *=.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf &&
+        apt_install postgresql
+}
+case ",$extras," in *,dev,*)
+    has_postgres || install_postgres || say "going on without PostgreSQL: its tests will be skipped" ;;
+esac
 
 stamp="$venv/.stamp"
 want="$extras $(cat pyproject.toml constraints.txt | cksum)"

@@ -35,6 +35,14 @@ class BuildError(TunerError):
     """An artefact could not be built, or does not agree with its source model."""
 
 
+class StoreUnavailableError(TunerError):
+    """The database does not answer now, or gave way to another writer: the same call may succeed later."""
+
+
+class LeaseLostError(TunerError):
+    """The lease under which something was to be written is another's by now: the write is refused."""
+
+
 class JobError(TunerError):
     """A child process failed. `kind` is one of error, out-of-memory, time-limit, signal, disk-full."""
 

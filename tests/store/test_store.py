@@ -1,4 +1,4 @@
-"""The store on real SQLite files."""
+"""The store on real databases: a SQLite file and a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
+from tests.databases import only_sqlite
 from tuner.candidate import Backend, Distillation, Parallel, baseline
 from tuner.errors import InputError, NotFoundError, TunerError
 from tuner.hardware import this_host
 from tuner.metrics import Estimate
-from tuner.store import Measurement, StageRun, Store, database_url, tuner_home
+from tuner.store import Measurement, StageRun, Store, database_url, retry, tuner_home
 from tuner.store.optuna_storage import open_optuna_storage
 
 METRICS = {
@@ -32,8 +33,8 @@ METRICS = {
 
 
 @pytest.fixture
-def store(tmp_path):
-    with Store.open(f"sqlite:///{tmp_path}/t.db") as opened:
+def store(url):
+    with Store.open(url) as opened:
         yield opened
 
 
@@ -142,8 +143,7 @@ def test_a_finished_trial_stays_as_it_is(store, study):
     assert store.trial(study, 0).metrics == METRICS
 
 
-def test_what_a_crash_left_is_unfinished_and_counts_its_attempts(tmp_path):
-    url = f"sqlite:///{tmp_path}/t.db"
+def test_what_a_crash_left_is_unfinished_and_counts_its_attempts(url):
     with Store.open(url) as store:
         study = store.create_study({"name": "s"})
         done, running, queued = (store.new_trial(study, i, baseline(6 - i, 2)) for i in range(3))
@@ -236,6 +236,7 @@ def test_candidates_of_any_kind_come_back_equal(store, study):
         store.trial(study, 7)
 
 
+@only_sqlite
 def test_pragmas_hold_on_every_connection(store):
     for engine in (store.engine, open_optuna_storage(store).engine):
         with engine.connect() as connection:
@@ -293,6 +294,7 @@ def test_a_directory_without_write_permission(tmp_path):
         Store.open(f"sqlite:///{tmp_path}/d/t.db")
 
 
+@only_sqlite
 def test_a_full_disk_is_one_clear_line_and_loses_nothing(store, study):
     with store.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
@@ -322,7 +324,9 @@ def test_no_space_for_a_directory(tmp_path, store):
         raise KeyError("x")
 
 
+@only_sqlite
 def test_a_locked_database_says_so(store, study, monkeypatch):
+    monkeypatch.setattr(retry, "PATIENCE_SECONDS", 0.2)
     other = sqlite3.connect(store.url.database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     store.engine.dispose()
@@ -342,8 +346,7 @@ def _open_and_write(url: str, index: int) -> None:
             store.new_trial(study, i, baseline(6, 2))
 
 
-def test_eight_processes_on_an_empty_database(tmp_path):
-    url = f"sqlite:///{tmp_path}/t.db"
+def test_eight_processes_on_an_empty_database(url):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_open_and_write, args=(url, i)) for i in range(8)]
     for process in processes:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from tuner.errors import JobError
 _LOAD, _ANSWER, _BLOCK, _PREDICT = 120.0, 60.0, 300.0, 600.0
 _OF_LATE = 400  # blocks: some ten measurements
 _TAIL = 20_000  # bytes of the log's end that an error may quote from
+_serving: weakref.WeakSet[Serving] = weakref.WeakSet()
 _SECRET = ("PASSWORD", "SECRET", "TOKEN", "_KEY", "_KEY_ID", "CREDENTIALS")  # how names of credentials end
 
 
@@ -50,6 +52,7 @@ class Serving:
             env=_environment(threads),
             start_new_session=True,  # a terminal's Ctrl-C is the coordinator's to handle
         )
+        _serving.add(self)
         try:
             self._answer(_LOAD)
         except JobError:
@@ -104,10 +107,14 @@ class Serving:
         self._send(operation, **arguments)
         return self._answer(_ANSWER)
 
-    def close(self) -> None:
-        """End the child."""
+    def kill(self) -> None:
+        """End the child from another thread: who waits for its answer hears that it died."""
         with contextlib.suppress(OSError):
             self._process.kill()
+
+    def close(self) -> None:
+        """End the child."""
+        self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             with contextlib.suppress(OSError):
@@ -169,6 +176,12 @@ class Serving:
             found = os.pread(self._log.fileno(), _TAIL, max(end - _TAIL, 0))
             return "\n".join(found.decode(errors="replace").splitlines()[-lines:])
         return ""
+
+
+def kill_all() -> None:
+    """End every serving child of this process, from any thread."""
+    for serving in list(_serving):
+        serving.kill()
 
 
 def _environment(threads: int) -> dict[str, str]:

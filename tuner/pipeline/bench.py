@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.candidate import Candidate, baseline
+from tuner.faults import fault
 from tuner.measure.client import Serving
 from tuner.measure.performance import Performance, measure, measure_together, scenario_plan
 from tuner.pipeline.building import artefact_for
@@ -43,9 +44,11 @@ class Bench:
 
         def taken(_: Path) -> dict[str, Any]:
             parallel = candidate.parallel
-            found = measure(
-                artefact.path, parallel.threads, parallel.replicas, self.reference(), **self._settings()
-            )
+            with self._shop.quiet.exclusive():
+                fault("in_measure")
+                found = measure(
+                    artefact.path, parallel.threads, parallel.replicas, self.reference(), **self._settings()
+                )
             return found.to_json()
 
         return self._shop.stage("performance", self._parts(artefact, candidate), taken)
@@ -53,7 +56,8 @@ class Bench:
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
         subjects = [(entry.path, c.parallel.threads, c.parallel.replicas) for entry, c in built]
-        return measure_together(subjects, self.reference(), **self._settings())
+        with self._shop.quiet.exclusive():
+            return measure_together(subjects, self.reference(), **self._settings())
 
     def reference(self) -> Serving:
         """Return the reference worker, started if there is none or if the last one died."""

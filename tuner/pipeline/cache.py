@@ -1,16 +1,19 @@
 """Cache: every stage's output under the hash of everything it depends on.
 
-Layout: `root/KIND/KEY/` holds the stage's files and `entry.json` (key parts, seconds, what the stage reported).
-A directory appears by one rename, so a crash leaves a whole entry or none.
+Layout: `root/KIND/KEY/` holds the stage's files and `entry.json` (key parts, seconds, what the stage reported, the hash
+of the content). An entry is made under a temporary name, synced, hashed and renamed, so a crash leaves a whole one or
+none; of several processes that want the same one, the first makes it and the others wait.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import shutil
 import time
 import uuid
@@ -19,6 +22,8 @@ from dataclasses import dataclass, field
 from functools import cache as memoize
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from tuner.errors import JobError, TunerError
 
@@ -33,6 +38,7 @@ class Entry:
     hit: bool
     seconds: float  # of this call; a hit costs next to nothing
     info: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""  # of the content
 
 
 class Cache:
@@ -53,9 +59,27 @@ class Cache:
         if not hit and self._frozen:
             raise TunerError(f"stage {kind!r} of this study is not in the cache under {self.root}")
         if not hit:
+            hit = self._made(final, parts, make)
+        stored = _used(final / "entry.json")
+        return Entry(
+            kind, key, final, hit, time.monotonic() - begin, stored["info"], stored.get("sha256", "")
+        )
+
+    def _made(self, final: Path, parts: Mapping[str, Any], make: Callable[[Path], Any]) -> bool:
+        """Make the entry, unless another process was about to: then wait for theirs and return True."""
+        with self._lock(final):
+            if (final / "entry.json").exists():
+                return True
             self._fill(final, parts, make)
-        stored = json.loads((final / "entry.json").read_text())
-        return Entry(kind, key, final, hit, time.monotonic() - begin, stored["info"])
+            return False
+
+    def _lock(self, final: Path) -> FileLock:
+        folder = self.root / "locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _explained(error, self.root) from error
+        return FileLock(folder / f"{final.parent.name}-{final.name}.lock")
 
     def _fill(self, final: Path, parts: Mapping[str, Any], make: Callable[[Path], Any]) -> None:
         partial = self.root / "partial" / f"{final.parent.name}-{final.name}-{uuid.uuid4().hex[:8]}"
@@ -64,17 +88,38 @@ class Cache:
             partial.mkdir(parents=True)
             info = make(partial) or {}
             record = {"parts": parts, "info": info, "seconds": time.monotonic() - begin}
+            record["sha256"] = tree_hash(partial)
             (partial / "entry.json").write_text(json.dumps(record, indent=1, default=str))
+            _sync(partial)
             final.parent.mkdir(parents=True, exist_ok=True)
             _publish(partial, final)
+            _sync_one(final.parent)
         except OSError as error:
             raise _explained(error, self.root) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Remove what an earlier run that was killed left half-made."""
-        shutil.rmtree(self.root / "partial", ignore_errors=True)
+
+def _used(entry: Path) -> dict[str, Any]:
+    """Return an entry's description, and leave a mark of the time: what is not used goes first."""
+    with contextlib.suppress(OSError):  # a cache that can only be read serves as well
+        os.utime(entry)
+    stored: dict[str, Any] = json.loads(entry.read_text())
+    return stored
+
+
+def _sync(folder: Path) -> None:
+    """Put a directory's files on the disk: a rename may survive a power cut that their content does not."""
+    for path in [*folder.rglob("*"), folder]:
+        _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _publish(partial: Path, final: Path) -> None:

@@ -23,6 +23,7 @@ import psutil
 from tuner.errors import JobError, TunerError
 
 _ROOM = "free some, or set TUNER_HOME to another disk"
+_LINES = 30  # of a log that are kept
 _POLL = 0.1  # seconds between two looks at a job's memory
 
 
@@ -44,6 +45,8 @@ class Jobs:
     def __init__(self, limits: JobLimits, scratch: Path) -> None:
         self.limits, self._scratch = limits, scratch
         self._process: subprocess.Popen[str] | None = None
+        self._running: int | None = None
+        self._logs: list[str] = []
 
     def __enter__(self) -> Jobs:
         return self
@@ -82,7 +85,18 @@ class Jobs:
                 "preload": list(preload),
             }
             status = self._supervise(request, limits or self.limits)
+            self._logs.append(tail(Path(folder) / "log"))
             return _outcome(Path(folder), status)
+
+    def abort(self) -> None:
+        """Kill the job at hand, from any thread: who waits for it hears of its death."""
+        if self._running is not None:
+            _kill_group(self._running)
+
+    def take_logs(self) -> str:
+        """Return the last lines of what the jobs since the last call printed."""
+        taken, self._logs = self._logs, []
+        return "\n".join("\n".join(taken).splitlines()[-_LINES:])
 
     def _supervise(self, request: dict[str, Any], limits: JobLimits) -> int:
         zygote = self._zygote()
@@ -93,6 +107,7 @@ class Jobs:
         if pid is None:
             self.close()
             raise JobError("error", "the process that starts jobs ended; see the messages above")
+        self._running = pid
         try:
             return _watch(zygote, pid, limits, Path(request["log"]))
         except BaseException:
@@ -100,6 +115,8 @@ class Jobs:
             with contextlib.suppress(Exception):  # keep the protocol in step for the next job
                 zygote.stdout.readline()
             raise
+        finally:
+            self._running = None
 
     def _zygote(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
@@ -197,7 +214,7 @@ def _rebuild(answer: dict[str, Any], log: str) -> TunerError:
     return JobError(kind, f"{answer['error']}: {answer['message']}", log)
 
 
-def tail(log: Path, lines: int = 30) -> str:
+def tail(log: Path, lines: int = _LINES) -> str:
     """Return the last lines of a log file, or nothing."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

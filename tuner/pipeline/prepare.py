@@ -163,6 +163,4 @@ def _fine_tuned(shop: Workshop, source: Entry, data: Entry) -> Entry:
 def _described(shop: Workshop, teacher: Entry) -> dict[str, Any]:
     parts = {"teacher": teacher.key, "code": code_hash(*MODEL_CODE)}
     call = "tuner.compress.anatomy:describe"
-    return shop.stage(
-        "describe", parts, lambda _: shop.jobs.run(call, {"checkpoint": str(teacher.path)})
-    ).info
+    return shop.stage("describe", parts, lambda _: shop.compute(call, checkpoint=teacher.path)).info

@@ -25,7 +25,7 @@ def answers(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Ent
 
     def taken(out: Path) -> dict[str, Any]:
         cores = shop.host.cores
-        with Serving(artefact.path, len(cores), cores) as serving:
+        with shop.quiet.shared(), Serving(artefact.path, len(cores), cores) as serving:
             np.save(out / "logits.npy", serving.predict(inputs, batch=_BATCH))
         return {}
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tuner.faults import fault
 from tuner.hardware import Host
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.jobs import JobLimits, Jobs
+from tuner.pipeline.quiet import Quiet
 from tuner.spec.model import Limits, StudySpec
 from tuner.stage import StageRun
 
@@ -18,13 +20,17 @@ Notify = Callable[[str], None]
 
 @dataclass
 class Workshop:
-    """The place where stages run. `notify` hears the name of each stage that really starts."""
+    """The place where stages run. `notify` hears the name of each stage that really starts.
+
+    Whatever computes does so inside `quiet`: jobs share the machine, a measurement has it alone.
+    """
 
     spec: StudySpec
     cache: Cache
     jobs: Jobs
     host: Host
     notify: Notify = lambda stage: None
+    quiet: Quiet = field(default_factory=Quiet)
     runs: list[StageRun] = field(default_factory=list)
 
     def stage(self, name: str, parts: Mapping[str, Any], make: Callable[[Path], Any]) -> Entry:
@@ -44,9 +50,15 @@ class Workshop:
         """Return the stage's output, made by `call(**kwargs, out=directory)` in a child process."""
 
         def made(out: Path) -> Any:
-            return self.jobs.run(call, {**_plain(kwargs), "out": str(out)}, preload=preload)
+            return self.compute(call, preload, out=out, **kwargs)
 
         return self.stage(name, parts, made)
+
+    def compute(self, call: str, preload: Sequence[str] = (), **kwargs: Any) -> Any:
+        """Return what `call(**kwargs)` returns, run in a child process while nobody measures."""
+        with self.quiet.shared():
+            fault("in_build")
+            return self.jobs.run(call, _plain(kwargs), preload=preload)
 
     def take_runs(self) -> list[StageRun]:
         """Return the runs noted since the last call."""

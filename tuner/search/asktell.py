@@ -6,6 +6,7 @@ enqueued and asked for at once, by the one coordinator.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.storages import BaseStorage
 
-_SPACE, _OBJECTIVES = "tuner:space", "tuner:objectives"
+_SPACE, _OBJECTIVES, _KEY = "tuner:space", "tuner:objectives", "tuner:trial"
 
 
 def create_or_load(
@@ -106,6 +107,51 @@ def tell_pruned(
 
     if _constrained(study, trial, constraints):
         study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+
+
+def add(
+    study: optuna.Study,
+    space: Space,
+    candidate: Candidate,
+    values: Sequence[float] | None,
+    constraints: Mapping[str, float],
+    key: str,
+) -> int:
+    """Add a trial that Optuna did not propose, finished: complete with `values`, else pruned; return its number.
+
+    Under one `key` a trial is added once, however often it is told.
+
+    Raises:
+        ValueError: the candidate is not in the space.
+    """
+    from optuna.trial import TrialState, create_trial
+
+    for known in study.get_trials(deepcopy=False):
+        if known.user_attrs.get(_KEY) == key:
+            return int(known.number)
+    trial = create_trial(
+        state=TrialState.PRUNED if values is None else TrialState.COMPLETE,
+        values=None if values is None else list(values),
+        params=space.params(candidate),
+        distributions=space.distributions(candidate),
+        constraints=dict(constraints),
+        user_attrs={_KEY: key},
+    )
+    study.add_trial(trial)
+    return add_number(study, key)
+
+
+def add_number(study: optuna.Study, key: str) -> int:
+    """Return the number of the trial that was added under a key."""
+    return next(int(t.number) for t in study.get_trials(deepcopy=False) if t.user_attrs.get(_KEY) == key)
+
+
+def delete_study(storage: BaseStorage, name: str) -> None:
+    """Delete a study; nothing happens where there is none."""
+    import optuna
+
+    with contextlib.suppress(KeyError):
+        optuna.delete_study(storage=storage, study_name=name)
 
 
 def tell_failed(study: optuna.Study, trial: optuna.Trial | int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,20 @@ class Choice:
         return round(gaps[0], 9) if even else None
 
 
+def distribution(choice: Choice) -> BaseDistribution:
+    """Return what Optuna draws from: categories, or a range of numbers or indices."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    values, step = choice.values, choice.step
+    if not choice.ordered:
+        return CategoricalDistribution(list(values))
+    if step is None:
+        return IntDistribution(0, len(values) - 1)
+    if isinstance(values[0], int):
+        return IntDistribution(values[0], values[-1], step=int(step))
+    return FloatDistribution(values[0], values[-1], step=step)
+
+
 def from_trial(trial: optuna.Trial, choice: Choice) -> Any:
     """Let the sampler choose a value."""
     values = choice.values
@@ -37,13 +52,18 @@ def from_trial(trial: optuna.Trial, choice: Choice) -> Any:
         return values[0]
     if not choice.ordered:
         return trial.suggest_categorical(choice.name, list(values))
-    step = choice.step
-    if step is None:
-        return values[trial.suggest_int(choice.name, 0, len(values) - 1)]
-    if isinstance(values[0], int):
-        return trial.suggest_int(choice.name, values[0], values[-1], step=int(step))
-    chosen = trial.suggest_float(choice.name, values[0], values[-1], step=step)
-    return min(values, key=lambda value: abs(value - chosen))  # 3 x 0.1 is not 0.3
+    drawn = _number(trial, choice)
+    if choice.step is None:
+        return values[int(drawn)]
+    return min(values, key=lambda value: abs(value - drawn))  # 3 x 0.1 is not 0.3
+
+
+def _number(trial: optuna.Trial, choice: Choice) -> float:
+    from optuna.distributions import IntDistribution
+
+    drawn_from: Any = distribution(choice)
+    suggest = trial.suggest_int if isinstance(drawn_from, IntDistribution) else trial.suggest_float
+    return suggest(choice.name, drawn_from.low, drawn_from.high, step=drawn_from.step)
 
 
 def to_param(choice: Choice, value: Any) -> Any:

@@ -20,13 +20,14 @@ MARGIN = 0.1  # for shares (accuracy): the worst and the best that count, below 
 
 @dataclass(frozen=True)
 class Point:
-    """A measured trial. `feasible` is the study's verdict on its constraints."""
+    """A measured trial. `feasible` is the study's verdict on its constraints; `host` a fingerprint."""
 
     trial: int
     candidate: Candidate
     metrics: Metrics = field(default_factory=dict)
     feasible: bool = True
     confirmed: bool = False
+    host: str = ""
 
     def value(self, metric: str) -> float | None:
         """Return a metric's value, None where it was not measured."""

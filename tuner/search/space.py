@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
 from tuner.errors import InputError
-from tuner.search.choice import Choice, from_trial, to_param
+from tuner.search.choice import Choice, distribution, from_trial, to_param
 from tuner.search.precision import Leg, Offers, legs
 from tuner.spec.model import Axes
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
 
 #: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
 _Chooser = Callable[[Choice], Any]
@@ -74,6 +75,24 @@ class Space:
         if candidate not in self:
             raise ValueError(f"not in the search space: {candidate.label()}")
         return self._params(_known(candidate))
+
+    def distributions(self, candidate: Candidate) -> dict[str, BaseDistribution]:
+        """Return the Optuna distributions of the parameters of `params`.
+
+        Raises:
+            ValueError: it is not in the space.
+        """
+        wanted, found = _known(candidate), dict[str, "BaseDistribution"]()
+        if candidate not in self:
+            raise ValueError(f"not in the search space: {candidate.label()}")
+
+        def choose(choice: Choice) -> Any:
+            if len(choice.values) > 1:
+                found[choice.name] = distribution(choice)
+            return wanted[choice.field]
+
+        self._walk(choose)
+        return found
 
     def _params(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
         params: dict[str, Any] = {}

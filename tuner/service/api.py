@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tuner.service.events import Event
+from tuner.service.events import Listener
 from tuner.service.handle import StudyHandle
 from tuner.service.rows import StudySummary
 from tuner.spec.load import load_spec
@@ -21,7 +21,7 @@ def run(
     seed: int | None = None,
     overrides: Sequence[str] = (),
     db: str | None = None,
-    on_event: Callable[[Event], None] | None = None,
+    on_event: Listener | None = None,
 ) -> StudyHandle:
     """Run a study file, or go on with it where it stopped, and return its confirmed front.
 

@@ -1,172 +1,271 @@
-"""Coordinator: asks Optuna for candidates, has them evaluated, stores what came back and tells it to Optuna.
+"""Coordinator: the only one who talks to Optuna. It looks at a study, tells what came back, and asks for what is next.
 
-The store is written first and Optuna told second. After a crash between the two, `_settle` tells what is stored;
-a trial that was running is run again, under its own number; one that Optuna began and nobody stored is dropped.
+Whoever has a free moment is the coordinator of a study, under a lease, for the time of one look. The store is written
+first and Optuna told second; the next look settles what a crash left between the two.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import Candidate
-from tuner.errors import BuildError, JobError, TunerError, UnsupportedError
-from tuner.pipeline.bench import Bench
-from tuner.pipeline.evaluate import evaluate
-from tuner.pipeline.prepare import Prepared
-from tuner.pipeline.workshop import Workshop
-from tuner.search import asktell
-from tuner.search.objective import constraint_values, told_values
+from tuner.errors import InputError, LeaseLostError
 from tuner.search.seeds import seeds
-from tuner.search.space import Space
+from tuner.service.budget import Spent
+from tuner.service.confirm import confirm, finalists, unconfirmed_hosts
+from tuner.service.heart import Heart
+from tuner.service.pipeline import Pipeline
+from tuner.service.points import is_baseline
 from tuner.service.progress import Progress
-from tuner.service.record import record
-from tuner.spec.constraint import parse_constraint
-from tuner.store import Store
+from tuner.service.requires import offers_in, plain_offers, required, study_required, study_unmet, unmet
+from tuner.service.summary import summarise
+from tuner.service.view import View
+from tuner.spec.model import StudySpec
+from tuner.store import Store, Worker
+from tuner.store.leases import lease_of
+from tuner.store.optuna_storage import open_optuna_storage
 from tuner.store.records import Study, Trial
 
 if TYPE_CHECKING:
-    import optuna
+    from optuna.storages import RDBStorage
+
+    from tuner.hardware import Host
 
 _REPEATS = 10  # so many known candidates in a row, and the next one is drawn among those not tried yet
-_INFRASTRUCTURE = ("disk-full",)  # no property of the candidate: the study stops, the trial is run again
+_AHEAD = 2  # candidates queued for each worker, at most, when those that are queued are not for this one
 
 
 @dataclass
 class Coordinator:
-    """One study's loop. `draining` ends it after the trial at hand."""
+    """One worker's coordinating half. It keeps its view of each study from one look to the next."""
 
     store: Store
-    study: Study
-    shop: Workshop
-    ready: Prepared
-    bench: Bench
-    space: Space
-    optuna_study: optuna.Study
+    me: Worker
+    host: Host
+    pipeline: Pipeline
+    heart: Heart
     progress: Progress
-    draining: bool = False
+    lease_s: float
+    views: dict[str, View] = field(default_factory=dict)
+    specs: dict[str, tuple[Mapping[str, Any], StudySpec]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)  # studies whose data or model cannot be used on this host
+    _storage: RDBStorage | None = None
 
-    def run(self) -> None:
-        """Search until the budget is spent, the space is exhausted, or somebody asked to drain."""
-        self._settle()
-        for trial in self.store.unfinished(self.study):
-            if not self.draining:
-                self._take(trial)
-        for candidate in self._seeds_left():
-            if not self._over():
-                self._take(self._begin(candidate, seed=True))
-        repeats = 0
-        while not self._over() and not self._exhausted():
-            new = self._take(self._begin(self._untried() if repeats >= _REPEATS else None, seed=False))
-            repeats = 0 if new else repeats + 1
+    def look(self, study: Study, idle: bool = False, only_hear: bool = False) -> Study | None:
+        """Do what a study needs, if nobody else does; return it as it is then, None if there was nothing to do.
 
-    # -- where the search stands
+        `idle`: this worker found nothing to run, though there may be trials queued for others. `only_hear`: take in
+        what came back, and leave what is next for another look.
+        """
+        if not self._needed(study, idle):
+            return None
+        claimed = self.store.claim_study(study.id, self.me.name, self.lease_s)
+        if claimed is None:
+            return None
+        study, inherited = claimed
+        with self.heart.holding(lease_of(study)):
+            try:
+                return self._looked(study, inherited, idle, only_hear)
+            except LeaseLostError as error:  # cancelled, or this process was frozen: another goes on
+                self.views.pop(study.id, None)
+                self.progress.note(str(error), study)
+                return None
+            except InputError as error:
+                return self._refuse(study, error)
+            finally:
+                self.store.release_study(study)
 
-    def _over(self) -> bool:
-        budget = self.shop.spec.budget
-        finished = self.store.trials(self.study, ("complete", "failed", "pruned"))
-        spent = sum(
-            (t.finished_at - t.started_at).total_seconds() for t in finished if t.finished_at and t.started_at
+    def _needed(self, study: Study, idle: bool) -> bool:
+        """Say whether a look is worth a lease: read only, since every worker asks it all the time."""
+        if study.id in self.refused:
+            return False
+        if not study.meta.get("anatomy"):
+            return study_unmet(self._spec(study), self.me.capabilities) is None
+        counts = self.store.counts(study)
+        active = counts.get("queued", 0) + counts.get("running", 0)
+        if study.state == "confirming":
+            return self._confirms(study)
+        if study.state == "stopping":
+            return not counts.get("running", 0) or self.store.has_untold(study)
+        return active < self._wanted(study, counts, idle) or self.store.has_untold(study)
+
+    def _looked(self, study: Study, inherited: bool, idle: bool, only_hear: bool) -> Study:
+        if not study.meta.get("anatomy"):
+            study = self._prepared(study)
+        view = self._view(study, inherited)
+        heard = self._hear(view, study)
+        if heard:
+            study = self._summarised(view, study, heard)
+        if only_hear:
+            return study
+        if study.state == "stopping":
+            return self.store.drained(study)
+        if study.state in ("queued", "running") and self._ask_all(view, study, idle):
+            study = self.store.move_study(study, "confirming")
+        if study.state == "confirming":
+            study = self._confirm(view, study)
+        return study
+
+    # -- before the first trial
+
+    def _prepared(self, study: Study) -> Study:
+        """Fine-tune and describe the teacher here, once, and write down what the search needs to know."""
+        self.progress.preparing(study)
+        spec, having = self._spec(study), [self.me.capabilities]
+        if spec.hosts != "one":
+            having += [w.capabilities for w in self._live() if study_unmet(spec, w.capabilities) is None]
+        meta = {
+            "anatomy": self.pipeline.anatomy(study),
+            "offers": plain_offers(offers_in(*having)),
+            "cores": max(int(each["cores"]) for each in having),
+        }
+        study = self.store.move_study(study, "running", host=self.host, meta=meta)
+        self.progress.begun(study)
+        return study
+
+    def _refuse(self, study: Study, error: InputError) -> Study:
+        """Note that this host cannot use the study's data or model: it fails, unless another host has begun it."""
+        self.refused.add(study.id)
+        self.progress.note(f"study {study.name}: {error}", study)
+        if not self.store.trials(study):
+            study = self.store.move_study(study, "failed", meta={"error": str(error)})
+        self.store.add_event("failed", str(error), study)
+        return study
+
+    def _view(self, study: Study, inherited: bool) -> View:
+        view = self.views.get(study.id)
+        if view is None or view.epoch != study.epoch:
+            self._storage = self._storage or open_optuna_storage(self.store)
+            view = self.views[study.id] = View.of(self.store, study, self._storage)
+        elif inherited:
+            view.settle(study)
+        return view
+
+    # -- what came back
+
+    def _hear(self, view: View, study: Study) -> list[Trial]:
+        found = self.store.untold(study)
+        for trial in found:
+            view.hear(trial)
+        return found
+
+    def _summarised(self, view: View, study: Study, heard: list[Trial]) -> Study:
+        study = self.store.move_study(
+            study, summary=summarise(self._fresh(study), list(view.trials.values()))
         )
-        return (
-            self.draining
-            or (budget.trials is not None and len(finished) >= budget.trials)
-            or (budget.minutes is not None and spent >= budget.minutes * 60)
+        dead = next(
+            (t for t in heard if t.state == "failed" and is_baseline(t.candidate) and t.number == 0), None
         )
+        if dead is not None:  # everything is held against it: no fault of a candidate
+            why = f"the baseline could not be measured: {dead.kind}: {dead.reason}"
+            self.store.add_event("failed", why, study)
+            study = self.store.move_study(study, "failed", meta={"error": why})
+        return study
 
-    def _exhausted(self) -> bool:
-        inside = [
-            t for t in self.store.trials(self.study) if t.state != "repeated" and t.candidate in self.space
-        ]
-        return len(inside) >= self.space.size()
+    def _fresh(self, study: Study) -> Study:
+        """Return the study with the clocks that workers have moved since it was claimed."""
+        return self.store.get_study(study.name)
 
-    def _untried(self) -> Candidate | None:
-        """Return a random new candidate: near a good point a sampler may repeat itself for ever."""
-        stored = self.store.trials(self.study)
-        return self.space.untried({t.hash for t in stored}, Random(f"{self.shop.spec.seed}:{len(stored)}"))
+    # -- what is next
 
-    def _known(self, trial: Trial) -> Trial | None:
-        found = self.store.find_trial(self.study, trial.candidate)
-        return found if found and found.id != trial.id else None
+    def _ask_all(self, view: View, study: Study, idle: bool) -> bool:
+        """Queue as many candidates as there are workers for; True if the search is at its end."""
+        counts = self.store.counts(study)
+        active = counts.get("queued", 0) + counts.get("running", 0)
+        wanted = self._wanted(study, counts, idle)
+        spent = Spent.of(self.store.spans(study))
+        while active < wanted and not spent.over(view.spec.budget, active):
+            if not self._ask(view, study):
+                return active == 0
+            active += 1
+        return active == 0 and spent.over(view.spec.budget)
 
-    def _seeds_left(self) -> list[Candidate]:
-        known = {trial.hash for trial in self.store.trials(self.study)}
-        return [candidate for candidate in seeds(self.space) if candidate.hash not in known]
+    def _ask(self, view: View, study: Study) -> bool:
+        """Queue one new candidate; False if there is none left."""
+        known = self.store.hashes(study)
+        seed = next((c for c in seeds(view.space) if c.hash not in known), None)
+        if seed is not None:
+            return self._queue(view, study, seed, seed=True)
+        while view.repeats < _REPEATS:
+            if self._queue(view, study, None, seed=False):
+                return True
+        untried = view.space.untried(known, Random(f"{view.spec.seed}:{len(known)}"))
+        return untried is not None and self._queue(view, study, untried, seed=False)
 
-    # -- one trial
+    def _queue(self, view: View, study: Study, fixed: Candidate | None, seed: bool) -> bool:
+        """Store a candidate as a queued trial; False if it was known and so answered at once.
 
-    def _begin(self, fixed: Candidate | None, seed: bool) -> Trial:
-        """Ask, and store the trial before anything is run. A seed outside the space is ours alone."""
-        if fixed is not None and fixed not in self.space:
-            return self.store.new_trial(self.study, None, fixed, seed)
-        with self.store.guard():  # Optuna's own writes fail as clearly as ours
-            asked, candidate = asktell.ask(self.optuna_study, self.space, fixed)
-        return self.store.new_trial(self.study, asked.number, candidate, seed)
-
-    def _take(self, trial: Trial) -> bool:
-        """Evaluate a trial, or give it the result of the earlier one of its candidate; True if it was new."""
-        known = self._known(trial)
+        A seed outside the space is ours alone: Optuna never hears of it.
+        """
+        number: int | None = None
+        candidate = fixed
+        if candidate is None or candidate in view.space:
+            number, candidate = view.ask(fixed)
+        known = self.store.find_trial(study, candidate)
         if known is None:
-            self._evaluate(trial)
-        else:  # asked just now, or by a process that died before it could note the repeat
-            self._repeat(trial, known)
-        return known is None
+            needs = required(view.spec, candidate, self._bound(view.spec, study))
+            self.store.new_trial(study, number, candidate, seed, needs)
+            view.repeats = 0
+            return True
+        view.repeats += 1
+        if known.state in ("queued", "running") or known.discarded_at is not None:
+            view.drop(number) if number is not None else None
+        else:
+            repeated = self.store.repeat_trial(study, number, candidate, known)
+            self.progress.repeated(study, repeated, known)
+            view.hear(repeated)
+        return False
 
-    def _evaluate(self, trial: Trial) -> None:
-        trial = self.store.start(trial.id, self.shop.host)
-        self.progress.started(trial)
-        begin = time.monotonic()
-        try:
-            found = evaluate(self.shop, self.ready, self.bench, trial.candidate)
-            ended = record(self.store, self.study, trial, found)
-        except (BuildError, UnsupportedError, JobError) as error:
-            ended = self._failed(trial, error)
-        self.study = self.store.get_study(self.study.name)
-        self._tell(ended)
-        self.progress.finished(self.study, ended, time.monotonic() - begin)
+    def _bound(self, spec: StudySpec, study: Study) -> str | None:
+        return study.host.fingerprint if spec.hosts == "one" and study.host is not None else None
 
-    def _failed(self, trial: Trial, error: TunerError) -> Trial:
-        """Store a failure of the candidate; one of the machine ends the study, and loses nothing."""
-        if isinstance(error, JobError) and error.kind in _INFRASTRUCTURE:
-            raise error
-        if trial.candidate == self.bench.baseline:  # everything is held against it: no fault of a candidate
-            raise TunerError(f"the baseline could not be measured: {error}") from error
-        kind, reason, log = "build", str(error), ""
-        if isinstance(error, JobError):
-            kind, reason, log = error.kind, error.reason, error.log_tail
-        elif isinstance(error, UnsupportedError):
-            kind = "unsupported"
-        return self.store.fail_trial(trial.id, kind, reason, log, self.shop.take_runs())
+    # -- the end
 
-    def _repeat(self, trial: Trial, known: Trial) -> None:
-        ended = self.store.reuse_trial(trial.id, of=known.id)
-        self._tell(ended)
-        self.progress.repeated(ended, known)
+    def _confirms(self, study: Study) -> bool:
+        """Say whether this host has finalists to confirm, or nobody else is there to do it."""
+        left = unconfirmed_hosts(study, self.store.trials(study, ("complete",)))
+        live = {w.capabilities["hardware"] for w in self._live()}
+        return self.host.fingerprint in left or not set(left) & live
 
-    # -- what Optuna hears
+    def _confirm(self, view: View, study: Study) -> Study:
+        """Confirm what this host measured; the study is finished when every host that is there has done so."""
+        study, mine = self._fresh(study), self.host.fingerprint
+        trials = self._standing(study)
+        if mine in unconfirmed_hosts(study, trials):
+            chosen = finalists(study, trials, mine)
+            self.progress.confirming(study, len(chosen))
+            confirm(self.store, study, self.pipeline, chosen, self.host)
+            trials = self._standing(study)
+        left = set(unconfirmed_hosts(study, trials))
+        if left & {w.capabilities["hardware"] for w in self._live()} - {mine}:
+            return self.store.move_study(study, summary=summarise(study, trials))
+        view.trials = {t.id: t for t in trials}
+        study = self.store.move_study(study, "finished", summary=summarise(study, trials))
+        self.store.add_event(study.state, f"study {study.name} is {study.state}", study)
+        return study
 
-    def _tell(self, trial: Trial) -> None:
-        """Tell a stored trial. What a candidate did wrong is told as pruned: samplers do not see failures."""
-        if trial.optuna_number is None:
-            return
-        constraints = constraint_values(
-            [parse_constraint(c) for c in self.shop.spec.constraints], trial.metrics
-        )
-        values = told_values(self.shop.spec.objectives, trial.metrics)
-        with self.store.guard():
-            if values is None:
-                asktell.tell_pruned(self.optuna_study, trial.optuna_number, constraints)
-            else:
-                asktell.tell_complete(self.optuna_study, trial.optuna_number, values, constraints)
+    def _standing(self, study: Study) -> list[Trial]:
+        return [t for t in self.store.trials(study, ("complete",)) if t.discarded_at is None]
 
-    def _settle(self) -> None:
-        """Make Optuna's view equal the store's after a crash."""
-        stored = {t.optuna_number: t for t in self.store.trials(self.study) if t.optuna_number is not None}
-        with self.store.guard():
-            asktell.drop_orphans(self.optuna_study, set(stored))
-            running = asktell.running_numbers(self.optuna_study)
-        for number in running:
-            if stored[number].state not in ("queued", "running"):
-                self._tell(stored[number])
+    # -- who is there
+
+    def _spec(self, study: Study) -> StudySpec:
+        if study.id not in self.specs or self.specs[study.id][0] != study.spec:
+            self.specs[study.id] = (study.spec, StudySpec.model_validate(dict(study.spec)))
+        return self.specs[study.id][1]
+
+    def _live(self) -> list[Worker]:
+        return [w for w in self.store.workers() if w.stopped_at is None and w.silent_s < self.lease_s]
+
+    def _wanted(self, study: Study, counts: Mapping[str, int], idle: bool) -> int:
+        """Return how many candidates should be queued or run: one for each worker that can take part in the study."""
+        spec = self._spec(study)
+        needs = {**study_required(spec), "engine": None, "hardware": self._bound(spec, study)}
+        able = sum(unmet(needs, w.capabilities) is None for w in self._live())
+        mine = unmet(needs, self.me.capabilities) is None
+        if idle and mine and counts.get("queued", 0) < _AHEAD * able:
+            return max(able, counts.get("queued", 0) + counts.get("running", 0) + 1)
+        return max(able, 1)

@@ -1,7 +1,8 @@
-"""Events: what happens while a study runs, for whoever shows it."""
+"""Events: what happens while studies run, for whoever shows it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +32,7 @@ class Event:
 
     kind: EventKind
     message: str
+    study: str | None = None
     trial: int | None = None
     candidate: Candidate | None = None
     stage: str | None = None
@@ -40,3 +42,6 @@ class Event:
     best_speedup: float | None = None
     hypervolume: float | None = None
     metrics: Metrics | None = None
+
+
+Listener = Callable[[Event], None]

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.candidate import Candidate, baseline
+from tuner.candidate import Candidate
 from tuner.errors import NotFoundError
-from tuner.search.front import Point, front, where
+from tuner.search.front import Point, where
 from tuner.search.pick import pick
-from tuner.service.points import confirmed_metrics, feasible, search_metrics, shown_points
+from tuner.service.points import (
+    confirmed_metrics,
+    feasible,
+    fronts,
+    is_baseline,
+    search_metrics,
+    shown_points,
+)
 from tuner.service.rows import StudySummary, TrialRow
 from tuner.spec.constraint import parse_where
 from tuner.store import Store, tuner_home
@@ -46,7 +53,7 @@ class StudyHandle:
 
     @property
     def state(self) -> str:
-        """Return running, finished, interrupted or failed."""
+        """Return queued, running, paused, stopping, confirming, finished, interrupted, cancelled or failed."""
         return self.study.state
 
     @property
@@ -68,7 +75,7 @@ class StudyHandle:
     @property
     def baseline(self) -> Candidate | None:
         """Return the untouched model in fp32 PyTorch eager, once it was measured."""
-        found = [t.candidate for t in self.trials if _is_baseline(t.candidate)]
+        found = [t.candidate for t in self.trials if is_baseline(t.candidate)]
         return found[0] if found else None
 
     def rows(self) -> list[TrialRow]:
@@ -138,7 +145,7 @@ class StudyHandle:
     def _front(self, text: str | None = None) -> list[Point]:
         points = [p for p in self._points() if p.feasible]
         kept = where(points, parse_where(text)) if text else points
-        return front(kept, self.spec["objectives"])
+        return fronts(self.study, kept)
 
     def _complete(self, number: int) -> Trial:
         for trial in self.trials:
@@ -158,9 +165,14 @@ class StudyHandle:
             metrics=metrics,
             confirmed=confirmed,
             on_front=on_front,
-            feasible=trial.state == "complete" and feasible(self.study, confirmed or metrics),
+            feasible=trial.state == "complete"
+            and trial.discarded_at is None
+            and feasible(self.study, confirmed or metrics),
             stages=[{"name": s.name, "key": s.key, "hit": s.hit, "seconds": s.seconds} for s in trial.stages],
             host=None if trial.host is None else trial.host.name,
+            worker=trial.worker,
+            attempt=trial.attempt,
+            discarded=trial.discard_reason,
             log_tail=trial.log_tail,
             started=trial.started_at,
             finished=trial.finished_at,
@@ -194,7 +206,3 @@ class TrialHandle:
         from tuner.service.exporting import export_trial
 
         return export_trial(self, Path(directory))
-
-
-def _is_baseline(candidate: Candidate) -> bool:
-    return candidate == baseline(candidate.distillation.student_layers, candidate.parallel.threads)

@@ -11,30 +11,31 @@ from tuner.store import Store
 from tuner.store.records import Study
 
 #: What may differ between two runs of one study: how long to search and what a child may take.
-_FREE = ("budget", "limits", "measure")
+_FREE = ("budget", "limits", "measure", "tags")
 
 
-def open_study(store: Store, spec: StudySpec, host: Host) -> Study:
-    """Return the study of that name, new or to be continued.
+def open_study(store: Store, spec: StudySpec, host: Host | None = None) -> Study:
+    """Return the study of that name, new or to be continued; `host` is who is to run it, None for any worker.
 
     Raises:
         InputError: one of that name exists with another specification, or was measured on another host.
     """
     found = store.find_study(spec.name)
     if found is None:
-        return store.create_study(spec.to_plain(), host)
+        return store.create_study(spec.to_plain())
     changed = _changes(dict(found.spec), spec.to_plain())
     if changed:
         raise InputError(
             f"study {spec.name!r} exists and differs in {', '.join(changed)}; "
             f"run this one under another name (--set name=…)"
         )
-    if found.host is not None and found.host.fingerprint != host.fingerprint:
+    elsewhere = found.host is not None and host is not None and found.host.fingerprint != host.fingerprint
+    if spec.hosts == "one" and elsewhere and found.host is not None:
         raise InputError(
             f"study {spec.name!r} was measured on {found.host.name} and this host differs: latencies of two hosts "
             "do not share a front; run this one under another name (--set name=…)"
         )
-    return found
+    return store.replan(found, {name: spec.to_plain()[name] for name in _FREE if name in spec.to_plain()})
 
 
 def _changes(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:

@@ -1,12 +1,13 @@
-"""Points: stored trials as the front sees them, all on the study's clock."""
+"""Points: stored trials as the front sees them, all on the clock of the host that measured them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from tuner.candidate import Candidate, baseline
 from tuner.metrics import Metrics
 from tuner.pipeline.metrics import on_clock
-from tuner.search.front import Point
+from tuner.search.front import Point, front
 from tuner.search.objective import is_feasible
 from tuner.spec.constraint import parse_constraint
 from tuner.store.records import Study, Trial
@@ -14,14 +15,14 @@ from tuner.store.records import Study, Trial
 
 def search_metrics(study: Study, trial: Trial) -> Metrics:
     """Return what the search measured of a trial."""
-    return on_clock(trial.metrics, trial.ratio, study.baseline_ms)
+    return on_clock(trial.metrics, trial.ratio, study.clock(trial.host))
 
 
 def confirmed_metrics(study: Study, trial: Trial) -> Metrics | None:
     """Return what the confirmation measured of a trial, or None."""
     if trial.confirmed is None:
         return None
-    return on_clock(trial.confirmed, trial.confirmed_ratio, study.baseline_ms)
+    return on_clock(trial.confirmed, trial.confirmed_ratio, study.clock(trial.host))
 
 
 def feasible(study: Study, metrics: Metrics) -> bool:
@@ -29,16 +30,41 @@ def feasible(study: Study, metrics: Metrics) -> bool:
     return is_feasible([parse_constraint(text) for text in study.spec["constraints"]], metrics)
 
 
+def is_baseline(candidate: Candidate) -> bool:
+    """Say whether this is the untouched model in fp32 PyTorch eager, of any depth and on any number of cores."""
+    return candidate == baseline(candidate.distillation.student_layers, candidate.parallel.threads)
+
+
 def search_points(study: Study, trials: Iterable[Trial]) -> list[Point]:
     """Return the completed trials as points of the search."""
-    measured = [(t, search_metrics(study, t)) for t in trials if t.state == "complete"]
-    return [Point(t.number, t.candidate, found, feasible(study, found)) for t, found in measured]
+    measured = [(t, search_metrics(study, t)) for t in _kept(trials)]
+    return [Point(t.number, t.candidate, m, feasible(study, m), host=_host(t)) for t, m in measured]
 
 
 def shown_points(study: Study, trials: Iterable[Trial]) -> list[Point]:
     """Return the points of the front that is shown: the confirmed ones, or before that those of the search."""
-    kept = [t for t in trials if t.state == "complete"]
+    kept = _kept(trials)
     confirmed = [(t, m) for t in kept if (m := confirmed_metrics(study, t)) is not None]
     if not confirmed:
         return search_points(study, kept)
-    return [Point(t.number, t.candidate, m, feasible(study, m), confirmed=True) for t, m in confirmed]
+    return [Point(t.number, t.candidate, m, feasible(study, m), True, _host(t)) for t, m in confirmed]
+
+
+def fronts(study: Study, points: Sequence[Point]) -> list[Point]:
+    """Return the study's front; one for each host, after one another, unless hardware is part of the choice.
+
+    Latencies of two hosts are no choice that a user of one of them has.
+    """
+    objectives = study.spec["objectives"]
+    if study.spec.get("hosts") == "choice":
+        return front(points, objectives)
+    hosts = sorted({point.host for point in points})
+    return [p for host in hosts for p in front([q for q in points if q.host == host], objectives)]
+
+
+def _kept(trials: Iterable[Trial]) -> list[Trial]:
+    return [t for t in trials if t.state == "complete" and t.discarded_at is None]
+
+
+def _host(trial: Trial) -> str:
+    return "" if trial.host is None else trial.host.fingerprint

@@ -1,24 +1,28 @@
-"""Record: one evaluation into the store, on the study's clock."""
+"""Record: one evaluation, or one failure, into the store, on the study's clock."""
 
 from __future__ import annotations
 
-import statistics
-
+from tuner.errors import JobError, TunerError, UnsupportedError
+from tuner.hardware import Host
 from tuner.metrics import Estimate
 from tuner.pipeline.evaluate import Evaluation
 from tuner.pipeline.metrics import trial_metrics
+from tuner.stage import StageRun
 from tuner.store import Store
-from tuner.store.records import Measurement, Study, Trial
+from tuner.store.records import Measurement, Trial
 
 
-def record(store: Store, study: Study, trial: Trial, found: Evaluation) -> Trial:
-    """Store a finished trial with its raw samples, and move the study's clock; return the stored trial."""
+def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: str = "") -> Trial:
+    """Store a finished trial with its raw samples, and move the study's clock; return the stored trial.
+
+    Raises:
+        LeaseLostError: the trial is another's by now; nothing was written.
+    """
     reference_ms = float(found.performance["reference_ms"])
-    baseline_ms = study_clock(store, study, reference_ms)
-    store.update_study(study, baseline_ms=baseline_ms)
-    _record_artefact(store, found)
+    baseline_ms = store.move_clock(trial.study_id, host, reference_ms)
+    _record_artefact(store, found, host)
     return store.finish_trial(
-        trial.id,
+        trial,
         trial_metrics(found.performance, found.quality, baseline_ms),
         ratio=Estimate(**found.performance["ratio"]),
         stages=found.stages,
@@ -26,13 +30,24 @@ def record(store: Store, study: Study, trial: Trial, found: Evaluation) -> Trial
         artefact_key=found.artefact.key,
         correct=found.correct,
         reference_ms=reference_ms,
+        log_tail=log_tail,
     )
 
 
-def study_clock(store: Store, study: Study, newest: float) -> float:
-    """Return the baseline's median over the whole study, in ms: the median of what each trial saw beside it."""
-    seen = [t.reference_ms for t in store.trials(study, ("complete",)) if t.reference_ms is not None]
-    return statistics.median([*seen, newest])
+def record_failure(
+    store: Store, trial: Trial, error: TunerError, stages: list[StageRun], log_tail: str = ""
+) -> Trial:
+    """Store why a candidate could not be measured; return the stored trial.
+
+    Raises:
+        LeaseLostError: the trial is another's by now; nothing was written.
+    """
+    kind, reason, log = "build", str(error), log_tail
+    if isinstance(error, JobError):
+        kind, reason, log = error.kind, error.reason, error.log_tail or log_tail
+    elif isinstance(error, UnsupportedError):
+        kind = "unsupported"
+    return store.fail_trial(trial, kind, reason, log, stages)
 
 
 def _performance(found: Evaluation) -> Measurement:
@@ -41,7 +56,7 @@ def _performance(found: Evaluation) -> Measurement:
     return Measurement("performance", tuple(samples), tuple(beside), summary)
 
 
-def _record_artefact(store: Store, found: Evaluation) -> None:
+def _record_artefact(store: Store, found: Evaluation, host: Host) -> None:
     entry = found.artefact
     size = sum(p.stat().st_size for p in entry.path.rglob("*") if p.is_file())
-    store.record_artefact(entry.key, entry.kind, entry.path, size)
+    store.record_artefact(entry.key, entry.kind, entry.path, size, entry.sha256, host)

@@ -21,7 +21,8 @@ HEADLINE = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", 
 class TrialRow:
     """One trial. `metrics` are the search's own (validation), `confirmed` those of the confirmation (test).
 
-    `stages` are `{"name", "key", "hit", "seconds"}`; `host` is a name; `reason` says why a trial failed.
+    `stages` are `{"name", "key", "hit", "seconds"}`; `host` and `worker` are names; `reason` says why a trial failed,
+    `discarded` why it was left out.
     """
 
     number: int
@@ -34,6 +35,9 @@ class TrialRow:
     feasible: bool
     stages: list[dict[str, Any]] = field(default_factory=list)
     host: str | None = None
+    worker: str | None = None
+    attempt: int = 0
+    discarded: str | None = None
     log_tail: str | None = None
     started: datetime | None = None
     finished: datetime | None = None
@@ -85,6 +89,9 @@ class TrialRow:
             "search_metrics": plain_metrics(self.metrics),
             "stages": self.stages,
             "host": self.host,
+            "worker": self.worker,
+            "attempt": self.attempt,
+            "discarded": self.discarded,
             "started": _moment(self.started),
             "finished": _moment(self.finished),
             "log_tail": self.log_tail,

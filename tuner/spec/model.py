@@ -16,6 +16,7 @@ from tuner.spec.nearest import did_you_mean
 T = TypeVar("T")
 Bits = Literal[32, 16, 8, 4]
 Scheme8 = Literal["dynamic", "static"]
+Hosts = Literal["one", "each", "choice"]
 Sampler = Literal["tpe-grouped", "tpe", "nsga2", "random", "grid"]
 
 
@@ -258,6 +259,17 @@ class Limits(_Section):
 
     minutes: float = Field(default=10.0, gt=0, description="wall time")
     memory_gb: float | None = Field(default=None, gt=0, description="null: 80 % of the host's memory")
+    attempts: int = Field(
+        default=3, ge=1, description="workers that may be lost with a trial before it fails"
+    )
+
+
+class Requires(_Section):
+    """What a worker must have to take part in the study, beside what a candidate itself needs."""
+
+    memory_gb: float | None = Field(default=None, gt=0, description="memory of the host")
+    cores: int | None = Field(default=None, ge=1, description="CPU cores that the worker may use")
+    labels: dict[str, Label] = Field(default={}, description="labels that the worker was started with")
 
 
 class StudySpec(_Section):
@@ -285,6 +297,15 @@ class StudySpec(_Section):
     seed: int = Field(default=0, ge=0, lt=2**32, description="of splits, training and sampler")
     measure: Measure = Field(default=Measure(), description="how precisely latency is measured")
     limits: Limits = Field(default=Limits(), description="of one child process")
+    requires: Requires = Field(default=Requires(), description="what a worker must have")
+    hosts: Hosts = Field(
+        default="one",
+        description="one: all trials on the hardware that first took the study; each: on several, with a front for "
+        "each; choice: on several, and the hardware is part of the choice: one front",
+    )
+    tags: Annotated[list[str], AfterValidator(_distinct)] = Field(
+        default=[], max_length=20, description="words to find the study by in lists"
+    )
     #: Folder of the study file: relative paths in it are resolved against this. Not part of the file.
     base: Path | None = Field(default=None, exclude=True)
 

@@ -9,6 +9,7 @@ from tuner.store.records import (
     Measurement,
     Study,
     Trial,
+    Worker,
 )
 from tuner.store.store import Store
 
@@ -21,6 +22,7 @@ __all__ = [
     "Store",
     "Study",
     "Trial",
+    "Worker",
     "database_url",
     "tuner_home",
 ]

@@ -10,7 +10,16 @@ from typing import Any, cast
 from tuner.candidate import Candidate
 from tuner.metrics import Estimate, Metrics
 from tuner.stage import StageRun
-from tuner.store.models import ArtefactRow, EventRow, HostRow, MeasurementRow, StageRunRow, StudyRow, TrialRow
+from tuner.store.models import (
+    ArtefactRow,
+    EventRow,
+    HostRow,
+    MeasurementRow,
+    StageRunRow,
+    StudyRow,
+    TrialRow,
+    WorkerRow,
+)
 from tuner.store.records import (
     Artefact,
     Event,
@@ -21,6 +30,7 @@ from tuner.store.records import (
     StudyState,
     Trial,
     TrialState,
+    Worker,
 )
 
 #: Metrics that are also columns of the trial table.
@@ -69,11 +79,29 @@ def study_record(row: StudyRow) -> Study:
         name=row.name,
         spec=row.spec,
         state=cast(StudyState, row.state),
-        baseline_ms=row.baseline_ms,
+        clocks=row.clocks,
         meta=row.meta,
+        summary=row.summary,
+        epoch=row.epoch,
+        worker=row.worker,
+        token=row.token,
         host=host_record(row.host),
         created_at=row.created_at,
         updated_at=row.updated_at,
+    )
+
+
+def worker_record(row: WorkerRow, clock: float) -> Worker:
+    """Return a worker's record; `clock` is the database's present time in seconds."""
+    return Worker(
+        name=row.name,
+        incarnation=row.incarnation,
+        pid=row.pid,
+        capabilities=row.capabilities,
+        host=host_record(row.host),
+        started_at=row.started_at,
+        stopped_at=row.stopped_at,
+        silent_s=max(clock - row.beat_at, 0.0),
     )
 
 
@@ -101,7 +129,14 @@ def trial_record(row: TrialRow) -> Trial:
         artefact_key=row.artefact_key,
         repeat_of=row.repeat_of,
         host=host_record(row.host),
+        requires=row.requires,
+        worker=row.worker,
+        token=row.token,
         attempt=row.attempt,
+        told=row.told,
+        retry_of=row.retry_of,
+        discarded_at=row.discarded_at,
+        discard_reason=row.discard_reason,
         stages=tuple(StageRun(s.name, s.key, s.hit, s.seconds) for s in row.stages),
         created_at=row.created_at,
         started_at=row.started_at,
@@ -131,7 +166,7 @@ def measurement_record(row: MeasurementRow) -> Measurement:
 
 def artefact_record(row: ArtefactRow) -> Artefact:
     """Return an artefact's record."""
-    return Artefact(row.key, row.kind, row.path, row.size_bytes, row.created_at, row.last_used_at)
+    return Artefact(row.key, row.kind, row.path, row.sha256, row.size_bytes, row.created_at, row.last_used_at)
 
 
 def event_record(row: EventRow) -> Event:

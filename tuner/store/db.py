@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from filelock import FileLock
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 
 from tuner.errors import InputError
 from tuner.store.columns import strict_json
-from tuner.store.failures import explained
-from tuner.store.home import is_sqlite, sqlite_file, tuner_home
+from tuner.store.failures import explained, missing_driver
+from tuner.store.home import is_sqlite, sqlite_file
 
 BUSY_SECONDS = 30  # how long a writer waits for another one before it gives up
 _PRAGMAS = (
@@ -21,10 +22,20 @@ _PRAGMAS = (
     "synchronous=NORMAL",
     "foreign_keys=ON",
 )
+#: libpq's words. A server that vanished behind a router would otherwise be waited for during hours.
+_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # ms
+    "application_name": "tuner",
+}
+_LOCK_KEY = int.from_bytes(b"tuner db")  # advisory locks are numbers, and of one database of the server
 
 
 def make_engine(url: URL) -> Engine:
-    """Return an engine whose SQLite connections run in WAL mode with foreign keys on and transactional DDL.
+    """Return an engine. On SQLite its connections run in WAL mode with foreign keys on and transactional DDL.
 
     Writing transactions should run on `writer(engine)`.
 
@@ -33,12 +44,27 @@ def make_engine(url: URL) -> Engine:
     """
     with explained(url):
         _make_directory(url)
-        engine = create_engine(url, pool_pre_ping=not is_sqlite(url), json_serializer=strict_json)
+    try:
+        engine = create_engine(url, json_serializer=strict_json, **engine_options(url))
+    except ImportError as error:
+        raise InputError(missing_driver(url, error)) from error
     if is_sqlite(url):
         event.listen(engine, "connect", _own_transactions)
         event.listen(engine, "connect", set_pragmas)
         event.listen(engine, "begin", _begin)
     return engine
+
+
+def engine_options(url: URL) -> dict[str, Any]:
+    """Return the options with which an engine on this database is made; also used for Optuna's.
+
+    Connections to a server are tried before use, for a restarted server leaves dead ones in the pool. What the
+    URL's own query says comes before our defaults.
+    """
+    if is_sqlite(url):
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    options = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    return {"pool_pre_ping": True, "connect_args": options}
 
 
 def writer(engine: Engine) -> Engine:
@@ -80,15 +106,19 @@ def _make_directory(url: URL) -> None:
         )
 
 
-def setup_lock(url: URL) -> FileLock:
+def setup_lock(engine: Engine) -> AbstractContextManager[object]:
     """Return the lock under which tables are made: several processes starting on an empty database collide.
 
-    It lies beside a SQLite file; for a server it is in the home directory, and so holds for one machine.
+    It lies beside a SQLite file. A server keeps it itself, and so it holds for all hosts.
     """
-    file = sqlite_file(url)
-    if file is not None:
-        return FileLock(f"{file}.lock")
-    name = hashlib.sha256(url.render_as_string(hide_password=True).encode()).hexdigest()[:16]
-    folder = tuner_home() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(str(folder / f"{name}.lock"))
+    file = sqlite_file(engine.url)
+    return FileLock(f"{file}.lock") if file is not None else _server_lock(engine)
+
+
+@contextmanager
+def _server_lock(engine: Engine) -> Iterator[None]:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # The server frees the lock when the connection ends, whatever ends it: so it goes back to no pool.
+        connection.detach()
+        connection.execute(select(func.pg_advisory_lock(_LOCK_KEY)))
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from platformdirs import user_data_dir
@@ -10,6 +11,8 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from tuner.errors import InputError
+
+_EXAMPLES = "write sqlite:////path/to/tuner.db or postgresql://user@host/database"
 
 
 def tuner_home() -> Path:
@@ -26,21 +29,40 @@ def default_url() -> URL:
 def database_url(url: str | None = None) -> URL:
     """Return the database to use: the argument, else `TUNER_DB`, else the default SQLite file.
 
+    PostgreSQL is always spoken to through psycopg 3, whichever way its URL is written.
+
     Raises:
-        InputError: the text is no database URL, or names no database file.
+        InputError: the text is no database URL, names no database file, or is of a kind we do not know.
     """
     text = url or os.environ.get("TUNER_DB")
     if not text:
         return default_url()
     try:
         parsed = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise InputError(f"TUNER_DB: {_without_password(text)!r} is no database URL; {_EXAMPLES}") from None
+    return _postgresql(parsed) if parsed.get_backend_name().startswith("postgres") else _sqlite(parsed)
+
+
+def _postgresql(url: URL) -> URL:
+    driver = url.drivername.partition("+")[2]
+    if driver not in ("", "psycopg"):
         raise InputError(
-            f"TUNER_DB: {text!r} is no database URL; write for example sqlite:////path/to/tuner.db"
-        ) from None
-    if is_sqlite(parsed) and parsed.database in (None, "", ":memory:"):
+            f"TUNER_DB: the tuner speaks to PostgreSQL through psycopg 3, not {driver}; write postgresql://…"
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _sqlite(url: URL) -> URL:
+    if not is_sqlite(url):
+        raise InputError(f"TUNER_DB: {url.get_backend_name()} is no database of the tuner's; {_EXAMPLES}")
+    if url.database in (None, "", ":memory:"):
         raise InputError("TUNER_DB: the database must be a file (several processes share it), not memory")
-    return parsed
+    return url
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r":[^:/@]*@", ":***@", text)
 
 
 def is_sqlite(url: URL) -> bool:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from tuner.errors import NotFoundError
 from tuner.store.base import Repository
 from tuner.store.columns import now
 from tuner.store.convert import artefact_record, event_record
-from tuner.store.models import ArtefactRow, EventRow
+from tuner.store.hosts import host_id
+from tuner.store.models import ArtefactRow, EventRow, StageRunRow, TrialRow
 from tuner.store.records import Artefact, Event, Study
+from tuner.store.retry import retried
+
+if TYPE_CHECKING:
+    from tuner.hardware import Host
 
 
 class Journal(Repository):
     """What happened, and which artefacts lie in the cache."""
 
+    @retried
     def add_event(
         self,
         kind: str,
@@ -37,6 +43,7 @@ class Journal(Repository):
             session.flush()
             return event_record(row)
 
+    @retried
     def events(self, study: Study | str | None = None) -> list[Event]:
         """Return the events of one study, or all, oldest first."""
         query = select(EventRow).order_by(EventRow.at)
@@ -45,17 +52,29 @@ class Journal(Repository):
         with self._reading() as session:
             return [event_record(row) for row in session.scalars(query)]
 
-    def record_artefact(self, key: str, kind: str, path: Path | str, size_bytes: int) -> Artefact:
-        """Store an artefact under its key, or note that it was used again."""
+    @retried
+    def record_artefact(
+        self,
+        key: str,
+        kind: str,
+        path: Path | str,
+        size_bytes: int,
+        sha256: str = "",
+        host: Host | None = None,
+    ) -> Artefact:
+        """Store an artefact of a host's cache under its key, or note that it was used again."""
         with self._writing() as session:
-            row = session.scalar(select(ArtefactRow).where(ArtefactRow.key == key))
+            at = host_id(session, host)
+            row = session.scalar(select(ArtefactRow).where(ArtefactRow.key == key, ArtefactRow.host_id == at))
             if row is None:
-                row = ArtefactRow(key=key)
+                row = ArtefactRow(key=key, host_id=at)
                 session.add(row)
             row.kind, row.path, row.size_bytes, row.last_used_at = kind, str(path), size_bytes, now()
+            row.sha256 = sha256
             session.flush()
             return artefact_record(row)
 
+    @retried
     def artefact(self, key: str) -> Artefact:
         """Return an artefact by key.
 
@@ -63,13 +82,29 @@ class Journal(Repository):
             NotFoundError: there is none.
         """
         with self._reading() as session:
-            row = session.scalar(select(ArtefactRow).where(ArtefactRow.key == key))
+            row = session.scalars(select(ArtefactRow).where(ArtefactRow.key == key)).first()
             if row is None:
                 raise NotFoundError(f"no artefact with key {key}")
             return artefact_record(row)
 
+    @retried
     def artefacts(self) -> list[Artefact]:
         """Return all artefacts, the one longest unused first."""
         with self._reading() as session:
             rows = session.scalars(select(ArtefactRow).order_by(ArtefactRow.last_used_at))
             return [artefact_record(row) for row in rows]
+
+    @retried
+    def forget_artefact(self, key: str, host: Host) -> None:
+        """Remove the row of an artefact that is gone from a host's cache."""
+        with self._writing() as session:
+            at = host_id(session, host)
+            session.execute(delete(ArtefactRow).where(ArtefactRow.key == key, ArtefactRow.host_id == at))
+
+    @retried
+    def referenced_keys(self) -> set[str]:
+        """Return the keys of all stages and artefacts that a trial of a stored study names."""
+        with self._reading() as session:
+            stages = session.scalars(select(StageRunRow.key).distinct()).all()
+            built = session.scalars(select(TrialRow.artefact_key).where(TrialRow.artefact_key.is_not(None)))
+            return {*stages, *(key for key in built if key)}

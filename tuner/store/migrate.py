@@ -87,30 +87,30 @@ def backup(engine: Engine, url: URL) -> Path | None:
 
 
 def prepare(engine: Engine, url: URL) -> None:
-    """Make the tables of an empty SQLite file; migrate the default one after a backup; refuse elsewhere.
+    """Make the tables of an empty database; migrate the default SQLite file after a backup; refuse elsewhere.
 
     Raises:
         TunerError: the database is older than this tuner and not ours to change unasked (the message holds
             the command), or it is newer.
     """
     wanted = head()
-    with setup_lock(url):
+    # A server answers this without the lock. Who opens a new SQLite file first also turns its WAL mode on.
+    if not is_sqlite(url) and current(engine) == wanted:
+        return
+    with setup_lock(engine):
         found = current(engine)
         if found == wanted:
             return
-        if found is None and is_sqlite(url):
-            upgrade(engine)
-            return
         _require_known(found, url)
-        if not is_default(url):
-            raise TunerError(_refusal(found, wanted, url))
-        backup(engine, url)
+        if found is not None:
+            _require_ours(found, wanted, url)
+            backup(engine, url)
         upgrade(engine)
 
 
 def upgrade_database(engine: Engine, url: URL) -> tuple[str | None, str, Path | None]:
     """Upgrade any database because the user said so; return old revision, new revision and backup file."""
-    with setup_lock(url):
+    with setup_lock(engine):
         found = current(engine)
         _require_known(found, url)
         if found == head():
@@ -131,11 +131,15 @@ def _require_known(revision: str | None, url: URL) -> None:
         ) from None
 
 
-def _refusal(found: str | None, wanted: str, url: URL) -> str:
-    state = f"is at revision {found}" if found else "has no tables of the tuner"
+def _require_ours(found: str, wanted: str, url: URL) -> None:
+    if is_default(url):
+        return
     from_environment = os.environ.get("TUNER_DB") and not url.password
     prefix = "" if from_environment else f"TUNER_DB={shlex.quote(_shown(url))} "
-    return f"the database {_shown(url)} {state}, this tuner needs {wanted}; run: {prefix}tuner db upgrade"
+    raise TunerError(
+        f"the database {_shown(url)} is at revision {found}, this tuner needs {wanted}; "
+        f"run: {prefix}tuner db upgrade"
+    )
 
 
 def _shown(url: URL) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Double,
     ForeignKey,
     Index,
     MetaData,
@@ -26,9 +27,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from tuner.store.columns import Flags, Samples, UtcDateTime, now
 
-STUDY_STATES = ("running", "finished", "interrupted", "failed")
-TRIAL_STATES = ("queued", "running", "complete", "failed", "pruned", "repeated")
+STUDY_STATES = (
+    *("queued", "running", "paused", "stopping", "confirming"),
+    *("finished", "interrupted", "cancelled", "failed"),
+)
+TRIAL_STATES = ("queued", "running", "complete", "failed", "pruned", "repeated", "cancelled")
 UNFINISHED = ("queued", "running")
+#: States of a trial whose candidate counts against the budget.
+MEASURED = ("complete", "failed", "pruned")
 MEASUREMENT_KINDS = ("performance", "quality", "confirm")
 
 #: Batch mode on SQLite finds a constraint again only by its name.
@@ -66,17 +72,45 @@ class HostRow(Base):
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
+class WorkerRow(Base):
+    """A process that evaluates trials. `incarnation` tells two processes of one name apart; `beat_at` is in seconds
+    of the database's clock; `stopped_at` is set by one that left in good order.
+    """
+
+    __tablename__ = "tuner_worker"
+    id: Mapped[str] = _key()
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    incarnation: Mapped[str] = mapped_column(String(36))
+    pid: Mapped[int]
+    capabilities: Mapped[dict[str, Any]] = mapped_column(JSON)
+    host_id: Mapped[str | None] = mapped_column(ForeignKey("tuner_host.id"))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    beat_at: Mapped[float] = mapped_column(Double)
+    host: Mapped[HostRow | None] = relationship(lazy="joined")
+
+
 class StudyRow(Base):
-    """A study, under the same name as its file; `baseline_ms` is the study-wide median of the baseline."""
+    """A study, under the same name as its file.
+
+    `clocks` holds the study-wide median of the baseline in ms by host fingerprint; `summary` what lists show.
+    `worker`, `token` and `lease_until` (seconds of the database's clock) say who coordinates it. `epoch` counts how
+    often Optuna's view was made anew.
+    """
 
     __tablename__ = "tuner_study"
-    __table_args__ = (_one_of("state", STUDY_STATES),)
+    __table_args__ = (_one_of("state", STUDY_STATES), Index(None, "state"))
     id: Mapped[str] = _key()
     name: Mapped[str] = mapped_column(String(100), unique=True)
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16))
-    baseline_ms: Mapped[float | None]
+    clocks: Mapped[dict[str, Any]] = mapped_column(JSON)
     meta: Mapped[dict[str, Any]] = mapped_column(JSON)
+    summary: Mapped[dict[str, Any]] = mapped_column(JSON)
+    epoch: Mapped[int]
+    worker: Mapped[str | None] = mapped_column(String(100))
+    token: Mapped[int]
+    lease_until: Mapped[float | None] = mapped_column(Double)
     host_id: Mapped[str | None] = mapped_column(ForeignKey("tuner_host.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
@@ -84,12 +118,18 @@ class StudyRow(Base):
 
 
 class TrialRow(Base):
-    """One candidate's way through the pipeline. Headline columns repeat `metrics` for quick lists."""
+    """One candidate's way through the pipeline. Headline columns repeat `metrics` for quick lists.
+
+    `worker`, `token` and `lease_until` (seconds of the database's clock) say who runs it: a write under an older token
+    is refused. `told` says that Optuna has heard how it ended.
+    """
 
     __tablename__ = "tuner_trial"
     __table_args__ = (
         UniqueConstraint("study_id", "number"),
         Index(None, "study_id", "hash"),
+        Index(None, "study_id", "state", "told"),
+        Index(None, "state", "requires_key"),
         _one_of("state", TRIAL_STATES),
     )
     id: Mapped[str] = _key()
@@ -120,7 +160,16 @@ class TrialRow(Base):
     artefact_key: Mapped[str | None] = mapped_column(String(64))
     repeat_of: Mapped[str | None] = mapped_column(ForeignKey("tuner_trial.id", ondelete="SET NULL"))
     host_id: Mapped[str | None] = mapped_column(ForeignKey("tuner_host.id"))
+    requires: Mapped[dict[str, Any]] = mapped_column(JSON)
+    requires_key: Mapped[str] = mapped_column(String(16))
+    worker: Mapped[str | None] = mapped_column(String(100))
+    token: Mapped[int]
+    lease_until: Mapped[float | None] = mapped_column(Double)
     attempt: Mapped[int]
+    told: Mapped[bool]
+    retry_of: Mapped[str | None] = mapped_column(ForeignKey("tuner_trial.id", ondelete="SET NULL"))
+    discarded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    discard_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -159,13 +208,16 @@ class MeasurementRow(Base):
 
 
 class ArtefactRow(Base):
-    """A built artefact in the cache; `key` is the hash of everything it was built from."""
+    """A built artefact in a host's cache; `key` is the hash of all it was built from, `sha256` of its content."""
 
     __tablename__ = "tuner_artifact"
+    __table_args__ = (UniqueConstraint("key", "host_id"),)
     id: Mapped[str] = _key()
-    key: Mapped[str] = mapped_column(String(64), unique=True)
+    key: Mapped[str] = mapped_column(String(64))
+    host_id: Mapped[str | None] = mapped_column(ForeignKey("tuner_host.id"))
     kind: Mapped[str] = mapped_column(String(32))
     path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     last_used_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from tuner.candidate import Candidate
 from tuner.errors import TunerError
 from tuner.metrics import Estimate, Metrics
 from tuner.stage import StageRun
@@ -14,11 +15,14 @@ from tuner.store.base import Repository, touch, trial_row
 from tuner.store.columns import now
 from tuner.store.convert import HEADLINE, estimate_out, headline, metrics_out, stage_row, trial_record
 from tuner.store.hosts import host_id
+from tuner.store.leases import held_study, held_trial
 from tuner.store.models import UNFINISHED, MeasurementRow, StageRunRow, TrialRow
-from tuner.store.records import Measurement, Trial
+from tuner.store.records import Measurement, Study, Trial
+from tuner.store.retry import retried
 
 _COPIED = (
     *HEADLINE,
+    *("requires", "requires_key"),
     *("kind", "reason", "metrics", "confirmed", "ratio", "confirmed_ratio", "reference_ms"),
     *("correct", "confirmed_correct", "artefact_key", "host_id", "confirmed_at"),
 )
@@ -27,9 +31,10 @@ _COPIED = (
 class Outcomes(Repository):
     """Write down how trials end. Each call is one transaction: a crash leaves all of it or nothing."""
 
+    @retried
     def finish_trial(
         self,
-        trial_id: str,
+        trial: Trial,
         metrics: Metrics,
         ratio: Estimate | float | None = None,
         stages: Sequence[StageRun] = (),
@@ -37,14 +42,17 @@ class Outcomes(Repository):
         artefact_key: str | None = None,
         correct: Sequence[bool] | None = None,
         reference_ms: float | None = None,
+        log_tail: str = "",
     ) -> Trial:
-        """Complete a trial with all that was found.
+        """Complete a trial, as it was claimed, with all that was found.
 
         Raises:
-            TunerError: it is finished already.
+            LeaseLostError: it is finished, or another's by now; nothing was written.
         """
         with self._writing() as session:
-            row = _ending(session, trial_id, "complete")
+            if (row := _ending(session, trial, "complete")) is None:
+                return _stored(session, trial)
+            row.log_tail = log_tail or None
             _set_metrics(row, metrics)
             row.ratio, row.reference_ms = _ratio(ratio), reference_ms
             row.artefact_key, row.correct = artefact_key, correct
@@ -52,9 +60,10 @@ class Outcomes(Repository):
             _add_measurements(session, row, measurements)
             return _done(session, row)
 
+    @retried
     def prune_trial(
         self,
-        trial_id: str,
+        trial: Trial,
         kind: str,
         reason: str,
         metrics: Metrics | None = None,
@@ -67,10 +76,11 @@ class Outcomes(Repository):
         measured.
 
         Raises:
-            TunerError: it is finished already.
+            LeaseLostError: it is finished, or another's by now; nothing was written.
         """
         with self._writing() as session:
-            row = _ending(session, trial_id, "pruned")
+            if (row := _ending(session, trial, "pruned")) is None:
+                return _stored(session, trial)
             row.kind, row.reason = kind, reason
             _set_metrics(row, metrics or {})
             row.ratio, row.reference_ms = _ratio(ratio), reference_ms
@@ -78,38 +88,60 @@ class Outcomes(Repository):
             _add_measurements(session, row, measurements)
             return _done(session, row)
 
+    @retried
     def fail_trial(
-        self, trial_id: str, kind: str, reason: str, log_tail: str = "", stages: Sequence[StageRun] = ()
+        self, trial: Trial, kind: str, reason: str, log_tail: str = "", stages: Sequence[StageRun] = ()
     ) -> Trial:
         """End a trial as failed; `kind` is a JobError's kind, `reason` one line, `log_tail` the child's last
         lines.
 
         Raises:
-            TunerError: it is finished already.
+            LeaseLostError: it is finished, or another's by now; nothing was written.
         """
         with self._writing() as session:
-            row = _ending(session, trial_id, "failed")
+            if (row := _ending(session, trial, "failed")) is None:
+                return _stored(session, trial)
             row.kind, row.reason, row.log_tail = kind, reason, log_tail or None
             _set_stages(session, row, stages)
             return _done(session, row)
 
-    def reuse_trial(self, trial_id: str, of: str) -> Trial:
-        """Answer a repeated candidate with what trial id `of` found; its state becomes `repeated`.
+    @retried
+    def repeat_trial(self, study: Study, optuna_number: int | None, candidate: Candidate, of: Trial) -> Trial:
+        """Store a candidate that was asked for again, with what trial `of` found; its state is `repeated`.
 
         Raises:
-            TunerError: it is finished already, or `of` is not finished or is of another candidate.
+            LeaseLostError: the study is coordinated by another than `study.worker` by now.
+            TunerError: `of` is not finished, or is of another candidate.
         """
         with self._writing() as session:
-            row, source = _ending(session, trial_id, "repeated"), trial_row(session, of)
-            if source.state in UNFINISHED or source.hash != row.hash:
-                raise TunerError(f"trial {row.number} cannot repeat trial {source.number}")
-            row.repeat_of = source.id
+            held_study(session, study)
+            source = trial_row(session, of.id)
+            if source.state in UNFINISHED or source.hash != candidate.hash:
+                raise TunerError(f"trial {source.number} cannot answer for {candidate.label()}")
+            last = session.scalar(select(func.max(TrialRow.number)).where(TrialRow.study_id == study.id))
+            row = TrialRow(
+                study_id=study.id,
+                number=(last or 0) + 1,
+                optuna_number=optuna_number,
+                candidate=candidate.canonical(),
+                hash=candidate.hash,
+                seed=False,
+                state="repeated",
+                repeat_of=source.id,
+                finished_at=now(),
+                token=0,
+                attempt=0,
+                told=False,
+            )
             for name in _COPIED:
                 setattr(row, name, getattr(source, name))
+            session.add(row)
             return _done(session, row)
 
+    @retried
     def confirm_trial(
         self,
+        study: Study,
         trial_id: str,
         metrics: Metrics,
         ratio: Estimate | float | None = None,
@@ -121,9 +153,11 @@ class Outcomes(Repository):
         Confirming again replaces the metrics; the raw measurements of both stay.
 
         Raises:
+            LeaseLostError: the study is coordinated by another than `study.worker` by now.
             TunerError: the trial is not complete.
         """
         with self._writing() as session:
+            held_study(session, study)
             row = trial_row(session, trial_id)
             if row.state not in ("complete", "repeated"):
                 raise TunerError(f"trial {row.number} is {row.state}; only a complete trial can be confirmed")
@@ -133,12 +167,18 @@ class Outcomes(Repository):
             return _done(session, row)
 
 
-def _ending(session: Session, trial_id: str, state: str) -> TrialRow:
-    row = trial_row(session, trial_id)
-    if row.state not in UNFINISHED:
-        raise TunerError(f"trial {row.number} is {row.state} already and cannot become {state}")
-    row.state, row.finished_at = state, now()
+def _ending(session: Session, trial: Trial, state: str) -> TrialRow | None:
+    """End the trial's row and return it; None where this very call did so before, and only its answer was lost."""
+    row = trial_row(session, trial.id)
+    if row.state == state and (row.worker, row.token) == (trial.worker, trial.token):
+        return None
+    row = held_trial(session, trial)
+    row.state, row.finished_at, row.lease_until = state, now(), None
     return row
+
+
+def _stored(session: Session, trial: Trial) -> Trial:
+    return trial_record(trial_row(session, trial.id))
 
 
 def _set_metrics(row: TrialRow, metrics: Metrics) -> None:

@@ -11,8 +11,18 @@ from tuner.candidate import Candidate
 from tuner.metrics import Estimate, Metrics
 from tuner.stage import StageRun
 
-StudyState = Literal["running", "finished", "interrupted", "failed"]
-TrialState = Literal["queued", "running", "complete", "failed", "pruned", "repeated"]
+StudyState = Literal[
+    "queued",
+    "running",
+    "paused",
+    "stopping",
+    "confirming",
+    "finished",
+    "interrupted",
+    "cancelled",
+    "failed",
+]
+TrialState = Literal["queued", "running", "complete", "failed", "pruned", "repeated", "cancelled"]
 MeasurementKind = Literal["performance", "quality", "confirm"]
 
 
@@ -26,18 +36,56 @@ class HostRecord:
 
 
 @dataclass(frozen=True)
+class Worker:
+    """A process that evaluates trials; `silent_s` is how many seconds ago it was heard of."""
+
+    name: str
+    incarnation: str
+    pid: int
+    capabilities: Mapping[str, Any]
+    host: HostRecord | None
+    started_at: datetime
+    stopped_at: datetime | None
+    silent_s: float
+
+
+@dataclass(frozen=True)
 class Study:
-    """A study. `spec` is the resolved study file as plain data; `baseline_ms` in milliseconds."""
+    """A study. `spec` is the resolved study file as plain data.
+
+    `clocks` is the study-wide median of the baseline in ms by host fingerprint; `meta` what preparing it found;
+    `summary` what lists show; `worker` and `token` are the coordinator's lease; `epoch` is Optuna's view of it.
+    """
 
     id: str
     name: str
     spec: Mapping[str, Any]
     state: StudyState
-    baseline_ms: float | None
+    clocks: Mapping[str, float]
     meta: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    epoch: int
+    worker: str | None
+    token: int
     host: HostRecord | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def baseline_ms(self) -> float | None:
+        """Return the baseline's median on the study's own host, in ms."""
+        return self.clock(self.host)
+
+    def clock(self, host: HostRecord | None) -> float | None:
+        """Return the baseline's median on a host, in ms; of the only host where none is known."""
+        if host is not None:
+            return self.clocks.get(host.fingerprint)
+        return next(iter(self.clocks.values()), None)
+
+    @property
+    def optuna_name(self) -> str:
+        """Return the name of Optuna's study."""
+        return f"{self.id}.{self.epoch}" if self.epoch else self.id
 
 
 @dataclass(frozen=True)
@@ -59,7 +107,9 @@ class Trial:
     `metrics` are those of the search (validation), `confirmed` those of the confirmation (test) or None.
     `ratio` is candidate latency over reference latency; `reference_ms` the reference's median in this trial.
     `correct` says for each validation document, `confirmed_correct` for each test document, if it was right.
-    `kind` and `reason` say why it failed or was pruned; `attempt` counts the starts.
+    `kind` and `reason` say why it failed or was pruned; `attempt` counts the starts that were not given back.
+    `worker` and `token` are the lease under which it runs or was ended; `requires` is what its worker must have.
+    `told` says that Optuna has heard how it ended; a discarded one is on record only.
     """
 
     id: str
@@ -83,7 +133,14 @@ class Trial:
     artefact_key: str | None
     repeat_of: str | None
     host: HostRecord | None
+    requires: Mapping[str, Any]
+    worker: str | None
+    token: int
     attempt: int
+    told: bool
+    retry_of: str | None
+    discarded_at: datetime | None
+    discard_reason: str | None
     stages: tuple[StageRun, ...]
     created_at: datetime
     started_at: datetime | None
@@ -93,11 +150,12 @@ class Trial:
 
 @dataclass(frozen=True)
 class Artefact:
-    """A built artefact in the cache, of `size_bytes` bytes at `path`."""
+    """A built artefact in the cache of a host, of `size_bytes` bytes at `path`; `sha256` of its content."""
 
     key: str
     kind: str
     path: str
+    sha256: str
     size_bytes: int
     created_at: datetime
     last_used_at: datetime

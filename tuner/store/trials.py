@@ -1,36 +1,48 @@
-"""Trials in the store: queued, started, and looked up. How they end is in `outcomes`."""
+"""Trials in the store: queued and looked up. Who runs them is in `leases`, how they end in `outcomes`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 
 from tuner.candidate import Candidate
-from tuner.errors import NotFoundError, TunerError
+from tuner.errors import NotFoundError
 from tuner.store.base import Repository, study_row, touch, trial_row
-from tuner.store.columns import now
 from tuner.store.convert import measurement_record, trial_record
-from tuner.store.hosts import host_id
-from tuner.store.models import UNFINISHED, MeasurementRow, TrialRow
+from tuner.store.leases import held_study
+from tuner.store.models import MEASURED, UNFINISHED, MeasurementRow, TrialRow
 from tuner.store.records import Measurement, Study, Trial, TrialState
-
-if TYPE_CHECKING:
-    from tuner.hardware import Host
+from tuner.store.retry import retried
 
 
 class Trials(Repository):
-    """Queue, start and look up trials."""
+    """Queue and look up trials."""
 
+    @retried
     def new_trial(
-        self, study: Study | str, optuna_number: int | None, candidate: Candidate, seed: bool = False
+        self,
+        study: Study,
+        optuna_number: int | None,
+        candidate: Candidate,
+        seed: bool = False,
+        requires: Mapping[str, Any] | None = None,
+        retry_of: str | None = None,
     ) -> Trial:
-        """Queue a candidate under the study's next number; `optuna_number` None: unknown to Optuna."""
+        """Queue a candidate under the study's next number; `optuna_number` None: unknown to Optuna.
+
+        Raises:
+            LeaseLostError: the study is coordinated by another than `study.worker` by now.
+        """
         with self._writing() as session:
-            study_id = study_row(session, study).id
-            last = session.scalar(select(func.max(TrialRow.number)).where(TrialRow.study_id == study_id))
+            held_study(session, study)
+            last = session.scalar(select(func.max(TrialRow.number)).where(TrialRow.study_id == study.id))
             row = TrialRow(
-                study_id=study_id,
+                study_id=study.id,
                 number=0 if last is None else last + 1,
                 optuna_number=optuna_number,
                 candidate=candidate.canonical(),
@@ -38,31 +50,77 @@ class Trials(Repository):
                 seed=seed,
                 state="queued",
                 metrics={},
+                requires=dict(requires or {}),
+                requires_key=_key(requires or {}),
+                retry_of=retry_of,
+                token=0,
                 attempt=0,
+                told=False,
             )
             session.add(row)
-            touch(session, study_id)
+            touch(session, study.id)
             session.flush()
             session.refresh(row)
             return trial_record(row)
 
-    def start(self, trial_id: str, host: Host | None = None) -> Trial:
-        """Note that a queued trial, or one that a dead process left running, starts now; counts the attempt.
-
-        Raises:
-            TunerError: it is finished already.
-        """
+    @retried
+    def set_told(self, trial: Trial, optuna_number: int | None) -> None:
+        """Note that Optuna has heard how a trial ended, and under which number."""
         with self._writing() as session:
-            row = trial_row(session, trial_id)
-            if row.state not in UNFINISHED:
-                raise TunerError(f"trial {row.number} is {row.state} already and cannot start again")
-            row.state, row.started_at, row.attempt = "running", now(), row.attempt + 1
-            row.host_id = host_id(session, host) or row.host_id
-            touch(session, row.study_id)
-            session.flush()
-            session.refresh(row)
-            return trial_record(row)
+            row = trial_row(session, trial.id)
+            row.told, row.optuna_number = True, optuna_number
 
+    @retried
+    def untold(self, study: Study | str) -> list[Trial]:
+        """Return the ended trials that Optuna has not heard of, by number."""
+        with self._reading() as session:
+            query = select(TrialRow).where(TrialRow.study_id == study_row(session, study).id)
+            query = query.where(TrialRow.state.not_in(UNFINISHED), TrialRow.told.is_(False))
+            return [trial_record(row) for row in session.scalars(query.order_by(TrialRow.number))]
+
+    @retried
+    def has_untold(self, study: Study | str) -> bool:
+        """Say whether there is an ended trial that Optuna has not heard of."""
+        with self._reading() as session:
+            query = select(TrialRow.id).where(
+                TrialRow.study_id == (study if isinstance(study, str) else study.id),
+                TrialRow.state.not_in(UNFINISHED),
+                TrialRow.told.is_(False),
+            )
+            return session.scalar(query.limit(1)) is not None
+
+    @retried
+    def counts(self, study: Study | str) -> dict[str, int]:
+        """Return how many trials a study has in each state."""
+        with self._reading() as session:
+            query = select(TrialRow.state, func.count()).where(
+                TrialRow.study_id == (study if isinstance(study, str) else study.id)
+            )
+            return dict(session.execute(query.group_by(TrialRow.state)).tuples().all())
+
+    @retried
+    def spans(self, study: Study | str) -> list[tuple[str, datetime, datetime]]:
+        """Return candidate hash, start and end of every trial that counts against the budget."""
+        columns = (TrialRow.hash, TrialRow.started_at, TrialRow.finished_at)
+        with self._reading() as session:
+            query = select(*columns).where(
+                TrialRow.study_id == (study if isinstance(study, str) else study.id)
+            )
+            query = query.where(TrialRow.state.in_(MEASURED), TrialRow.finished_at.is_not(None))
+            rows = session.execute(query).tuples().all()
+            return [(found, start or end, end) for found, start, end in rows if end is not None]
+
+    @retried
+    def hashes(self, study: Study | str) -> set[str]:
+        """Return the hashes of all candidates that a study has tried or queued."""
+        with self._reading() as session:
+            query = select(TrialRow.hash).where(
+                TrialRow.study_id == (study if isinstance(study, str) else study.id),
+                TrialRow.state != "cancelled",
+            )
+            return set(session.scalars(query.distinct()))
+
+    @retried
     def trials(self, study: Study | str, states: tuple[TrialState, ...] | None = None) -> list[Trial]:
         """Return a study's trials by number, all or those in some states."""
         with self._reading() as session:
@@ -71,10 +129,12 @@ class Trials(Repository):
                 query = query.where(TrialRow.state.in_(states))
             return [trial_record(row) for row in session.scalars(query.order_by(TrialRow.number))]
 
+    @retried
     def unfinished(self, study: Study | str) -> list[Trial]:
         """Return the trials that are queued or running: after a crash, those to run again."""
         return self.trials(study, ("queued", "running"))
 
+    @retried
     def trial(self, study: Study | str, number: int) -> Trial:
         """Return a study's trial by its number.
 
@@ -89,20 +149,26 @@ class Trials(Repository):
                 raise NotFoundError(f"study {owner.name!r} has no trial {number}")
             return trial_record(row)
 
+    @retried
     def find_trial(self, study: Study | str, candidate: Candidate | str) -> Trial | None:
-        """Return the study's first own (not repeated) trial of this candidate or candidate hash, if any."""
+        """Return the study's latest own trial of this candidate or its hash, if any: no repeat, not cancelled."""
         wanted = candidate if isinstance(candidate, str) else candidate.hash
         with self._reading() as session:
             query = select(TrialRow).where(TrialRow.study_id == study_row(session, study).id)
-            query = query.where(TrialRow.hash == wanted, TrialRow.state != "repeated").order_by(
-                TrialRow.number
-            )
+            query = query.where(TrialRow.hash == wanted, TrialRow.state.not_in(("repeated", "cancelled")))
+            query = query.order_by(TrialRow.number.desc())
             row = session.scalars(query.limit(1)).first()
             return None if row is None else trial_record(row)
 
+    @retried
     def measurements(self, trial_id: str) -> list[Measurement]:
         """Return a trial's measurements with their raw samples, in the order they were taken."""
         with self._reading() as session:
             query = select(MeasurementRow).where(MeasurementRow.trial_id == trial_id)
             rows = session.scalars(query.order_by(MeasurementRow.taken_at))
             return [measurement_record(row) for row in rows]
+
+
+def _key(requires: Mapping[str, Any]) -> str:
+    """Return a hash by which trials that need the same are found together."""
+    return hashlib.sha256(json.dumps(requires, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,68 @@
+"""Heart: a thread that says, while a worker is busy, that it lives and still holds what it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+from tuner.errors import TunerError
+from tuner.store import Store, Worker
+from tuner.store.leases import Lease
+
+_MISSED = 6  # beats that may be missed before a lease ends
+
+
+class Heart:
+    """Beats for one worker. `on_lost` is called, from the heart's thread, when a lease is found to be another's.
+
+    Failures of the database are not its business: as long as nobody can read the leases, nobody can take them.
+    """
+
+    def __init__(self, store: Store, worker: Worker, seconds: float, on_lost: Callable[[], None]) -> None:
+        self._store, self._worker, self._seconds, self._on_lost = store, worker, seconds, on_lost
+        self._held: set[Lease] = set()
+        self._lost: set[Lease] = set()
+        self._guard, self._end = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heart", daemon=True)
+        self.superseded = False
+
+    def __enter__(self) -> Heart:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(self._seconds)
+
+    @contextlib.contextmanager
+    def holding(self, lease: Lease) -> Iterator[None]:
+        """Keep a lease alive inside the block."""
+        with self._guard:
+            self._held.add(lease)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._held.discard(lease)
+
+    def lost(self, lease: Lease) -> bool:
+        """Say whether a lease was found to be another's, or this worker to be superseded."""
+        return self.superseded or lease in self._lost
+
+    def beat(self) -> None:
+        """Beat once; also called by the thread."""
+        with self._guard:
+            held = list(self._held)
+        lost = self._store.beat(self._worker.name, self._worker.incarnation, held, self._seconds)
+        self.superseded = lost is None
+        with self._guard:
+            gone = self._held if lost is None else self._held & set(lost)  # given back meanwhile: not lost
+            self._lost |= gone
+        if gone:
+            self._on_lost()
+
+    def _beat_on(self) -> None:
+        while not self._end.wait(self._seconds / _MISSED):
+            with contextlib.suppress(TunerError):
+                self.beat()
