@@ -16,7 +16,6 @@ then the first is that of experiment 1, and all are those of experiment 2.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import multiprocessing
 import os
@@ -33,6 +32,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.artefacts import stack
+from benchmarks.environment import environment
 from tuner.hardware import this_host, usable_cores
 from tuner.measure.client import Serving
 from tuner.measure.performance import Performance, Plan, measure
@@ -152,8 +152,7 @@ def run(setting: Setting, given: Sequence[Path] = ()) -> dict[str, object]:
         with Serving(base, len(host.cores), host.cores) as reference:
             first = repeatability(one, plan, reference, setting)
             second = ranking(several, plan, reference, setting)
-    versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "numpy")}
-    record = {"host": host.to_json(), "versions": versions, "setting": asdict(setting)}
+    record = {"host": environment(), "setting": asdict(setting)}
     return {**record, "repeatability": first, "ranking": second}
 
 

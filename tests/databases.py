@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import os
 import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +29,12 @@ _SETTINGS = {
     "shared_buffers": "64MB",
     "log_min_messages": "fatal",
 }
+#: Its stdin ends when the tests' process does, even by kill -9: then it clears up.
+_WATCHMAN = """
+cat > /dev/null
+[ -d "$0" ] || exit 0
+kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")"; sleep 1; rm -rf "$0"
+"""
 _STOPS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
@@ -52,24 +56,24 @@ class Server:
 
     def __init__(self, binaries: Path) -> None:
         self.binaries = binaries
+        self._owner = _unprivileged() if os.geteuid() == 0 else None
         # The path of a socket has room for about 100 characters, and pytest's folders are long.
         self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
         self._names = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
-        if os.geteuid() == 0:
-            os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
-
-    @functools.cached_property
-    def _account(self) -> pwd.struct_passwd:
-        for name in ("postgres", "nobody"):
-            with contextlib.suppress(KeyError):
-                return pwd.getpwnam(name)
-        raise LookupError("root may not run PostgreSQL, and there is neither a user postgres nor nobody")
+        if self._owner:
+            os.chown(self.folder, self._owner.pw_uid, self._owner.pw_gid)
+        self._watchman = subprocess.Popen(
+            ["sh", "-c", _WATCHMAN, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _popen(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         options = {}
-        if os.geteuid() == 0:
-            options = {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
+        if self._owner:
+            options = {"user": self._owner.pw_uid, "group": self._owner.pw_gid, "extra_groups": []}
         with (self.folder / "log").open("ab") as log:
             command = [str(self.binaries / program), *arguments]
             environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
@@ -79,7 +83,6 @@ class Server:
                 stdout=log,
                 stderr=log,
                 env=environment,
-                preexec_fn=_end_with_parent,
                 **options,
             )
 
@@ -128,6 +131,7 @@ class Server:
             self.stop("immediate")
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+            self._watchman.communicate(timeout=10)
 
     def url(self, database: str, user: str = USER, password: str | None = None) -> str:
         """Return the URL of a database of this server, as a user would write it."""
@@ -165,11 +169,11 @@ class Server:
             self.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _end_with_parent() -> None:
-    if sys.platform.startswith("linux"):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGQUIT)  # PR_SET_PDEATHSIG
+def _unprivileged() -> pwd.struct_passwd:
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise LookupError("root may not run PostgreSQL, and there is neither a user postgres nor nobody")
 
 
 def _missing(reason: str) -> None:
@@ -221,5 +225,6 @@ def postgresql_url(postgresql) -> Iterator[str]:
         yield found
 
 
-#: For a test of what only a SQLite file has, though its fixtures know both kinds of database.
+#: For a test of what only one kind has, though its fixtures know both.
 only_sqlite = pytest.mark.parametrize("new_url", ["sqlite"], indirect=True)
+only_postgresql = pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)

@@ -35,7 +35,11 @@ class BuildError(TunerError):
     """An artefact could not be built, or does not agree with its source model."""
 
 
-class StoreUnavailableError(TunerError):
+class StoreError(TunerError):
+    """The database cannot be used: its disk is full, or it is broken."""
+
+
+class StoreUnavailableError(StoreError):
     """The database does not answer now, or gave way to another writer: the same call may succeed later."""
 
 
@@ -49,3 +53,6 @@ class JobError(TunerError):
     def __init__(self, kind: str, reason: str, log_tail: str = "") -> None:
         super().__init__(f"{kind}: {reason}")
         self.kind, self.reason, self.log_tail = kind, reason, log_tail
+
+    def __reduce__(self) -> tuple[type[JobError], tuple[str, str, str]]:
+        return type(self), (self.kind, self.reason, self.log_tail)  # it may come from another process

@@ -1,5 +1,6 @@
 """A study with made-up numbers, written through the store as a real one would be."""
 
+from tests.store.claims import claim, run
 from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
 from tuner.hardware import this_host
 from tuner.metrics import Estimate
@@ -57,17 +58,19 @@ def store_study(url, name="made-up", constraints=("accuracy_drop <= 0.01",), sta
         "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128},
     }  # fmt: skip
     with Store.open(url) as store:
-        study = store.create_study(spec, this_host())
-        store.update_study(study, baseline_ms=BASE_MS)
+        study = run(store, store.create_study(spec, this_host()))
         for number, (candidate, speedup, accuracy, confirmed) in enumerate(TRIALS):
-            trial = store.new_trial(study, number, candidate)
-            store.start(trial.id, this_host())
+            store.new_trial(study, number, candidate)
+            trial = claim(store, host=this_host())
             found, ratio = metrics(speedup, accuracy)
             stages = [StageRun("build", "abc", number == 1, 2.5)]
-            store.finish_trial(trial.id, found, ratio=ratio, stages=stages, reference_ms=BASE_MS)
+            store.finish_trial(
+                trial, found, ratio=ratio, stages=stages, reference_ms=BASE_MS, clock_ms=BASE_MS
+            )
             if confirmed:
-                store.confirm_trial(trial.id, *metrics(*confirmed))
-        failed = store.new_trial(study, 6, int8(4))
-        store.start(failed.id, this_host())
-        store.fail_trial(failed.id, "out-of-memory", "took 9000 MB, limit 8000 MB", "last line")
+                store.confirm_trial(study, trial.id, *metrics(*confirmed))
+        store.new_trial(study, 6, int8(4))
+        failed = claim(store, host=this_host())
+        store.fail_trial(failed, "out-of-memory", "took 9000 MB, limit 8000 MB", "last line")
+        store.release_study(study)
         store.set_study_state(study, state)

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from madeup import int8, store_study
 
+from tests.store.claims import coordinate
 from tuner.spec.schema import front_schema, study_schema
 from tuner.store import Store
 
@@ -166,7 +167,7 @@ def test_show_tells_what_differs_from_the_baseline(tuner, home):
 def test_show_without_a_measured_baseline_claims_no_difference(tuner, home):
     spec = {"name": "young", "metric": "accuracy", "objectives": ["accuracy"], "constraints": []}
     with Store.open() as store:
-        store.new_trial(store.create_study(spec), 0, int8(2))
+        store.new_trial(coordinate(store, store.create_study(spec)), 0, int8(2))
     code, out, _ = tuner("show", "young", "0", "--json")
     assert code == 0 and json.loads(out)["differs_from_baseline"] is None
     assert "(baseline " not in tuner("show", "young", "0")[1]

@@ -8,6 +8,7 @@ import warnings
 import optuna
 import pytest
 
+from tests.store.claims import claim, coordinate, run
 from tuner.backends.base import Offer
 from tuner.candidate import Candidate
 from tuner.errors import InputError, TunerError
@@ -69,12 +70,11 @@ def run_one(store: Store, record, study: optuna.Study, space: Space, fixed: Cand
     """One turn of the coordinator, without the measuring."""
     trial, candidate = asktell.ask(study, space, fixed)
     earlier = store.find_trial(record, candidate)
-    row = store.new_trial(record, trial.number, candidate, seed=fixed is not None)
-    store.start(row.id)
     if earlier is not None:
-        done = store.reuse_trial(row.id, earlier.id)
+        done = store.repeat_trial(record, trial.number, candidate, earlier)
     else:
-        done = store.finish_trial(row.id, table(candidate), ratio=1.0)
+        row = store.new_trial(record, trial.number, candidate, seed=fixed is not None)
+        done = store.finish_trial(claim(store, row), table(candidate), ratio=1.0)
     values = told_values(OBJECTIVES, done.metrics)
     assert values is not None
     asktell.tell_complete(study, trial, values, constraint_values(CONSTRAINTS, done.metrics))
@@ -92,7 +92,7 @@ def test_grouped_tpe_seeds_repeats_and_resume(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # Optuna warns when a constraint is set twice, and so on
         with Store.open(url) as store:
-            record = store.create_study({"name": "loop"})
+            record = run(store, store.create_study({"name": "loop"}), seconds=0.0)
             study = open_study(store, record.id, space)
             first = seeds(space)
             for candidate in first:
@@ -101,7 +101,7 @@ def test_grouped_tpe_seeds_repeats_and_resume(tmp_path):
             for _ in range(25 - len(first)):
                 run_one(store, record, study, space)
         with Store.open(url) as store:  # a new process
-            record = store.get_study("loop")
+            record = coordinate(store, store.get_study("loop"))
             study = open_study(store, record.id, space)
             done = len(study.trials)
             assert done == len(store.trials(record)) == 26
@@ -136,13 +136,12 @@ def test_a_resumed_sampler_draws_on_and_not_again():
 
 
 def test_what_a_crash_leaves_in_optuna_is_settled(store):
-    space, record = make_space(), store.create_study({"name": "crash"})
+    space, record = make_space(), run(store, store.create_study({"name": "crash"}))
     study = open_study(store, record.id, space)
     orphan, _ = asktell.ask(study, space)  # killed before the store heard of it
     trial, candidate = asktell.ask(study, space)
     row = store.new_trial(record, trial.number, candidate)
-    store.start(row.id)
-    store.finish_trial(row.id, table(candidate))
+    store.finish_trial(claim(store, row), table(candidate))
     trial.set_constraint(str(CONSTRAINTS[0]), 0.0)  # killed between two constraints and before the tell
 
     study = open_study(store, record.id, space)
@@ -158,7 +157,7 @@ def test_what_a_crash_leaves_in_optuna_is_settled(store):
 
 
 def test_pruned_trials_carry_their_constraints(store):
-    space, record = make_space(), store.create_study({"name": "pruned"})
+    space, record = make_space(), run(store, store.create_study({"name": "pruned"}))
     study = open_study(store, record.id, space)
     trial, _ = asktell.ask(study, space)
     asktell.tell_pruned(study, trial, constraint_values(CONSTRAINTS, {}))
@@ -180,7 +179,7 @@ def test_a_changed_space_or_objective_is_refused(store):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_runs_under_ask_and_tell(store, name):
-    space, record = make_space(), store.create_study({"name": name})
+    space, record = make_space(), run(store, store.create_study({"name": name}))
     study = open_study(store, record.id, space, name)
     for _ in range(12):
         run_one(store, record, study, space)

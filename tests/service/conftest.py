@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.kept import kept_url, store
+
 sys.path.insert(0, str(Path(__file__).parent))
 from studies import FIRST_STEPS, QUICK, tuner
+
+__all__ = ["kept_url", "store"]
 
 
 @pytest.fixture(scope="session")

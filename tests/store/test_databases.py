@@ -7,16 +7,15 @@ import sqlite3
 import sys
 import threading
 import time
-from types import SimpleNamespace
+from collections.abc import Callable
 
 import optuna
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.databases import GUARDED, PASSWORD
-from tuner.candidate import baseline
-from tuner.errors import InputError, StoreUnavailableError, TunerError
+from tests.databases import GUARDED, PASSWORD, only_postgresql, only_sqlite
+from tuner.errors import InputError, StoreError, StoreUnavailableError, TunerError
 from tuner.store import Store, database_url, migrate, retry
 from tuner.store.db import make_engine, setup_lock
 from tuner.store.optuna_storage import open_optuna_storage
@@ -153,9 +152,8 @@ def test_the_lock_of_the_tables_holds_between_processes_and_dies_with_its_holder
 
 
 def test_the_lock_of_another_database_is_another(new_url):
-    with setup_lock(make_engine(database_url(new_url()))):
-        with Store.open(new_url()) as store:
-            assert store.list_studies() == []
+    with setup_lock(make_engine(database_url(new_url()))), Store.open(new_url()) as store:
+        assert store.list_studies() == []
 
 
 # --- patience
@@ -225,7 +223,7 @@ def test_a_key_that_another_took_first_is_looked_up_again_but_not_for_ever():
         (error_of(DBAPIError, "57P01"), StoreUnavailableError),
         (error_of(DBAPIError, "08006"), StoreUnavailableError),
         (error_of(DBAPIError, "XX000", invalidated=True), StoreUnavailableError),
-        (error_of(DBAPIError, "53100"), TunerError),
+        (error_of(DBAPIError, "53100"), StoreError),
         (error_of(DBAPIError, "28P01"), InputError),
         (error_of(DBAPIError, "42P01"), DBAPIError),  # a mistake of ours keeps its traceback
     ],
@@ -285,49 +283,64 @@ def test_optunas_calls_survive_the_end_of_all_connections(postgresql, postgresql
         assert [t.value for t in study.trials] == [0, 1, 2, 3, 4]
 
 
-def test_a_deadlock_is_tried_again(postgresql_url):
-    with Store.open(postgresql_url) as store:
-        for name in "ab":
-            store.create_study({"name": name})
-        meet = threading.Barrier(2)
-
-        def both(first, second, entered):
-            with store._writing() as session:
-                update = (
-                    "UPDATE tuner_study SET baseline_ms = coalesce(baseline_ms, 0) + 1 WHERE name = :name"
-                )
-                session.execute(text(update), {"name": first})
-                if not entered:
-                    entered.append(True)
-                    meet.wait(10)
-                session.execute(text(update), {"name": second})
-
-        pairs = [("a", "b", []), ("b", "a", [])]
-        threads = [threading.Thread(target=patiently, args=(store, lambda p=p: both(*p))) for p in pairs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-        assert [store.get_study(n).baseline_ms for n in "ab"] == [2, 2]
+@pytest.fixture
+def counters(url):
+    """A store, and beside its tables one of two counters, `a` and `b`."""
+    with Store.open(url) as store:
+        with store.engine.begin() as connection:
+            connection.execute(
+                text("CREATE TABLE counter (name VARCHAR(1) PRIMARY KEY, value INTEGER NOT NULL)")
+            )
+            connection.execute(text("INSERT INTO counter VALUES ('a', 0), ('b', 0)"))
+        yield store
 
 
-def test_a_locked_sqlite_file_is_waited_for(tmp_path):
-    with Store.open(f"sqlite:///{tmp_path}/t.db") as store:
-        store.create_study({"name": "s"})
-        other = sqlite3.connect(store.url.database, isolation_level=None, check_same_thread=False)
-        store.engine.dispose()
-        from sqlalchemy import event
+def _count(store: Store, *names: str, between=lambda: None) -> None:
+    with store._writing() as session:
+        for name in names:
+            session.execute(text("UPDATE counter SET value = value + 1 WHERE name = :name"), {"name": name})
+            between()
 
-        event.listen(store.engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout=10").close())
-        other.execute("BEGIN IMMEDIATE")
-        free = threading.Timer(0.5, other.execute, args=("ROLLBACK",))
-        free.start()
 
-        def write():
-            with store._writing() as session:
-                session.execute(text("UPDATE tuner_study SET baseline_ms = 1"))
+def _counted(store: Store) -> list[int]:
+    with store.engine.connect() as connection:
+        return list(connection.scalars(text("SELECT value FROM counter ORDER BY name")))
 
-        patiently(store, write)
-        free.join()
-        other.close()
-        assert store.get_study("s").baseline_ms == 1
+
+def _deadlock_once() -> Callable[[], None]:
+    """Return what two threads do between their two updates: wait for each other, the first time."""
+    meet, met = threading.Barrier(2), threading.local()
+
+    def between() -> None:
+        if not hasattr(met, "once"):
+            met.once = True
+            meet.wait(10)
+
+    return between
+
+
+@only_postgresql
+def test_a_deadlock_is_tried_again(counters):
+    between = _deadlock_once()
+    orders = [("a", "b"), ("b", "a")]
+    calls = [lambda names=names: _count(counters, *names, between=between) for names in orders]
+    threads = [threading.Thread(target=patiently, args=(counters, call)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert _counted(counters) == [2, 2]
+
+
+@only_sqlite
+def test_a_locked_file_is_waited_for(counters):
+    other = sqlite3.connect(counters.url.database, isolation_level=None, check_same_thread=False)
+    counters.engine.dispose()
+    event.listen(counters.engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout=10").close())
+    other.execute("BEGIN IMMEDIATE")
+    free = threading.Timer(0.5, other.execute, args=("ROLLBACK",))
+    free.start()
+    patiently(counters, lambda: _count(counters, "a"))
+    free.join()
+    other.close()
+    assert _counted(counters) == [1, 0]

@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.databases import only_sqlite
+from tests.store.claims import claim, coordinate, run
 from tuner.candidate import Backend, Distillation, Parallel, baseline
-from tuner.errors import InputError, NotFoundError, TunerError
+from tuner.errors import InputError, LeaseLostError, NotFoundError, TunerError
 from tuner.hardware import this_host
 from tuner.metrics import Estimate
-from tuner.store import Measurement, StageRun, Store, database_url, retry, tuner_home
+from tuner.store import Artefact, Measurement, StageRun, Store, database_url, retry, tuner_home
 from tuner.store.optuna_storage import open_optuna_storage
 
 METRICS = {
@@ -40,17 +41,21 @@ def store(url):
 
 @pytest.fixture
 def study(store):
-    return store.create_study({"name": "quick", "seed": 0}, this_host(), meta={"teacher_layers": 6})
+    made = store.create_study({"name": "quick", "seed": 0}, this_host(), meta={"teacher_layers": 6})
+    assert made.state == "queued"
+    return run(store, made)
 
 
 def test_a_trial_keeps_everything(store, study):
     queued = store.new_trial(study, 4, baseline(6, 2), seed=True)
     assert (queued.number, queued.state, queued.attempt, queued.seed) == (0, "queued", 0, True)
-    store.start(queued.id, this_host())
+    assert (queued.worker, queued.token, queued.told, queued.requires) == (None, 0, False, {})
+    running = claim(store, host=this_host())
+    assert (running.state, running.worker, running.token) == ("running", "worker", 1)
     samples = (1.1, 2.2, 0.1 + 0.2)
     stages = [StageRun("shape", "abc", True, 0.01), StageRun("build", "def", False, 3.5)]
     store.finish_trial(
-        queued.id,
+        running,
         METRICS,
         ratio=Estimate(value=0.1, low=0.09, high=0.11),
         stages=stages,
@@ -61,6 +66,7 @@ def test_a_trial_keeps_everything(store, study):
         artefact_key="def",
         correct=[True] * 8 + [False, True, False],
         reference_ms=24.7,
+        log_tail="built",
     )
     trial = store.trial(study, 0)
     assert (
@@ -70,6 +76,7 @@ def test_a_trial_keeps_everything(store, study):
     assert trial.ratio == Estimate(value=0.1, low=0.09, high=0.11)
     assert trial.correct == (True,) * 8 + (False, True, False)
     assert (trial.state, trial.reference_ms, trial.optuna_number, trial.attempt) == ("complete", 24.7, 4, 1)
+    assert (trial.worker, trial.token, trial.told, trial.log_tail) == ("worker", 1, False, "built")
     assert trial.host and trial.host.fingerprint == this_host().fingerprint
     assert trial.started_at and trial.finished_at and trial.started_at <= trial.finished_at
     assert abs(datetime.now(UTC) - trial.finished_at) < timedelta(minutes=1)
@@ -82,8 +89,8 @@ def test_a_trial_keeps_everything(store, study):
 
 
 def test_headline_columns_repeat_the_metrics(store, study):
-    trial = store.new_trial(study, 0, baseline(6, 2))
-    store.finish_trial(trial.id, METRICS)
+    store.new_trial(study, 0, baseline(6, 2))
+    store.finish_trial(claim(store), METRICS)
     columns = "accuracy, accuracy_drop, latency_ms, speedup, throughput, memory_mb, size_mb"
     with store.engine.connect() as connection:
         row = connection.execute(text(f"SELECT {columns} FROM tuner_trial")).one()
@@ -91,14 +98,15 @@ def test_headline_columns_repeat_the_metrics(store, study):
 
 
 def test_what_is_not_finite_is_kept_as_not_measured(store, study):
-    trial = store.new_trial(study, 0, baseline(6, 2))
+    store.new_trial(study, 0, baseline(6, 2))
+    trial = claim(store)
     nan, inf = float("nan"), float("inf")
     metrics = {
         "accuracy": Estimate(value=nan, low=nan, high=nan),
         "latency_ms": Estimate(value=2.0, low=-inf, high=inf),
     }
     store.finish_trial(
-        trial.id, metrics, ratio=nan, measurements=[Measurement("quality", summary={"drift": [nan]})]
+        trial, metrics, ratio=nan, measurements=[Measurement("quality", summary={"drift": [nan]})]
     )
     found = store.trial(study, 0)
     assert (found.metrics["accuracy"], found.ratio) == (None, None)
@@ -110,59 +118,70 @@ def test_what_is_not_finite_is_kept_as_not_measured(store, study):
 
 
 def test_failed_pruned_and_repeated_trials(store, study):
-    one, two, three, four = (store.new_trial(study, i, baseline(6 - i % 2, 2)) for i in range(4))
-    failed = store.fail_trial(one.id, "out-of-memory", "took 9000 MB, limit 8000 MB", "last lines")
+    for i in range(3):
+        store.new_trial(study, i, baseline(6 - i % 2, 2))
+    one, two, three = (claim(store) for _ in range(3))
+    failed = store.fail_trial(one, "out-of-memory", "took 9000 MB, limit 8000 MB", "last lines")
     assert (failed.state, failed.kind, failed.log_tail) == ("failed", "out-of-memory", "last lines")
-    pruned = store.prune_trial(two.id, "gate", "cannot reach the front", {"latency_ms": Estimate.exact(9.0)})
+    pruned = store.prune_trial(two, "gate", "cannot reach the front", {"latency_ms": Estimate.exact(9.0)})
     assert (pruned.state, pruned.metrics["latency_ms"].value) == ("pruned", 9.0)
-    with pytest.raises(TunerError, match="cannot repeat"):
-        store.reuse_trial(three.id, pruned.id)  # another candidate
-    assert store.trial(study, 2).state == "queued"  # and nothing was changed by the try
-    repeated = store.reuse_trial(four.id, pruned.id)
-    assert (repeated.state, repeated.reason, repeated.repeat_of) == (
+    with pytest.raises(TunerError, match="trial 1 cannot answer for 6L"):
+        store.repeat_trial(study, 3, baseline(6, 2), pruned)  # another candidate
+    with pytest.raises(TunerError, match="trial 2 cannot answer for 6L"):
+        store.repeat_trial(study, 3, baseline(6, 2), three)  # it is not finished
+    assert len(store.trials(study)) == 3  # and nothing was stored by the tries
+    repeated = store.repeat_trial(study, 3, baseline(5, 2), pruned)
+    assert (repeated.number, repeated.state, repeated.reason, repeated.repeat_of) == (
+        3,
         "repeated",
         "cannot reach the front",
         two.id,
     )
-    assert repeated.metrics == pruned.metrics
+    assert repeated.metrics == pruned.metrics and not repeated.told and repeated.attempt == 0
     assert [t.number for t in store.trials(study, ("pruned", "repeated"))] == [1, 3]
     assert store.find_trial(study, baseline(5, 2)).id == two.id
     assert store.find_trial(study, baseline(4, 2)) is None
 
 
 def test_a_finished_trial_stays_as_it_is(store, study):
-    trial = store.new_trial(study, 0, baseline(6, 2))
-    store.finish_trial(trial.id, METRICS)
-    for again in (
-        lambda: store.finish_trial(trial.id, {}),
-        lambda: store.fail_trial(trial.id, "error", "late"),
-        lambda: store.start(trial.id),
-    ):
-        with pytest.raises(TunerError, match="trial 0 is complete already"):
-            again()
-    assert store.trial(study, 0).metrics == METRICS
+    store.new_trial(study, 0, baseline(6, 2))
+    trial = claim(store)
+    done = store.finish_trial(trial, METRICS)
+    with pytest.raises(LeaseLostError, match="trial 0 is not run by worker any more"):
+        store.fail_trial(trial, "error", "late")
+    with pytest.raises(LeaseLostError, match="trial 0 is not run by worker any more"):
+        store.release_trial(trial)
+    assert store.claim_trial("worker", lambda requires: True, 60, trial_id=trial.id) is None
+    assert (
+        store.finish_trial(trial, {}) == done == store.trial(study, 0)
+    )  # only the answer was lost: no error
+    assert done.metrics == METRICS
 
 
 def test_what_a_crash_left_is_unfinished_and_counts_its_attempts(url):
     with Store.open(url) as store:
-        study = store.create_study({"name": "s"})
-        done, running, queued = (store.new_trial(study, i, baseline(6 - i, 2)) for i in range(3))
-        store.finish_trial(done.id, METRICS)
-        store.start(running.id)
+        study = run(store, store.create_study({"name": "s"}))
+        for i in range(3):
+            store.new_trial(study, i, baseline(6 - i, 2))
+        store.finish_trial(claim(store), METRICS)
+        running = claim(store)
     with Store.open(url) as store:
         left = store.unfinished(store.get_study("s"))
         assert [(t.number, t.state, t.attempt) for t in left] == [(1, "running", 1), (2, "queued", 0)]
-        assert store.start(running.id).attempt == 2
-        assert store.start(queued.id).attempt == 1
+        (again,) = store.take_back("worker", attempts=3)
+        assert (again.id, again.state, again.attempt) == (running.id, "queued", 1)
+        assert [(t.number, t.attempt) for t in (claim(store), claim(store))] == [(1, 2), (2, 1)]
 
 
 def test_confirmation_stands_beside_the_search(store, study):
     trial = store.new_trial(study, 0, baseline(6, 2))
     with pytest.raises(TunerError, match="only a complete trial"):
-        store.confirm_trial(trial.id, METRICS)
-    store.finish_trial(trial.id, METRICS, measurements=[Measurement("performance", (1.0,))])
+        store.confirm_trial(study, trial.id, METRICS)
+    store.finish_trial(claim(store), METRICS, measurements=[Measurement("performance", (1.0,))])
     lower = {**METRICS, "accuracy": Estimate.exact(0.9)}
-    found = store.confirm_trial(trial.id, lower, 0.2, [Measurement("confirm", (2.0,))], correct=[False])
+    found = store.confirm_trial(
+        study, trial.id, lower, 0.2, [Measurement("confirm", (2.0,))], correct=[False]
+    )
     assert found.metrics["accuracy"].value == 0.95 and found.confirmed["accuracy"].value == 0.9
     assert (found.confirmed_ratio, found.confirmed_correct) == (Estimate.exact(0.2), (False,))
     assert [m.kind for m in store.measurements(trial.id)] == ["performance", "confirm"]
@@ -174,28 +193,28 @@ def test_studies(store, study):
         store.create_study({"name": "quick"})
     with pytest.raises(NotFoundError, match="did you mean 'quick'"):
         store.get_study("quik")
-    changed = store.update_study(study, baseline_ms=24.7, meta={"notes": ["x"]})
-    assert (changed.baseline_ms, changed.meta) == (24.7, {"teacher_layers": 6, "notes": ["x"]})
+    changed = store.move_study(study, meta={"notes": ["x"]}, summary={"front": [0]})
+    assert (changed.meta, changed.summary) == ({"teacher_layers": 6, "notes": ["x"]}, {"front": [0]})
     other = store.create_study({"name": "other"})
     store.set_study_state(study, "interrupted")
     assert [(s.name, s.state) for s in store.list_studies()] == [
         ("quick", "interrupted"),
-        ("other", "running"),
+        ("other", "queued"),
     ]
-    store.new_trial(other, 0, baseline(6, 2))
+    store.new_trial(coordinate(store, other), 0, baseline(6, 2))
     assert [s.name for s in store.list_studies()] == ["other", "quick"]
     assert store.find_study("none") is None
 
 
 def test_deleting_a_study_takes_its_rows_along_and_no_others(store, study):
-    keep = store.create_study({"name": "keep"})
+    keep = run(store, store.create_study({"name": "keep"}))
     for owner in (study, keep):
-        trial = store.new_trial(owner, 0, baseline(6, 2))
+        store.new_trial(owner, 0, baseline(6, 2))
+        trial = claim(store)
         store.finish_trial(
-            trial.id, METRICS, stages=[StageRun("a", "b", True, 0)], measurements=[Measurement("quality")]
+            trial, METRICS, stages=[StageRun("a", "b", True, 0)], measurements=[Measurement("quality")]
         )
-        again = store.new_trial(owner, 1, baseline(6, 2))
-        store.reuse_trial(again.id, trial.id)
+        store.repeat_trial(owner, 1, baseline(6, 2), trial)
         store.add_event("started", "hello", owner, trial.id)
     store.delete_study(study)
     with store.engine.connect() as connection:
@@ -206,15 +225,29 @@ def test_deleting_a_study_takes_its_rows_along_and_no_others(store, study):
     assert counts == [1, 2, 1, 1, 1]
 
 
+def test_each_host_has_a_clock(store, study):
+    """It is the median of what all the study's trials on that host saw of the baseline."""
+    seen = []
+    for reference_ms in (20.0, 30.0, 22.0):
+        store.new_trial(study, None, baseline(6, 2))
+        clock_ms = store.clock_with(study, this_host(), reference_ms)
+        trial = claim(store, host=this_host())
+        store.finish_trial(trial, METRICS, reference_ms=reference_ms, clock_ms=clock_ms)
+        seen.append(store.get_study("quick").clock(trial.host))
+    assert seen == [20.0, 25.0, 22.0]
+    assert store.get_study("quick").baseline_ms == 22.0
+
+
 def test_events_and_artefacts(store, study):
     for i in range(5):
         store.add_event("trial", f"number {i}", study, data={"i": i})
     store.add_event("other", "elsewhere")
     assert [e.message for e in store.events(study)] == [f"number {i}" for i in range(5)]
     assert len(store.events()) == 6
-    first = store.record_artefact("k1", "build", Path("/a"), 5 * 2**31)
-    store.record_artefact("k2", "build", Path("/b"), 7)
-    again = store.record_artefact("k1", "build", Path("/a"), 5 * 2**31)
+    large = Artefact("k1", "build", "/a", "f" * 64, 5 * 2**31)
+    first = store.record_artefact(large)
+    store.record_artefact(Artefact("k2", "build", "/b", "", 7))
+    again = store.record_artefact(large)
     assert again.last_used_at > first.last_used_at and again.created_at == first.created_at
     assert [a.key for a in store.artefacts()] == ["k2", "k1"]
     assert store.artefact("k1").size_bytes == 5 * 2**31
@@ -298,7 +331,8 @@ def test_a_directory_without_write_permission(tmp_path):
 def test_a_full_disk_is_one_clear_line_and_loses_nothing(store, study):
     with store.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-    trial = store.new_trial(study, 0, baseline(6, 2))
+    store.new_trial(study, 0, baseline(6, 2))
+    trial = claim(store)
 
     def small(connection, _record):
         connection.execute(f"PRAGMA max_page_count={pages + 2}").close()
@@ -307,14 +341,14 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(store, study):
     store.engine.dispose()
     noise = tuple(float(i) ** 0.5 for i in range(50_000))
     with pytest.raises(TunerError, match="no space left on the disk") as caught:
-        store.finish_trial(trial.id, METRICS, measurements=[Measurement("performance", noise)])
+        store.finish_trial(trial, METRICS, measurements=[Measurement("performance", noise)])
     assert "\n" not in str(caught.value) and caught.value.exit_code == 1
     event.remove(store.engine, "connect", small)
     store.engine.dispose()
-    assert store.trial(study, 0).state == "queued"  # all of a finish or nothing
+    assert store.trial(study, 0).state == "running"  # all of a finish or nothing
     with store.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count={2**30}")
-    store.finish_trial(trial.id, METRICS)
+    store.finish_trial(trial, METRICS)
 
 
 def test_no_space_for_a_directory(tmp_path, store):
@@ -341,7 +375,7 @@ def test_a_locked_database_says_so(store, study, monkeypatch):
 def _open_and_write(url: str, index: int) -> None:
     with Store.open(url) as store:
         open_optuna_storage(store).get_all_studies()
-        study = store.create_study({"name": f"s{index}"})
+        study = coordinate(store, store.create_study({"name": f"s{index}"}))
         for i in range(5):
             store.new_trial(study, i, baseline(6, 2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,13 @@ if TYPE_CHECKING:
     from tuner.service.rows import TrialRow
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+class Executor(StrEnum):
+    """Who runs a study's trials."""
+
+    local = "local"
+    ray = "ray"
 
 
 def seconds(text: str) -> float:
@@ -38,11 +46,20 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="any field: measure.seconds=4")
     ] = None,
+    executor: Annotated[
+        Executor, typer.Option(help="who runs the trials: this process, or the nodes of a Ray cluster")
+    ] = Executor.local,
+    address: Annotated[
+        str | None, typer.Option(help="of the Ray cluster; default: this machine's, or a new one on it")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the front as JSON and nothing else")] = False,
 ) -> None:
     """Search a study and print its confirmed front.
 
     A study that was stopped goes on where it was. The front is also drawn as a PNG.
+
+    The nodes of a Ray cluster need the tuner, the study's data and model, and the database: PostgreSQL (TUNER_DB), or
+    SQLite where they share the file system.
 
     Ctrl-C finishes the trial at hand and keeps everything; a second one aborts that trial.
     """
@@ -51,10 +68,19 @@ def run(
     from tuner.service import api
     from tuner.spec.load import errors_placed
 
+    if address is not None and executor is not Executor.ray:
+        raise typer.BadParameter("goes with --executor ray only", param_hint="--address")
     overrides = settings or []
     with working(), errors_placed(study, overrides), Progress() as progress:
         found = api.run(
-            study, trials=trials, timeout_s=timeout, seed=seed, overrides=overrides, on_event=progress
+            study,
+            trials=trials,
+            timeout_s=timeout,
+            seed=seed,
+            overrides=overrides,
+            on_event=progress,
+            executor=executor.value,
+            address=address,
         )
     show_end(found, as_json)
 

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from tuner.candidate import Candidate
+    from tuner.service.lines import StudyLine
     from tuner.service.rows import TrialRow
 
 Name = Annotated[str, typer.Argument(help="name of a study; `tuner list` shows them", show_default=False)]
@@ -65,27 +66,19 @@ def list_studies(as_json: Json = False) -> None:
 
     found = api.list_studies()
     if as_json:
-        print_json([summary.to_json() for summary in found])
+        print_json([line.to_json() for line in found])
     elif not found:
         note("no study yet; start one: tuner run studies/quickstart.yaml")
     else:
         headers = ["study", "state", "measured", "failed", "front", "best speedup", "last change"]
-        print_table(headers, [_line(summary) for summary in found])
+        print_table(headers, [_line(line) for line in found])
 
 
-def _line(summary: Any) -> list[str]:
-    best = "–" if summary.best_speedup is None else f"{summary.best_speedup:.1f}x"
-    front_size = f"{summary.on_front}{' confirmed' if summary.confirmed else ''}"
-    changed = "" if summary.updated is None else summary.updated.astimezone().strftime("%Y-%m-%d %H:%M")
-    return [
-        summary.name,
-        summary.state,
-        str(summary.measured),
-        str(summary.failed),
-        front_size,
-        best,
-        changed,
-    ]
+def _line(line: StudyLine) -> list[str]:
+    best = "–" if line.best_speedup is None else f"{line.best_speedup:.1f}x"
+    front_size = f"{line.on_front}{' confirmed' if line.confirmed else ''}"
+    changed = line.updated.astimezone().strftime("%Y-%m-%d %H:%M")
+    return [line.name, line.state, str(line.measured), str(line.failed), front_size, best, changed]
 
 
 def show(

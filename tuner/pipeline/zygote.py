@@ -20,6 +20,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from tuner.faults import due, fail
 from tuner.runtime.orphans import die_with_parent
 
 
@@ -49,9 +50,15 @@ def _describe(error: BaseException) -> dict[str, Any]:
     }
 
 
+def _point(request: dict[str, Any]) -> str:
+    return f"job_{request['call'].partition(':')[2]}"
+
+
 def _perform(request: dict[str, Any]) -> dict[str, Any]:
     module, _, function = request["call"].partition(":")
     try:
+        for action in request.get("faults", []):
+            fail(_point(request), action)
         return {"value": getattr(importlib.import_module(module), function)(**request["kwargs"])}
     except MemoryError as error:
         return {**_describe(error), "oom": True}
@@ -96,6 +103,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         _import_once(request)
+        request["faults"] = due(_point(request))  # counted here, and not in each child
         pid = os.fork()
         if pid == 0:
             _child(request, zygote)

@@ -173,10 +173,14 @@ def running_numbers(study: optuna.Study) -> list[int]:
 
 
 def drop_orphans(study: optuna.Study, known: set[int]) -> list[int]:
-    """Tell as failed those running trials whose numbers are not `known` to the store, and return them.
+    """Tell as failed those trials whose numbers are not `known` to the store, and return them.
 
-    They are left by a crash between asking and storing: nothing was ever run for them.
+    They are left by a crash between asking and storing, or in the middle of asking: nothing was ever run for them.
     """
+    from optuna.trial import TrialState
+
+    for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.ask()  # enqueued and not asked for: only a running trial can be told
     orphans = [number for number in running_numbers(study) if number not in known]
     for number in orphans:
         tell_failed(study, number)

@@ -7,20 +7,27 @@ first and Optuna told second; the next look settles what a crash left between th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import Candidate
-from tuner.errors import InputError, LeaseLostError
-from tuner.search.seeds import seeds
+from tuner.errors import InputError, JobError, LeaseLostError
 from tuner.service.budget import Spent
 from tuner.service.confirm import confirm, finalists, unconfirmed_hosts
 from tuner.service.heart import Heart
 from tuner.service.pipeline import Pipeline
 from tuner.service.points import is_baseline
 from tuner.service.progress import Progress
-from tuner.service.requires import offers_in, plain_offers, required, study_required, study_unmet, unmet
+from tuner.service.requires import (
+    offers_in,
+    plain_offers,
+    required,
+    slots,
+    study_required,
+    study_unmet,
+    unmet,
+)
 from tuner.service.summary import summarise
 from tuner.service.view import View
 from tuner.spec.model import StudySpec
@@ -28,19 +35,24 @@ from tuner.store import Store, Worker
 from tuner.store.leases import lease_of
 from tuner.store.optuna_storage import open_optuna_storage
 from tuner.store.records import Study, Trial
+from tuner.store.retry import patiently
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
     from tuner.hardware import Host
 
+_SEARCHING = ("queued", "running")
 _REPEATS = 10  # so many known candidates in a row, and the next one is drawn among those not tried yet
 _AHEAD = 2  # candidates queued for each worker, at most, when those that are queued are not for this one
 
 
 @dataclass
 class Coordinator:
-    """One worker's coordinating half. It keeps its view of each study from one look to the next."""
+    """One worker's coordinating half. It keeps its view of each study from one look to the next.
+
+    `alone`: the worker is confined to one study, and what is wrong with that is raised for its caller to say.
+    """
 
     store: Store
     me: Worker
@@ -49,6 +61,7 @@ class Coordinator:
     heart: Heart
     progress: Progress
     lease_s: float
+    alone: bool = False
     views: dict[str, View] = field(default_factory=dict)
     specs: dict[str, tuple[Mapping[str, Any], StudySpec]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)  # studies whose data or model cannot be used on this host
@@ -74,7 +87,15 @@ class Coordinator:
                 self.progress.note(str(error), study)
                 return None
             except InputError as error:
-                return self._refuse(study, error)
+                found = self._refuse(study, error)
+                if self.alone:
+                    raise
+                return found
+            except BaseException as error:
+                self.views.pop(study.id, None)  # what was left half done is settled by the next look
+                if isinstance(error, JobError) and self.heart.lost(lease_of(study)):
+                    return None  # aborted, for another coordinates it by now
+                raise
             finally:
                 self.store.release_study(study)
 
@@ -96,18 +117,24 @@ class Coordinator:
         if not study.meta.get("anatomy"):
             study = self._prepared(study)
         view = self._view(study, inherited)
-        heard = self._hear(view, study)
-        if heard:
-            study = self._summarised(view, study, heard)
+        study = self._caught_up(view, study)
         if only_hear:
             return study
         if study.state == "stopping":
-            return self.store.drained(study)
-        if study.state in ("queued", "running") and self._ask_all(view, study, idle):
-            study = self.store.move_study(study, "confirming")
+            return self._caught_up(view, self._drained(study))
+        if study.state in _SEARCHING and self._ask_all(view, study, idle):
+            study = self._caught_up(view, study)  # what ended since we listened is the last: nothing runs
+            study = self.store.move_study(study, "confirming") if study.state in _SEARCHING else study
         if study.state == "confirming":
             study = self._confirm(view, study)
         return study
+
+    def _caught_up(self, view: View, study: Study) -> Study:
+        heard = self._hear(view, study)
+        return self._summarised(view, study, heard) if heard else study
+
+    def _drained(self, study: Study) -> Study:
+        return replace(self.store.drained(study), worker=study.worker, token=study.token)
 
     # -- before the first trial
 
@@ -129,7 +156,8 @@ class Coordinator:
     def _refuse(self, study: Study, error: InputError) -> Study:
         """Note that this host cannot use the study's data or model: it fails, unless another host has begun it."""
         self.refused.add(study.id)
-        self.progress.note(f"study {study.name}: {error}", study)
+        if not self.alone:
+            self.progress.note(f"study {study.name}: {error}", study)
         if not self.store.trials(study):
             study = self.store.move_study(study, "failed", meta={"error": str(error)})
         self.store.add_event("failed", str(error), study)
@@ -138,7 +166,7 @@ class Coordinator:
     def _view(self, study: Study, inherited: bool) -> View:
         view = self.views.get(study.id)
         if view is None or view.epoch != study.epoch:
-            self._storage = self._storage or open_optuna_storage(self.store)
+            self._storage = self._storage or patiently(self.store, lambda: open_optuna_storage(self.store))
             view = self.views[study.id] = View.of(self.store, study, self._storage)
         elif inherited:
             view.settle(study)
@@ -153,9 +181,7 @@ class Coordinator:
         return found
 
     def _summarised(self, view: View, study: Study, heard: list[Trial]) -> Study:
-        study = self.store.move_study(
-            study, summary=summarise(self._fresh(study), list(view.trials.values()))
-        )
+        study = self.store.move_study(study, summary=summarise(self._fresh(study), view.complete(study)))
         dead = next(
             (t for t in heard if t.state == "failed" and is_baseline(t.candidate) and t.number == 0), None
         )
@@ -166,8 +192,8 @@ class Coordinator:
         return study
 
     def _fresh(self, study: Study) -> Study:
-        """Return the study with the clocks that workers have moved since it was claimed."""
-        return self.store.get_study(study.name)
+        """Return the study with the clocks that workers have moved since it was claimed; the lease stays ours."""
+        return replace(self.store.get_study(study.name), worker=study.worker, token=study.token)
 
     # -- what is next
 
@@ -186,7 +212,7 @@ class Coordinator:
     def _ask(self, view: View, study: Study) -> bool:
         """Queue one new candidate; False if there is none left."""
         known = self.store.hashes(study)
-        seed = next((c for c in seeds(view.space) if c.hash not in known), None)
+        seed = next((c for c in view.seeds if c.hash not in known), None)
         if seed is not None:
             return self._queue(view, study, seed, seed=True)
         while view.repeats < _REPEATS:
@@ -203,7 +229,7 @@ class Coordinator:
         number: int | None = None
         candidate = fixed
         if candidate is None or candidate in view.space:
-            number, candidate = view.ask(fixed)
+            number, candidate = view.ask(study, fixed)
         known = self.store.find_trial(study, candidate)
         if known is None:
             needs = required(view.spec, candidate, self._bound(view.spec, study))
@@ -261,10 +287,10 @@ class Coordinator:
         return [w for w in self.store.workers() if w.stopped_at is None and w.silent_s < self.lease_s]
 
     def _wanted(self, study: Study, counts: Mapping[str, int], idle: bool) -> int:
-        """Return how many candidates should be queued or run: one for each worker that can take part in the study."""
+        """Return how many candidates should be queued or run: as many as the workers can run that can take part."""
         spec = self._spec(study)
         needs = {**study_required(spec), "engine": None, "hardware": self._bound(spec, study)}
-        able = sum(unmet(needs, w.capabilities) is None for w in self._live())
+        able = sum(slots(w.capabilities) for w in self._live() if unmet(needs, w.capabilities) is None)
         mine = unmet(needs, self.me.capabilities) is None
         if idle and mine and counts.get("queued", 0) < _AHEAD * able:
             return max(able, counts.get("queued", 0) + counts.get("running", 0) + 1)

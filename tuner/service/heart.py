@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
 
@@ -11,6 +12,7 @@ from tuner.store import Store, Worker
 from tuner.store.leases import Lease
 
 _MISSED = 6  # beats that may be missed before a lease ends
+_log = logging.getLogger(__name__)
 
 
 class Heart:
@@ -59,10 +61,14 @@ class Heart:
         with self._guard:
             gone = self._held if lost is None else self._held & set(lost)  # given back meanwhile: not lost
             self._lost |= gone
-        if gone:
-            self._on_lost()
+            if gone:  # under the guard: what is held next must not be aborted for it
+                self._on_lost()
 
     def _beat_on(self) -> None:
         while not self._end.wait(self._seconds / _MISSED):
-            with contextlib.suppress(TunerError):
+            try:
                 self.beat()
+            except TunerError:
+                pass
+            except Exception:  # whatever it is: a heart that stops costs every lease
+                _log.exception("a beat failed")

@@ -23,6 +23,8 @@ def open_study(store: Store, spec: StudySpec, host: Host | None = None) -> Study
     found = store.find_study(spec.name)
     if found is None:
         return store.create_study(spec.to_plain())
+    if found.state == "failed" and not store.trials(found):  # its file was wrong, and may have been put right
+        return store.replan(found, spec.to_plain())
     changed = _changes(dict(found.spec), spec.to_plain())
     if changed:
         raise InputError(

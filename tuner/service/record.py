@@ -9,7 +9,7 @@ from tuner.pipeline.evaluate import Evaluation
 from tuner.pipeline.metrics import trial_metrics
 from tuner.stage import StageRun
 from tuner.store import Store
-from tuner.store.records import Measurement, Trial
+from tuner.store.records import Artefact, Measurement, Trial
 
 
 def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: str = "") -> Trial:
@@ -19,8 +19,7 @@ def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: 
         LeaseLostError: the trial is another's by now; nothing was written.
     """
     reference_ms = float(found.performance["reference_ms"])
-    baseline_ms = store.move_clock(trial.study_id, host, reference_ms)
-    _record_artefact(store, found, host)
+    baseline_ms = store.clock_with(trial.study_id, host, reference_ms)
     return store.finish_trial(
         trial,
         trial_metrics(found.performance, found.quality, baseline_ms),
@@ -31,6 +30,8 @@ def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: 
         correct=found.correct,
         reference_ms=reference_ms,
         log_tail=log_tail,
+        clock_ms=baseline_ms,
+        artefact=_artefact(found),
     )
 
 
@@ -56,7 +57,7 @@ def _performance(found: Evaluation) -> Measurement:
     return Measurement("performance", tuple(samples), tuple(beside), summary)
 
 
-def _record_artefact(store: Store, found: Evaluation, host: Host) -> None:
+def _artefact(found: Evaluation) -> Artefact:
     entry = found.artefact
     size = sum(p.stat().st_size for p in entry.path.rglob("*") if p.is_file())
-    store.record_artefact(entry.key, entry.kind, entry.path, size, entry.sha256, host)
+    return Artefact(entry.key, entry.kind, str(entry.path), entry.sha256, size)

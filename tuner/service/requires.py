@@ -96,6 +96,11 @@ def unmet(requires: Mapping[str, Any], having: Capabilities) -> str | None:
     return _no_engine(requires, having)
 
 
+def slots(having: Capabilities) -> int:
+    """Return how many trials a worker runs at once: one, unless it says otherwise (a node of a Ray cluster)."""
+    return int(having.get("slots", 1))
+
+
 def _no_engine(requires: Mapping[str, Any], having: Capabilities) -> str | None:
     engine, device = requires.get("engine"), requires.get("device", "cpu")
     if engine is None:

@@ -39,18 +39,18 @@ def run_study(spec: StudySpec, store: Store, listen: Listener | None = None) -> 
     progress = Progress(store, listen)
     worker = Worker(
         store,
-        _free_name(store, f"run-{host.name}-{study.name}"[:97]),
+        free_name(store, f"run-{host.name}-{study.name}"[:97]),
         host,
         capabilities(host, offers(host), spec.requires.labels),  # who runs it here says that here is right
         Works(host, progress.stage),
         progress,
         only=store.reopen(study),
     )
-    return _Run(store, worker, progress).to_its_end()
+    return Run(store, worker, progress).to_its_end()
 
 
 @dataclass
-class _Run:
+class Run:
     """A worker's run of one study, which Ctrl-C ends."""
 
     store: Store
@@ -59,6 +59,7 @@ class _Run:
     _stopped: bool = field(default=False)
 
     def to_its_end(self) -> Study:
+        """Work until the study is over, or the run is interrupted; return it as it is then."""
         assert self.worker.only is not None
         study = self.worker.only
         if study.meta.get("anatomy"):
@@ -103,7 +104,7 @@ def refuse_unmeasurable(spec: StudySpec, host: Host) -> None:
         raise InputError(f"objectives: energy_j cannot be measured on this host: {refusal}")
 
 
-def _free_name(store: Store, name: str) -> str:
+def free_name(store: Store, name: str) -> str:
     """Return the run's own worker name, numbered where another run of the same study is at work beside it."""
     from tuner.service.worker import at_work, lease_seconds
 

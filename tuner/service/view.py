@@ -6,6 +6,7 @@ and not told) is settled by whoever coordinates next.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from tuner.faults import fault
 from tuner.search import asktell
 from tuner.search.objective import constraint_values, told_values
 from tuner.search.sampler import make_sampler
+from tuner.search.seeds import seeds
 from tuner.search.space import Space
 from tuner.spec.constraint import parse_constraint
 from tuner.spec.model import StudySpec
@@ -53,8 +55,9 @@ class View:
     space: Space
     optuna_study: optuna.Study
     epoch: int
+    seeds: list[Candidate]
     repeats: int = 0
-    trials: dict[str, Trial] = field(default_factory=dict)  # the complete ones, as far as they were heard of
+    trials: dict[str, Trial] = field(default_factory=dict)  # the complete ones, as far as we saw them
 
     @classmethod
     def of(cls, store: Store, study: Study, storage: RDBStorage) -> View:
@@ -66,7 +69,7 @@ class View:
         spec = StudySpec.model_validate(dict(study.spec))
         space = space_of(study, spec)
         asked = patiently(store, lambda: _optuna_study(storage, study, spec, space))
-        view = cls(store, spec, space, asked, study.epoch)
+        view = cls(store, spec, space, asked, study.epoch, seeds(space))
         view.settle(study)
         return view
 
@@ -77,9 +80,21 @@ class View:
         known = {t.optuna_number for t in stored if t.optuna_number is not None}
         patiently(self.store, lambda: asktell.drop_orphans(self.optuna_study, known))
 
-    def ask(self, fixed: Candidate | None) -> tuple[int, Candidate]:
+    def complete(self, study: Study) -> list[Trial]:
+        """Return the complete trials, those that other coordinators heard of since included."""
+        self.trials.update({t.id: t for t in self.store.complete_trials(study, self.trials)})
+        return list(self.trials.values())
+
+    def ask(self, study: Study, fixed: Candidate | None) -> tuple[int, Candidate]:
         """Return Optuna's number of a new trial and its candidate: the sampler's, or the `fixed` one."""
-        asked, candidate = patiently(self.store, lambda: asktell.ask(self.optuna_study, self.space, fixed))
+        tries = itertools.count()
+
+        def once() -> tuple[optuna.Trial, Candidate]:
+            if next(tries):  # the database went away in the middle: a trial may be left that nobody runs
+                self.settle(study)
+            return asktell.ask(self.optuna_study, self.space, fixed)
+
+        asked, candidate = patiently(self.store, once)
         fault("after_ask")
         return asked.number, candidate
 

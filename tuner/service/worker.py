@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
-from tuner.errors import BuildError, InputError, JobError, LeaseLostError, TunerError, UnsupportedError
+from tuner.errors import (
+    BuildError,
+    InputError,
+    JobError,
+    LeaseLostError,
+    StoreError,
+    TunerError,
+    UnsupportedError,
+)
 from tuner.faults import fault
 from tuner.hardware import Host
 from tuner.service.coordinator import Coordinator
@@ -64,14 +72,9 @@ class Worker:
             TunerError: the disk is full, or the database cannot be written: what was claimed is given back.
         """
         me = self._sign_on()
-        with Heart(self.store, me, self.lease_s, self.pipeline.abort) as heart:
-            self._heart = heart
-            self._coordinator = Coordinator(
-                self.store, me, self.host, self.pipeline, heart, self.progress, self.lease_s
-            )
+        with self._alive(me) as heart:
             try:
-                while not self.draining and self._turn():
-                    pass
+                self._work()
                 if not heart.superseded:
                     self.store.sign_off(me)
             finally:
@@ -82,6 +85,20 @@ class Worker:
     def wake(self) -> None:
         """End a wait, from any thread or signal handler."""
         self._woken.set()
+
+    @contextlib.contextmanager
+    def _alive(self, me: WorkerRecord) -> Iterator[Heart]:
+        with Heart(self.store, me, self.lease_s, self.pipeline.abort) as heart:
+            self._heart = heart
+            self._coordinator = Coordinator(
+                *(self.store, me, self.host, self.pipeline, heart, self.progress, self.lease_s),
+                alone=self.only is not None,
+            )
+            yield heart
+
+    def _work(self) -> None:
+        while not self.draining and self._turn():
+            pass
 
     # -- one turn
 
@@ -113,8 +130,8 @@ class Worker:
         try:
             found = self._coordinator.look(study, idle)
         except TunerError as error:
-            if self.only is not None:
-                raise
+            if self.only is not None or isinstance(error, InputError) or _is_infrastructure(error):
+                raise  # what is wrong with a study's data or model was noted: an InputError is the database's
             self._coordinator.refused.add(study.id)  # others may have more luck; we go on with other studies
             self.progress.note(f"study {study.name}: {error}", study)
             return None
@@ -173,9 +190,8 @@ class Worker:
                 self._give_back(trial, error)
                 raise
         fault("after_result")
-        self._coordinator.look(
-            study, only_hear=True
-        )  # so that who watches sees where the study stands with it
+        if self.only is not None:  # who watches a run wants to see where the study stands with this trial
+            self._coordinator.look(study, only_hear=True)
         self.progress.finished(self.store.study_of(trial), ended)
 
     def _evaluated(self, study: Study, trial: Trial) -> Trial:
@@ -192,7 +208,7 @@ class Worker:
     def _failed(self, trial: Trial, error: TunerError) -> Trial:
         if self._heart.lost(lease_of(trial)):
             raise LeaseLostError(f"trial {trial.number} was given up: it is not this worker's any more")
-        if isinstance(error, JobError) and error.kind in _INFRASTRUCTURE:
+        if _is_infrastructure(error):
             raise error
         stages, log = self.pipeline.take_remains()
         return record_failure(self.store, trial, error, stages, log)
@@ -231,6 +247,10 @@ class Worker:
                 f"trial {trial.number}: taken back from an earlier process; {trial.state}", trial=trial
             )
         return me
+
+
+def _is_infrastructure(error: TunerError) -> bool:
+    return isinstance(error, StoreError) or (isinstance(error, JobError) and error.kind in _INFRASTRUCTURE)
 
 
 def at_work(earlier: WorkerRecord | None, host: Host, lease_s: float) -> bool:

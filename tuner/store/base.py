@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from tuner.errors import NotFoundError
 from tuner.store.columns import now
-from tuner.store.db import writer
+from tuner.store.db import writer, writing_turn
 from tuner.store.failures import explained
 from tuner.store.home import is_sqlite
 from tuner.store.models import StudyRow, TrialRow
@@ -36,7 +36,7 @@ class Repository:
     def _writing(self) -> Iterator[Session]:
         # SQLite lets one writer in at a time. A server lets them all in: rows that are read to be changed are locked.
         session = Session(self._writer, expire_on_commit=False, info={"locks": not is_sqlite(self.url)})
-        with explained(self.url), session, session.begin():
+        with explained(self.url), writing_turn(self.url), session, session.begin():
             yield session
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from sqlalchemy import DateTime, Dialect, Double, LargeBinary
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -43,10 +42,14 @@ class Samples(TypeDecorator[Sequence[float]]):
 
     def process_bind_param(self, value: Sequence[float] | None, dialect: Dialect) -> bytes | None:
         """Compress."""
+        import numpy as np
+
         return None if value is None else zlib.compress(np.asarray(value, dtype="<f8").tobytes())
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> tuple[float, ...] | None:
         """Return the numbers as a tuple of floats."""
+        import numpy as np  # here: lists of studies read no samples, and are there at once
+
         return None if value is None else tuple(np.frombuffer(zlib.decompress(value), dtype="<f8").tolist())
 
 
@@ -60,6 +63,8 @@ class Flags(TypeDecorator[Sequence[bool]]):
         """Compress."""
         if value is None:
             return None
+        import numpy as np
+
         bits = np.asarray(value, dtype=bool)
         return zlib.compress(len(bits).to_bytes(8, "little") + np.packbits(bits).tobytes())
 
@@ -67,6 +72,8 @@ class Flags(TypeDecorator[Sequence[bool]]):
         """Return the booleans as a tuple."""
         if value is None:
             return None
+        import numpy as np
+
         raw = zlib.decompress(value)
         count = int.from_bytes(raw[:8], "little")
         return tuple(np.unpackbits(np.frombuffer(raw[8:], dtype=np.uint8), count=count).astype(bool).tolist())
@@ -85,6 +92,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+def plain(text: str | None, most: int | None = None) -> str | None:
+    """Return text that every database takes: without NUL and lone surrogates, at most so long; None where none is left."""
+    if not text:
+        return None
+    return text.replace("\x00", "").encode(errors="replace").decode()[:most] or None
 
 
 def now() -> datetime:

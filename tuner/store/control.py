@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from tuner.errors import InputError
-from tuner.store.base import Repository, study_row, touch
-from tuner.store.columns import now
+from tuner.errors import InputError, NotFoundError
+from tuner.store.base import Repository, study_row, touch, trial_row
+from tuner.store.columns import now, plain
 from tuner.store.convert import study_record, trial_record
 from tuner.store.models import UNFINISHED, EventRow, StudyRow, TrialRow
 from tuner.store.records import Study, StudyState, Trial
@@ -27,7 +27,7 @@ class Control(Repository):
             InputError: the study is over.
         """
         with self._writing() as session:
-            row = _locked(session, study)
+            row = study_row(session, study)
             _require(row, _OPEN, "be paused")
             return _turned(session, row, "paused")
 
@@ -39,7 +39,7 @@ class Control(Repository):
             InputError: it is finished.
         """
         with self._writing() as session:
-            row = _locked(session, study)
+            row = study_row(session, study)
             if row.state in ("queued", "running", "confirming"):
                 return study_record(row)
             _require(row, (*_OPEN, "interrupted", "cancelled", "failed"), "go on")
@@ -49,7 +49,7 @@ class Control(Repository):
     def reopen(self, study: Study | str) -> Study:
         """Let a study go on whatever its state: its budget may have grown, or a trial is to be tried again."""
         with self._writing() as session:
-            row = _locked(session, study)
+            row = study_row(session, study)
             if row.state in ("queued", "running", "confirming"):
                 return study_record(row)
             return _turned(session, row, "running" if row.meta.get("anatomy") else "queued")
@@ -62,7 +62,7 @@ class Control(Repository):
             InputError: the study is over.
         """
         with self._writing() as session:
-            row = _locked(session, study)
+            row = study_row(session, study)
             _require(row, _OPEN, "be stopped")
             return _turned(session, row, "stopping" if _busy(session, row) else "interrupted")
 
@@ -70,7 +70,7 @@ class Control(Repository):
     def drained(self, study: Study | str) -> Study:
         """Turn a stopping study into an interrupted one if nothing of it runs any more; return it."""
         with self._writing() as session:
-            row = _locked(session, study)
+            row = study_row(session, study)
             if row.state == "stopping" and not _busy(session, row):
                 return _turned(session, row, "interrupted")
             return study_record(row)
@@ -83,7 +83,7 @@ class Control(Repository):
             InputError: the study is over.
         """
         with self._writing() as session:
-            row = _locked(session, study)
+            row = study_row(session, study)
             _require(row, _OPEN, "be cancelled")
             session.execute(
                 update(TrialRow)
@@ -111,8 +111,11 @@ class Control(Repository):
             InputError: it did not fail.
         """
         with self._writing() as session:
-            owner = _locked(session, study)
+            owner = study_row(session, study)
             old = _numbered(session, owner, number)
+            again = select(TrialRow).where(TrialRow.retry_of == old.id, TrialRow.state.in_(UNFINISHED))
+            if (queued := session.scalars(again).first()) is not None:
+                return trial_record(queued)
             if old.state not in ("failed", "cancelled", "pruned"):
                 raise InputError(
                     f"trial {number} of {owner.name!r} is {old.state}: only a failed one is tried again"
@@ -149,13 +152,13 @@ class Control(Repository):
             InputError: it runs, or is the baseline that everything is held against.
         """
         with self._writing() as session:
-            owner = _locked(session, study)
+            owner = study_row(session, study)
             row = _numbered(session, owner, number)
             if row.state in UNFINISHED:
                 raise InputError(
                     f"trial {number} of {owner.name!r} is {row.state}: stop the study first, or wait"
                 )
-            row.discarded_at, row.discard_reason = now(), why
+            row.discarded_at, row.discard_reason = now(), plain(why)
             owner.epoch += (
                 1  # Optuna keeps what it was told for ever: its next study hears all but the discarded
             )
@@ -172,11 +175,6 @@ class Control(Repository):
             return trial_record(row)
 
 
-def _locked(session: Session, study: Study | str) -> StudyRow:
-    query = select(StudyRow).where(StudyRow.id == study_row(session, study).id)
-    return session.scalars(query.with_for_update(of=StudyRow)).one()
-
-
 def _require(row: StudyRow, states: tuple[str, ...], what: str) -> None:
     if row.state not in states:
         raise InputError(f"study {row.name!r} is {row.state} and cannot {what}")
@@ -190,7 +188,7 @@ def _turned(session: Session, row: StudyRow, state: StudyState) -> Study:
 
 
 def _event(row: StudyRow, kind: str, message: str) -> EventRow:
-    return EventRow(study_id=row.id, kind=kind, message=message, data={})
+    return EventRow(study_id=row.id, kind=kind, message=plain(message) or "", data={})
 
 
 def _busy(session: Session, row: StudyRow) -> bool:
@@ -199,10 +197,8 @@ def _busy(session: Session, row: StudyRow) -> bool:
 
 
 def _numbered(session: Session, owner: StudyRow, number: int) -> TrialRow:
-    from tuner.errors import NotFoundError
-
-    query = select(TrialRow).where(TrialRow.study_id == owner.id, TrialRow.number == number)
-    row = session.scalar(query.with_for_update(of=TrialRow))
-    if row is None:
+    query = select(TrialRow.id).where(TrialRow.study_id == owner.id, TrialRow.number == number)
+    found = session.scalar(query)
+    if found is None:
         raise NotFoundError(f"study {owner.name!r} has no trial {number}")
-    return row
+    return trial_row(session, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -74,6 +75,27 @@ def writer(engine: Engine) -> Engine:
     between.
     """
     return engine.execution_options(tuner_immediate=True)
+
+
+@contextmanager
+def writing_turn(url: URL) -> Iterator[None]:
+    """Wait for this process's turn to write, on SQLite: its own way of waiting, sleep and try again, starves many writers.
+
+    The kernel wakes the next one at once, and frees the lock of a process that dies. Who does not ask for a turn (Optuna,
+    another program) is waited for in SQLite's way.
+    """
+    file = sqlite_file(url)
+    try:
+        turn = None if file is None else os.open(f"{file}.turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:  # a directory that cannot be written: the transaction itself says so
+        turn = None
+    try:
+        if turn is not None:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+    finally:
+        if turn is not None:
+            os.close(turn)
 
 
 def set_pragmas(connection: Any, _record: object = None) -> None:

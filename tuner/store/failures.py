@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from tuner.errors import InputError, StoreUnavailableError, TunerError
+from tuner.errors import InputError, StoreError, StoreUnavailableError, TunerError
 from tuner.store.home import is_sqlite, sqlite_file
 
 _FULL = "no space left on the disk of the database {where}; free some, or point TUNER_DB to another disk"
@@ -53,7 +53,7 @@ def explained(url: URL) -> Iterator[None]:
     Raises:
         InputError: the database cannot be opened or written, or the file is no database.
         StoreUnavailableError: the database is locked, cannot be reached, or went away; it may come back.
-        TunerError: the disk is full, or the database is broken.
+        StoreError: the disk is full, or the database is broken.
     """
     try:
         yield
@@ -103,7 +103,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _of_system(error: OSError, where: str) -> TunerError | None:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TunerError(_FULL.format(where=where))
+        return StoreError(_FULL.format(where=where))
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
         return InputError(_UNWRITABLE.format(where=where, why=error.strerror))
     return None
@@ -113,7 +113,7 @@ def _of_sqlite(error: DBAPIError, where: str) -> TunerError | None:
     message = str(error.orig)
     text = message.lower()
     if "disk is full" in text or "disk full" in text or "no space left" in text:
-        return TunerError(_FULL.format(where=where))
+        return StoreError(_FULL.format(where=where))
     if "readonly database" in text or "unable to open database" in text:
         return InputError(_UNWRITABLE.format(where=where, why=message))
     if "not a database" in text or "malformed" in text:
@@ -123,14 +123,14 @@ def _of_sqlite(error: DBAPIError, where: str) -> TunerError | None:
             f"the database {where} is locked by another process; end it, or try again"
         )
     if "disk i/o error" in text:
-        return TunerError(f"the database {where} does not answer: {' '.join(message.split())}")
+        return StoreError(f"the database {where} does not answer: {' '.join(message.split())}")
     return None
 
 
 def _of_server(error: DBAPIError, where: str) -> TunerError | None:
     line = _first_line(error)
     if _state(error) == "53100":
-        return TunerError(f"no space left on the disk of the database's server {where}: {line}")
+        return StoreError(f"no space left on the disk of the database's server {where}: {line}")
     remedy = _refusal(error, line)
     if remedy is not None:
         return InputError(f"the database {where} cannot be used: {line}; {remedy}")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from tuner.errors import NotFoundError
 from tuner.store.base import Repository
-from tuner.store.columns import now
+from tuner.store.columns import now, plain
 from tuner.store.convert import artefact_record, event_record
 from tuner.store.hosts import host_id
 from tuner.store.models import ArtefactRow, EventRow, StageRunRow, TrialRow
@@ -37,7 +37,11 @@ class Journal(Repository):
         study_id = study.id if isinstance(study, Study) else study
         with self._writing() as session:
             row = EventRow(
-                study_id=study_id, trial_id=trial_id, kind=kind, message=message, data=dict(data or {})
+                study_id=study_id,
+                trial_id=trial_id,
+                kind=kind,
+                message=plain(message) or "",
+                data=dict(data or {}),
             )
             session.add(row)
             session.flush()
@@ -53,26 +57,10 @@ class Journal(Repository):
             return [event_record(row) for row in session.scalars(query)]
 
     @retried
-    def record_artefact(
-        self,
-        key: str,
-        kind: str,
-        path: Path | str,
-        size_bytes: int,
-        sha256: str = "",
-        host: Host | None = None,
-    ) -> Artefact:
+    def record_artefact(self, artefact: Artefact, host: Host | None = None) -> Artefact:
         """Store an artefact of a host's cache under its key, or note that it was used again."""
         with self._writing() as session:
-            at = host_id(session, host)
-            row = session.scalar(select(ArtefactRow).where(ArtefactRow.key == key, ArtefactRow.host_id == at))
-            if row is None:
-                row = ArtefactRow(key=key, host_id=at)
-                session.add(row)
-            row.kind, row.path, row.size_bytes, row.last_used_at = kind, str(path), size_bytes, now()
-            row.sha256 = sha256
-            session.flush()
-            return artefact_record(row)
+            return artefact_record(note_artefact(session, artefact, host_id(session, host)))
 
     @retried
     def artefact(self, key: str) -> Artefact:
@@ -108,3 +96,16 @@ class Journal(Repository):
             stages = session.scalars(select(StageRunRow.key).distinct()).all()
             built = session.scalars(select(TrialRow.artefact_key).where(TrialRow.artefact_key.is_not(None)))
             return {*stages, *(key for key in built if key)}
+
+
+def note_artefact(session: Session, artefact: Artefact, at: str | None) -> ArtefactRow:
+    """Write an artefact of the cache of the host row `at` down, used now; return its row."""
+    key = artefact.key
+    row = session.scalar(select(ArtefactRow).where(ArtefactRow.key == key, ArtefactRow.host_id == at))
+    if row is None:
+        row = ArtefactRow(key=key, host_id=at)
+        session.add(row)
+    row.kind, row.path, row.sha256 = artefact.kind, artefact.path, artefact.sha256
+    row.size_bytes, row.last_used_at = artefact.size_bytes, now()
+    session.flush()
+    return row

@@ -7,6 +7,7 @@ late (a frozen process, a network that healed) changes nothing (fencing: Kleppma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
-from tuner.errors import LeaseLostError
-from tuner.store.base import Repository, touch
+from tuner.errors import InputError, LeaseLostError
+from tuner.store.base import Repository, study_row, touch, trial_row
 from tuner.store.columns import clock, now
 from tuner.store.convert import study_record, trial_record
 from tuner.store.hosts import host_id
-from tuner.store.models import EventRow, StudyRow, TrialRow, WorkerRow
+from tuner.store.models import StudyRow, TrialRow, WorkerRow
 from tuner.store.records import Study, StudyState, Trial
 from tuner.store.retry import retried
 
@@ -40,6 +41,19 @@ class Lease:
     id: str
     worker: str
     token: int
+
+
+def lease_seconds() -> float:
+    """Return how long a lease lasts without a beat: `TUNER_LEASE`, else 30 seconds.
+
+    Raises:
+        InputError: `TUNER_LEASE` is no number.
+    """
+    text = os.environ.get("TUNER_LEASE") or "30"
+    try:
+        return max(float(text), 0.1)
+    except ValueError:
+        raise InputError(f"TUNER_LEASE: {text!r} is no number of seconds") from None
 
 
 def lease_of(record: Trial | Study) -> Lease:
@@ -153,44 +167,6 @@ class Leases(Repository):
                 return None
             return [lease for lease in leases if not _extended(session, lease, seconds)]
 
-    @retried
-    def sweep(self, attempts: int) -> list[Trial]:
-        """Take trials from workers that fell silent: queued again, or failed after so many attempts; return them."""
-        with self._reading() as session:
-            if session.scalar(_expired().limit(1)) is None:
-                return []
-        with self._writing() as session:
-            query = _expired().with_for_update(of=TrialRow, skip_locked=True)
-            return [self._taken(session, trial_id, attempts) for trial_id in list(session.scalars(query))]
-
-    @retried
-    def take_back(self, worker: str, attempts: int) -> list[Trial]:
-        """Take the trials that an earlier process of this worker's name left running, and return them."""
-        with self._writing() as session:
-            query = select(TrialRow.id).where(TrialRow.worker == worker, TrialRow.state == "running")
-            found = [self._taken(session, trial_id, attempts) for trial_id in session.scalars(query).all()]
-            session.execute(
-                update(StudyRow)
-                .where(StudyRow.worker == worker)
-                .values(lease_until=0.0)  # expired, and so inherited by whoever claims it next
-                .execution_options(synchronize_session=False)
-            )
-            return found
-
-    def _taken(self, session: Session, trial_id: str, attempts: int) -> Trial:
-        row = session.get_one(TrialRow, trial_id)
-        lost = f"worker {row.worker} was lost while it ran trial {row.number} (attempt {row.attempt})"
-        if row.attempt >= attempts:
-            row.state, row.kind, row.finished_at = "failed", "lost", now()
-            row.reason = f"{row.attempt} workers were lost while they ran it, the last of them {row.worker}"
-        else:
-            row.state = "queued"
-        row.worker, row.lease_until = None, None
-        session.add(EventRow(study_id=row.study_id, trial_id=row.id, kind="lost", message=lost, data={}))
-        touch(session, row.study_id)
-        session.flush()
-        return trial_record(row)
-
 
 def held_trial(session: Session, trial: Trial) -> TrialRow:
     """Return the row of a trial that runs under this lease, locked until the transaction ends.
@@ -198,9 +174,11 @@ def held_trial(session: Session, trial: Trial) -> TrialRow:
     Raises:
         LeaseLostError: it is finished, or another's by now.
     """
-    query = select(TrialRow).where(TrialRow.id == trial.id).with_for_update(of=TrialRow)
-    row = session.scalar(query)
-    if row is None or (row.worker, row.token, row.state) != (trial.worker, trial.token, "running"):
+    study_row(
+        session, trial.study_id
+    )  # locked first, here as everywhere: two who lock in one order do not deadlock
+    row = trial_row(session, trial.id)
+    if (row.worker, row.token, row.state) != (trial.worker, trial.token, "running"):
         raise LeaseLostError(
             f"trial {trial.number} is not run by {trial.worker} any more: its result is dropped"
         )
@@ -213,9 +191,8 @@ def held_study(session: Session, study: Study) -> StudyRow:
     Raises:
         LeaseLostError: another coordinates it by now.
     """
-    query = select(StudyRow).where(StudyRow.id == study.id).with_for_update(of=StudyRow)
-    row = session.scalar(query)
-    if row is None or (row.worker, row.token) != (study.worker, study.token):
+    row = study_row(session, study)
+    if (row.worker, row.token) != (study.worker, study.token):
         raise LeaseLostError(f"study {study.name} is not coordinated by {study.worker} any more")
     return row
 
@@ -231,10 +208,6 @@ def _queued(study_id: str | None, trial_id: str | None) -> Select[Any]:
 def _requires(session: Session, key: str) -> dict[str, Any]:
     query = select(TrialRow.requires).where(TrialRow.requires_key == key, TrialRow.state == "queued").limit(1)
     return session.scalar(query) or {}
-
-
-def _expired() -> Select[Any]:
-    return select(TrialRow.id).where(TrialRow.state == "running", TrialRow.lease_until < clock())
 
 
 def _extended(session: Session, lease: Lease, seconds: float) -> bool:
@@ -253,8 +226,15 @@ def _extended(session: Session, lease: Lease, seconds: float) -> bool:
 
 
 def _fresh(session: Session, trial_id: str) -> Trial:
-    row = session.scalar(select(TrialRow).where(TrialRow.id == trial_id))
-    assert row is not None
-    touch(session, row.study_id)
-    session.flush()
+    row = session.get_one(TrialRow, trial_id)
+    # `touch` would wait for the study's lock while holding the trial's: the wrong order. Who holds it touches it.
+    free = (
+        select(StudyRow.id).where(StudyRow.id == row.study_id).with_for_update(of=StudyRow, skip_locked=True)
+    )
+    session.execute(
+        update(StudyRow)
+        .where(StudyRow.id == free.scalar_subquery())
+        .values(updated_at=now())
+        .execution_options(synchronize_session=False)
+    )
     return trial_record(row)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import URL, Engine, inspect
+from sqlalchemy import URL, Engine, column, inspect, select, table
 
-from alembic import command
 from tuner.errors import TunerError
 from tuner.store.columns import now
 from tuner.store.db import setup_lock, writer
 from tuner.store.home import is_default, is_sqlite, sqlite_file
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 VERSION_TABLE = "tuner_alembic_version"  # Optuna keeps its own in `alembic_version`
+_REVISION = re.compile(r'^(revision|down_revision)(?::[^=]+)? = "(\w+)"', re.M)
 
 
 def script_directory() -> Path:
@@ -36,33 +37,46 @@ def script_directory() -> Path:
 
 def configuration() -> Config:
     """Return Alembic's configuration. It holds no database URL: a connection travels in `attributes`."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(script_directory()).replace("%", "%%"))
     return config
 
 
 def head() -> str:
-    """Return the newest revision that this tuner knows."""
-    revision = ScriptDirectory.from_config(configuration()).get_current_head()
-    if revision is None:
-        raise TunerError("the migrations of this installation are empty; install the tuner again")
-    return revision
+    """Return the newest revision that this tuner knows.
+
+    The files are read as text, and a database's revision by a plain query: every command asks for both, and loading
+    Alembic takes longer than most of them.
+    """
+    texts = [file.read_text() for file in (script_directory() / "versions").glob("*.py")]
+    found = [dict(_REVISION.findall(text)) for text in texts]
+    heads = {each["revision"] for each in found} - {each.get("down_revision") for each in found}
+    if len(heads) != 1:
+        raise TunerError("the migrations of this installation are no whole; install the tuner again")
+    return heads.pop()
 
 
 def current(engine: Engine) -> str | None:
     """Return the database's revision, None where the tuner's tables are not there."""
+    if missing_tables(engine, [VERSION_TABLE]):
+        return None
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return context.get_current_revision()
+        return connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database up to a revision, in one transaction."""
+    from alembic import command
+
     _run(engine, command.upgrade, revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the database back to a revision (`base`: drop the tuner's tables), in one transaction."""
+    from alembic import command
+
     _run(engine, command.downgrade, revision)
 
 
@@ -121,6 +135,9 @@ def upgrade_database(engine: Engine, url: URL) -> tuple[str | None, str, Path | 
 
 
 def _require_known(revision: str | None, url: URL) -> None:
+    from alembic.script import ScriptDirectory
+    from alembic.util.exc import CommandError
+
     if revision is None:
         return
     try:
@@ -148,5 +165,5 @@ def _shown(url: URL) -> str:
 
 def missing_tables(engine: Engine, names: list[str]) -> list[str]:
     """Return those of the tables that the database does not have."""
-    present = set(inspect(engine).get_table_names())
-    return [name for name in names if name not in present]
+    present = inspect(engine)
+    return [name for name in names if not present.has_table(name)]

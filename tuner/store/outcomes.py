@@ -12,12 +12,13 @@ from tuner.errors import TunerError
 from tuner.metrics import Estimate, Metrics
 from tuner.stage import StageRun
 from tuner.store.base import Repository, touch, trial_row
-from tuner.store.columns import now
+from tuner.store.columns import now, plain
 from tuner.store.convert import HEADLINE, estimate_out, headline, metrics_out, stage_row, trial_record
 from tuner.store.hosts import host_id
+from tuner.store.journal import note_artefact
 from tuner.store.leases import held_study, held_trial
-from tuner.store.models import UNFINISHED, MeasurementRow, StageRunRow, TrialRow
-from tuner.store.records import Measurement, Study, Trial
+from tuner.store.models import UNFINISHED, MeasurementRow, StageRunRow, StudyRow, TrialRow
+from tuner.store.records import Artefact, Measurement, Study, Trial
 from tuner.store.retry import retried
 
 _COPIED = (
@@ -43,8 +44,12 @@ class Outcomes(Repository):
         correct: Sequence[bool] | None = None,
         reference_ms: float | None = None,
         log_tail: str = "",
+        clock_ms: float | None = None,
+        artefact: Artefact | None = None,
     ) -> Trial:
         """Complete a trial, as it was claimed, with all that was found.
+
+        `clock_ms` is where its host's clock stands with it, `artefact` what was built: both are stored along.
 
         Raises:
             LeaseLostError: it is finished, or another's by now; nothing was written.
@@ -52,12 +57,17 @@ class Outcomes(Repository):
         with self._writing() as session:
             if (row := _ending(session, trial, "complete")) is None:
                 return _stored(session, trial)
-            row.log_tail = log_tail or None
+            row.log_tail = plain(log_tail)
             _set_metrics(row, metrics)
             row.ratio, row.reference_ms = _ratio(ratio), reference_ms
             row.artefact_key, row.correct = artefact_key, correct
             _set_stages(session, row, stages)
             _add_measurements(session, row, measurements)
+            if artefact is not None:
+                note_artefact(session, artefact, row.host_id)
+            if clock_ms is not None and row.host is not None:
+                study = session.get_one(StudyRow, row.study_id)
+                study.clocks = {**study.clocks, row.host.fingerprint: clock_ms}
             return _done(session, row)
 
     @retried
@@ -81,7 +91,7 @@ class Outcomes(Repository):
         with self._writing() as session:
             if (row := _ending(session, trial, "pruned")) is None:
                 return _stored(session, trial)
-            row.kind, row.reason = kind, reason
+            row.kind, row.reason = plain(kind, 32), plain(reason)
             _set_metrics(row, metrics or {})
             row.ratio, row.reference_ms = _ratio(ratio), reference_ms
             _set_stages(session, row, stages)
@@ -101,7 +111,7 @@ class Outcomes(Repository):
         with self._writing() as session:
             if (row := _ending(session, trial, "failed")) is None:
                 return _stored(session, trial)
-            row.kind, row.reason, row.log_tail = kind, reason, log_tail or None
+            row.kind, row.reason, row.log_tail = plain(kind, 32), plain(reason), plain(log_tail)
             _set_stages(session, row, stages)
             return _done(session, row)
 

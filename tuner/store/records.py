@@ -157,8 +157,8 @@ class Artefact:
     path: str
     sha256: str
     size_bytes: int
-    created_at: datetime
-    last_used_at: datetime
+    created_at: datetime | None = None  # None on the way in means now
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,23 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tuner.store import migrate
+from tuner.store.cells import Cells
 from tuner.store.control import Control
 from tuner.store.db import make_engine
 from tuner.store.failures import explained
+from tuner.store.glance import Glance
 from tuner.store.home import database_url
 from tuner.store.hosts import Hosts
 from tuner.store.journal import Journal
 from tuner.store.leases import Leases
 from tuner.store.outcomes import Outcomes
+from tuner.store.reclaim import Reclaim
 from tuner.store.studies import Studies
 from tuner.store.trials import Trials
 from tuner.store.workers import Workers
 
 
-class Store(Studies, Trials, Leases, Outcomes, Control, Workers, Journal, Hosts):
+class Store(Studies, Trials, Leases, Reclaim, Outcomes, Control, Workers, Journal, Hosts, Cells, Glance):
     """Studies, trials, leases, measurements, artefacts, workers, hosts and events in one database.
 
     All methods return frozen records. Any of them may raise InputError (the database cannot be written)

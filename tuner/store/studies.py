@@ -141,21 +141,16 @@ class Studies(Repository):
             return study_record(row)
 
     @retried
-    def move_clock(self, study: Study | str, host: Host | str, reference_ms: float) -> float:
-        """Return, and store, the baseline's median on a host in ms: of what all its trials saw, and this newest one."""
-        fingerprint = host if isinstance(host, str) else host.fingerprint
-        with self._writing() as session:
-            query = select(StudyRow).where(StudyRow.id == study_row(session, study).id)
-            row = session.scalars(query.with_for_update(of=StudyRow)).one()
+    def clock_with(self, study: Study | str, host: Host | str, reference_ms: float) -> float:
+        """Return the baseline's median on a host in ms: of what all the study's trials saw, and this newest one."""
+        with self._reading() as session:
             seen = select(TrialRow.reference_ms).where(
-                TrialRow.study_id == row.id,
+                TrialRow.study_id == (study if isinstance(study, str) else study.id),
                 TrialRow.state == "complete",
                 TrialRow.host_id == host_id(session, host),
                 TrialRow.reference_ms.is_not(None),
             )
-            median = statistics.median([*(x for x in session.scalars(seen) if x is not None), reference_ms])
-            row.clocks = {**row.clocks, fingerprint: median}
-            return median
+            return statistics.median([*(x for x in session.scalars(seen) if x is not None), reference_ms])
 
     @retried
     def delete_study(self, study: Study | str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from tuner.candidate import Candidate
 from tuner.errors import NotFoundError
@@ -40,6 +40,12 @@ class Trials(Repository):
         """
         with self._writing() as session:
             held_study(session, study)
+            twice = select(TrialRow).where(TrialRow.study_id == study.id, TrialRow.hash == candidate.hash)
+            twice = twice.where(TrialRow.state == "queued", TrialRow.optuna_number == optuna_number)
+            if (
+                same := session.scalars(twice).first()
+            ) is not None:  # stored before; only the answer was lost
+                return trial_record(same)
             last = session.scalar(select(func.max(TrialRow.number)).where(TrialRow.study_id == study.id))
             row = TrialRow(
                 study_id=study.id,
@@ -130,6 +136,16 @@ class Trials(Repository):
             return [trial_record(row) for row in session.scalars(query.order_by(TrialRow.number))]
 
     @retried
+    def complete_trials(self, study: Study | str, known: Collection[str] = ()) -> list[Trial]:
+        """Return a study's complete trials by number, but for those whose ids are `known`."""
+        with self._reading() as session:
+            query = select(TrialRow.id).where(TrialRow.state == "complete")
+            query = query.where(TrialRow.study_id == (study if isinstance(study, str) else study.id))
+            new = sorted(set(session.scalars(query)) - set(known))
+            found = [t for some in _chunks(new) for t in session.scalars(_with_ids(some))]
+            return [trial_record(row) for row in sorted(found, key=lambda row: row.number)]
+
+    @retried
     def unfinished(self, study: Study | str) -> list[Trial]:
         """Return the trials that are queued or running: after a crash, those to run again."""
         return self.trials(study, ("queued", "running"))
@@ -167,6 +183,14 @@ class Trials(Repository):
             query = select(MeasurementRow).where(MeasurementRow.trial_id == trial_id)
             rows = session.scalars(query.order_by(MeasurementRow.taken_at))
             return [measurement_record(row) for row in rows]
+
+
+def _chunks(ids: list[str], size: int = 500) -> list[list[str]]:
+    return [ids[i : i + size] for i in range(0, len(ids), size)]
+
+
+def _with_ids(ids: list[str]) -> Select[tuple[TrialRow]]:
+    return select(TrialRow).where(TrialRow.id.in_(ids))
 
 
 def _key(requires: Mapping[str, Any]) -> str:

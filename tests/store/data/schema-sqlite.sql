@@ -1,41 +1,152 @@
 CREATE INDEX ix_tuner_event_study_id_at ON tuner_event (study_id, at)
 CREATE INDEX ix_tuner_measurement_trial_id ON tuner_measurement (trial_id)
 CREATE INDEX ix_tuner_stage_run_trial_id ON tuner_stage_run (trial_id)
+CREATE INDEX ix_tuner_study_state ON tuner_study (state)
+CREATE INDEX ix_tuner_trial_state_requires_key ON tuner_trial (state, requires_key)
 CREATE INDEX ix_tuner_trial_study_id_hash ON tuner_trial (study_id, hash)
-CREATE TABLE tuner_artifact ( id VARCHAR(36) NOT NULL, key VARCHAR(64) NOT NULL, kind VARCHAR(32) NOT NULL, path TEXT NOT NULL, size_bytes BIGINT NOT NULL, created_at DATETIME NOT NULL, last_used_at DATETIME NOT NULL
+CREATE INDEX ix_tuner_trial_study_id_state_told ON tuner_trial (study_id, state, told)
+CREATE TABLE tuner_artifact (
+    created_at DATETIME NOT NULL
+    host_id VARCHAR(36)
+    id VARCHAR(36) NOT NULL
+    key VARCHAR(64) NOT NULL
+    kind VARCHAR(32) NOT NULL
+    last_used_at DATETIME NOT NULL
+    path TEXT NOT NULL
+    sha256 VARCHAR(64) NOT NULL
+    size_bytes BIGINT NOT NULL
+    CONSTRAINT fk_tuner_artifact_host_id FOREIGN KEY(host_id) REFERENCES tuner_host (id)
     CONSTRAINT pk_tuner_artifact PRIMARY KEY (id)
-    CONSTRAINT uq_tuner_artifact_key UNIQUE (key)
+    CONSTRAINT uq_tuner_artifact_key_host_id UNIQUE (key, host_id)
 )
-CREATE TABLE tuner_event ( id VARCHAR(36) NOT NULL, study_id VARCHAR(36), trial_id VARCHAR(36), at DATETIME NOT NULL, kind VARCHAR(32) NOT NULL, message TEXT NOT NULL, data JSON NOT NULL
+CREATE TABLE tuner_event (
+    at DATETIME NOT NULL
+    data JSON NOT NULL
+    id VARCHAR(36) NOT NULL
+    kind VARCHAR(32) NOT NULL
+    message TEXT NOT NULL
+    study_id VARCHAR(36)
+    trial_id VARCHAR(36)
     CONSTRAINT fk_tuner_event_study_id FOREIGN KEY(study_id) REFERENCES tuner_study (id) ON DELETE CASCADE
     CONSTRAINT fk_tuner_event_trial_id FOREIGN KEY(trial_id) REFERENCES tuner_trial (id) ON DELETE CASCADE
     CONSTRAINT pk_tuner_event PRIMARY KEY (id)
 )
-CREATE TABLE tuner_host ( id VARCHAR(36) NOT NULL, fingerprint VARCHAR(64) NOT NULL, name VARCHAR(255) NOT NULL, data JSON NOT NULL, seen_at DATETIME NOT NULL
+CREATE TABLE tuner_host (
+    data JSON NOT NULL
+    fingerprint VARCHAR(64) NOT NULL
+    id VARCHAR(36) NOT NULL
+    name VARCHAR(255) NOT NULL
+    seen_at DATETIME NOT NULL
     CONSTRAINT pk_tuner_host PRIMARY KEY (id)
     CONSTRAINT uq_tuner_host_fingerprint UNIQUE (fingerprint)
 )
-CREATE TABLE tuner_measurement ( id VARCHAR(36) NOT NULL, trial_id VARCHAR(36) NOT NULL, kind VARCHAR(16) NOT NULL, samples BLOB, reference_samples BLOB, summary JSON NOT NULL, host_id VARCHAR(36), taken_at DATETIME NOT NULL
+CREATE TABLE tuner_measurement (
+    host_id VARCHAR(36)
+    id VARCHAR(36) NOT NULL
+    kind VARCHAR(16) NOT NULL
+    reference_samples BLOB
+    samples BLOB
+    summary JSON NOT NULL
+    taken_at DATETIME NOT NULL
+    trial_id VARCHAR(36) NOT NULL
     CONSTRAINT ck_tuner_measurement_kind CHECK (kind IN ('performance', 'quality', 'confirm'))
     CONSTRAINT fk_tuner_measurement_host_id FOREIGN KEY(host_id) REFERENCES tuner_host (id)
     CONSTRAINT fk_tuner_measurement_trial_id FOREIGN KEY(trial_id) REFERENCES tuner_trial (id) ON DELETE CASCADE
     CONSTRAINT pk_tuner_measurement PRIMARY KEY (id)
 )
-CREATE TABLE tuner_stage_run ( id VARCHAR(36) NOT NULL, trial_id VARCHAR(36) NOT NULL, position INTEGER NOT NULL, name VARCHAR(64) NOT NULL, key VARCHAR(64) NOT NULL, hit BOOLEAN NOT NULL, seconds DOUBLE NOT NULL
+CREATE TABLE tuner_stage_run (
+    hit BOOLEAN NOT NULL
+    id VARCHAR(36) NOT NULL
+    key VARCHAR(64) NOT NULL
+    name VARCHAR(64) NOT NULL
+    position INTEGER NOT NULL
+    seconds DOUBLE NOT NULL
+    trial_id VARCHAR(36) NOT NULL
     CONSTRAINT fk_tuner_stage_run_trial_id FOREIGN KEY(trial_id) REFERENCES tuner_trial (id) ON DELETE CASCADE
     CONSTRAINT pk_tuner_stage_run PRIMARY KEY (id)
 )
-CREATE TABLE tuner_study ( id VARCHAR(36) NOT NULL, name VARCHAR(100) NOT NULL, spec JSON NOT NULL, state VARCHAR(16) NOT NULL, baseline_ms DOUBLE, meta JSON NOT NULL, host_id VARCHAR(36), created_at DATETIME NOT NULL, updated_at DATETIME NOT NULL
-    CONSTRAINT ck_tuner_study_state CHECK (state IN ('running', 'finished', 'interrupted', 'failed'))
+CREATE TABLE tuner_study (
+    clocks JSON NOT NULL
+    created_at DATETIME NOT NULL
+    epoch INTEGER NOT NULL
+    host_id VARCHAR(36)
+    id VARCHAR(36) NOT NULL
+    lease_until DOUBLE
+    meta JSON NOT NULL
+    name VARCHAR(100) NOT NULL
+    spec JSON NOT NULL
+    state VARCHAR(16) NOT NULL
+    summary JSON NOT NULL
+    token INTEGER NOT NULL
+    updated_at DATETIME NOT NULL
+    worker VARCHAR(100)
+    CONSTRAINT ck_tuner_study_state CHECK (state IN ('queued', 'running', 'paused', 'stopping', 'confirming', 'finished', 'interrupted', 'cancelled', 'failed'))
     CONSTRAINT fk_tuner_study_host_id FOREIGN KEY(host_id) REFERENCES tuner_host (id)
     CONSTRAINT pk_tuner_study PRIMARY KEY (id)
     CONSTRAINT uq_tuner_study_name UNIQUE (name)
 )
-CREATE TABLE tuner_trial ( id VARCHAR(36) NOT NULL, study_id VARCHAR(36) NOT NULL, number INTEGER NOT NULL, optuna_number INTEGER, candidate JSON NOT NULL, hash VARCHAR(16) NOT NULL, seed BOOLEAN NOT NULL, state VARCHAR(16) NOT NULL, kind VARCHAR(32), reason TEXT, log_tail TEXT, metrics JSON NOT NULL, confirmed JSON, accuracy DOUBLE, accuracy_drop DOUBLE, latency_ms DOUBLE, speedup DOUBLE, throughput DOUBLE, memory_mb DOUBLE, size_mb DOUBLE, ratio JSON, confirmed_ratio JSON, reference_ms DOUBLE, correct BLOB, confirmed_correct BLOB, artefact_key VARCHAR(64), repeat_of VARCHAR(36), host_id VARCHAR(36), attempt INTEGER NOT NULL, created_at DATETIME NOT NULL, started_at DATETIME, finished_at DATETIME, confirmed_at DATETIME
-    CONSTRAINT ck_tuner_trial_state CHECK (state IN ('queued', 'running', 'complete', 'failed', 'pruned', 'repeated'))
+CREATE TABLE tuner_trial (
+    accuracy DOUBLE
+    accuracy_drop DOUBLE
+    artefact_key VARCHAR(64)
+    attempt INTEGER NOT NULL
+    candidate JSON NOT NULL
+    confirmed JSON
+    confirmed_at DATETIME
+    confirmed_correct BLOB
+    confirmed_ratio JSON
+    correct BLOB
+    created_at DATETIME NOT NULL
+    discard_reason TEXT
+    discarded_at DATETIME
+    finished_at DATETIME
+    hash VARCHAR(16) NOT NULL
+    host_id VARCHAR(36)
+    id VARCHAR(36) NOT NULL
+    kind VARCHAR(32)
+    latency_ms DOUBLE
+    lease_until DOUBLE
+    log_tail TEXT
+    memory_mb DOUBLE
+    metrics JSON NOT NULL
+    number INTEGER NOT NULL
+    optuna_number INTEGER
+    ratio JSON
+    reason TEXT
+    reference_ms DOUBLE
+    repeat_of VARCHAR(36)
+    requires JSON NOT NULL
+    requires_key VARCHAR(16) NOT NULL
+    retry_of VARCHAR(36)
+    seed BOOLEAN NOT NULL
+    size_mb DOUBLE
+    speedup DOUBLE
+    started_at DATETIME
+    state VARCHAR(16) NOT NULL
+    study_id VARCHAR(36) NOT NULL
+    throughput DOUBLE
+    token INTEGER NOT NULL
+    told BOOLEAN NOT NULL
+    worker VARCHAR(100)
+    CONSTRAINT ck_tuner_trial_state CHECK (state IN ('queued', 'running', 'complete', 'failed', 'pruned', 'repeated', 'cancelled'))
     CONSTRAINT fk_tuner_trial_host_id FOREIGN KEY(host_id) REFERENCES tuner_host (id)
     CONSTRAINT fk_tuner_trial_repeat_of FOREIGN KEY(repeat_of) REFERENCES tuner_trial (id) ON DELETE SET NULL
+    CONSTRAINT fk_tuner_trial_retry_of FOREIGN KEY(retry_of) REFERENCES tuner_trial (id) ON DELETE SET NULL
     CONSTRAINT fk_tuner_trial_study_id FOREIGN KEY(study_id) REFERENCES tuner_study (id) ON DELETE CASCADE
     CONSTRAINT pk_tuner_trial PRIMARY KEY (id)
     CONSTRAINT uq_tuner_trial_study_id_number UNIQUE (study_id, number)
+)
+CREATE TABLE tuner_worker (
+    beat_at DOUBLE NOT NULL
+    capabilities JSON NOT NULL
+    host_id VARCHAR(36)
+    id VARCHAR(36) NOT NULL
+    incarnation VARCHAR(36) NOT NULL
+    name VARCHAR(100) NOT NULL
+    pid INTEGER NOT NULL
+    started_at DATETIME NOT NULL
+    stopped_at DATETIME
+    CONSTRAINT fk_tuner_worker_host_id FOREIGN KEY(host_id) REFERENCES tuner_host (id)
+    CONSTRAINT pk_tuner_worker PRIMARY KEY (id)
+    CONSTRAINT uq_tuner_worker_name UNIQUE (name)
 )

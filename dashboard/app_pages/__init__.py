@@ -1,0 +1,1 @@
+"""The pages: each chooses what to show; how it looks is in `components`, what it says in `views`."""

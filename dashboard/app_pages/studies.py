@@ -1,0 +1,5 @@
+"""studies."""
+
+import streamlit as st
+
+st.title("studies")

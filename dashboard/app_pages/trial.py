@@ -1,0 +1,5 @@
+"""trial."""
+
+import streamlit as st
+
+st.title("trial")

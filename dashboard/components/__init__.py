@@ -1,0 +1,1 @@
+"""Parts of pages: they draw with Streamlit what `views` made of plain data."""

@@ -1,0 +1,73 @@
+"""The front: chart, its choices (metrics, axes, intervals), and what a click on a point does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data
+from dashboard.components.offers import pick
+from dashboard.text import safe
+from dashboard.views.front_chart import PICK, front_alt, front_chart, zoomed
+from dashboard.views.front_data import front_data
+from dashboard.views.numbers import SHOWN, plural
+from dashboard.views.tables import failures_table
+from tuner.service.desk import StudyInfo
+
+_CHART = "front_chart"
+
+
+def front_panel(info: StudyInfo, frame: pd.DataFrame, offers: Mapping[str, int | None], picked: int | None) -> None:
+    """Draw the choices and the chart."""
+    x, y, logs, zoom, intervals, failed = _choices(info, frame)
+    points, left_out = front_data(frame, x, y, offers, picked)
+    if points.empty:
+        st.caption("No point has both of these metrics yet.")
+    else:
+        domain = zoomed(points, y) if zoom else None
+        chart = front_chart(points, x, y, data.palette(), logs, domain, intervals)
+        st.altair_chart(chart, key=_CHART, on_select=_picked, selection_mode=PICK, alt=front_alt(points, x, y))
+        st.caption(_legend(points, left_out, domain is not None))
+    if failed:
+        table = failures_table(frame)
+        st.dataframe(table, hide_index=True, alt="Failed and pruned trials with their reasons", height="content")
+
+
+def _choices(info: StudyInfo, frame: pd.DataFrame) -> tuple[str, str, tuple[bool, bool], bool, bool, bool]:
+    known = [name for name in SHOWN if frame[name].notna().any()]
+    across = [n for n in ("latency_ms", *known) if n in known or n == "latency_ms"]
+    up = [n for n in (info.metric, *known) if n in known or n == info.metric]
+    unsuccessful = int(frame["state"].isin(["failed", "pruned"]).sum())
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        x = st.selectbox("Across", list(dict.fromkeys(across)), format_func=_label, key="x", bind="query-params", width=210)
+        y = st.selectbox("Up", list(dict.fromkeys(up)), format_func=_label, key="y", bind="query-params", width=210)
+        log_x = st.toggle("Log axis", value=True, key="log", bind="query-params")
+        zoom = st.toggle("Zoom to the front", value=True, key="zoom", bind="query-params")
+        intervals = st.toggle("Intervals", value=True, key="intervals", bind="query-params")
+        failed = st.toggle(f"Failed ({unsuccessful})", key="failed", bind="query-params", disabled=not unsuccessful)
+    log_y = log_x and SHOWN[y].unit not in ("%", "pt")
+    return x, y, (log_x and SHOWN[x].unit not in ("%", "pt"), log_y), zoom, intervals, failed
+
+
+def _label(name: str) -> str:
+    return SHOWN[name].title
+
+
+def _picked() -> None:
+    """Take the clicked point over; a click beside all points keeps what was picked."""
+    event: Any = st.session_state.get(_CHART) or {}
+    chosen = event.get("selection", {}).get(PICK) or []
+    if chosen and chosen[0].get("trial") is not None:
+        pick(int(chosen[0]["trial"]))
+
+
+def _legend(points: pd.DataFrame, left_out: int, zoom: bool) -> str:
+    text = "Full: on the front, with 95 % intervals · pale: dominated · hollow: misses a constraint · ring: picked"
+    if zoom and (points["role"] != "front").any():
+        text += " · points on the lower edge lie below it"
+    if left_out:
+        text += f" · {plural(left_out, 'dominated point')} left out for clarity"
+    return safe(text, 400)

@@ -1,0 +1,62 @@
+"""Three cards side by side: what is offered within the limits, with its costs and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.text import safe
+from dashboard.views.cards import Figure, Offer
+
+
+def offer_cards(found: Sequence[Offer], limited: bool) -> None:
+    """Draw the cards, one below the other; the button of each picks its point."""
+    for offer in found:
+        with st.container(border=True, key=f"offer_{offer.name.replace(' ', '_')}", gap="xsmall"):
+            _card(offer, limited)
+
+
+def _card(offer: Offer, limited: bool) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"):
+        st.markdown(f"**{offer.title}** :small[:gray[{offer.what}]]", width="content")
+        if offer.trial is not None:
+            st.button(
+                f"Trial {offer.trial}", key=f"pick_{offer.name.replace(' ', '_')}", type="tertiary", icon=":material/my_location:",
+                help="Mark this point everywhere on the page", on_click=pick, args=(offer.trial,),
+            )  # fmt: skip
+    if offer.trial is None:
+        st.caption("Nothing meets your limits: move a slider." if limited else "No feasible point yet.")
+        return
+    for column, figure in zip(st.columns(2, gap="small"), offer.figures[:2], strict=True):
+        with column:
+            _figure(figure)
+    small = " · ".join(safe(f.value) + (f" ({safe(f.change)})" if f.change else "") for f in offer.figures[2:])
+    st.caption(f"{safe(offer.candidate)}  \nMemory and disk: {small}")
+
+
+def _figure(figure: Figure) -> None:
+    colour = "off" if figure.better is None else "green" if figure.better else "red"
+    st.metric(
+        figure.label, figure.value, figure.change or None, delta_color=colour, delta_arrow="off",
+        delta_description="vs. baseline" if figure.change else None, label_visibility="collapsed", width="content",
+    )  # fmt: skip
+    if figure.interval:
+        st.caption(f"95 %\u200b: {safe(figure.interval)}")
+
+
+def pick(trial: int) -> None:
+    """Mark a trial everywhere; it is part of the page's address."""
+    st.session_state["trial"] = trial
+
+
+def pick_later(trial: int) -> None:
+    """Mark a trial from where its widget was drawn already: at the next run, which begins now."""
+    st.session_state["_pick"] = trial
+    st.rerun()
+
+
+def take_picked() -> None:
+    """Take over what `pick_later` left, before the widgets are drawn."""
+    if "_pick" in st.session_state:
+        st.session_state["trial"] = st.session_state.pop("_pick")

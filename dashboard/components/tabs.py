@@ -1,0 +1,148 @@
+"""The tabs of a study beside its front: how it grew, what mattered, all trials, the clock, health, log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data
+from dashboard.components.offers import pick, pick_later
+from dashboard.text import cut, safe
+from dashboard.views.front_chart import PICK
+from dashboard.views.history_chart import OVER, best_chart, growth_alt, volume_chart
+from dashboard.views.importance_chart import importance_alt, importance_chart
+from dashboard.views.numbers import SHOWN, moment_text, plural
+from dashboard.views.parallel_chart import MOST, chosen_rows, parallel_chart, parallel_data
+from dashboard.views.tables import trials_table
+from dashboard.views.timeline_chart import stage_chart, stage_data, timeline_chart, timeline_data
+from tuner.service.desk import StudyInfo
+from tuner.service.health import health
+from tuner.service.importance import importance
+
+
+def growth_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
+    """Draw hypervolume and best so far."""
+    grown = data.study_history(info, frame)
+    if grown.empty:
+        st.caption("Nothing ended yet.")
+        return
+    over = st.segmented_control("Over", list(OVER), default="Trials", required=True, key="over", bind="query-params")
+    palette = data.palette()
+    st.altair_chart(volume_chart(grown, over, palette, picked), key="volume", alt=growth_alt(grown, info.objectives))
+    for column, name in zip(st.columns(len(info.objectives)), info.objectives, strict=True):
+        label = f"Best {SHOWN[name].label.lower()} so far of a feasible trial"
+        column.altair_chart(best_chart(grown, name, over, palette, picked), key=f"best_{name}", alt=label)
+
+
+def importance_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
+    """Draw what decides about a metric."""
+    known = [name for name in SHOWN if frame[name].notna().any()]
+    first = [n for n in ("latency_ms", info.metric) if n in known]
+    if not known:
+        st.caption("Nothing was measured yet.")
+        return
+    metric = st.selectbox("Decides about", [*first, *(n for n in known if n not in first)], format_func=lambda n: SHOWN[n].label, key="about", bind="query-params", width=260)
+    found = importance(frame, metric)
+    if found.empty:
+        st.caption("At least 8 measured trials that differ are needed to tell what matters.")
+        return
+    st.altair_chart(importance_chart(found, data.palette()), key="importance", alt=importance_alt(found, SHOWN[metric].label))
+    st.caption("How differently the best fifth of the trials is spread over each field's values than all trials are (PED-ANOVA). It says what mattered in this search, not why.")
+
+
+def parallel_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
+    """Draw parallel coordinates."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        share = st.select_slider("Best by front rank", ["5 %", "10 %", "25 %", "50 %", "100 %"], value="100 %", key="top", bind="query-params", width=260)
+        log = st.toggle("Log axes", value=True, key="plog", bind="query-params")
+    rows = chosen_rows(frame, float(share.split()[0]) / 100, picked)
+    metrics = dict.fromkeys([*info.objectives, "memory_mb", "size_mb"])
+    points = parallel_data(rows, list(metrics), log, picked) if len(rows) else pd.DataFrame()
+    if points.empty:
+        st.caption("Nothing was measured yet.")
+        return
+    chart = parallel_chart(points, data.palette(), PICK)
+    told = f"Fields and numbers of {len(rows)} candidates as lines"
+    st.altair_chart(chart, key="parallel", on_select=lambda: _from_chart("parallel"), selection_mode=PICK, alt=told)
+    if len(rows) >= MOST:
+        st.caption(f"The best {MOST} are drawn.")
+
+
+def _from_chart(key: str) -> None:
+    event: Any = st.session_state.get(key) or {}
+    chosen = event.get("selection", {}).get(PICK) or []
+    if chosen and chosen[0].get("trial") is not None:
+        pick(int(chosen[0]["trial"]))
+
+
+def table_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
+    """Draw all trials; a click on a row picks its trial."""
+    table = trials_table(frame, info.metric)
+    event = st.dataframe(
+        table, hide_index=True, key="table", on_select="rerun", selection_mode="single-row", height=520,
+        column_config=_columns(table), alt=f"{len(table)} trials with their numbers; the front first",
+    )  # fmt: skip
+    rows = event["selection"].get("rows") or []
+    if rows and rows[0] < len(table):
+        number = int(table["Trial"].iloc[rows[0]])
+        if st.session_state.get("_row") != number:  # a row is a position: only a new click counts, not a re-sort
+            st.session_state["_row"] = number
+            pick_later(number)
+    st.caption("Sort by a heading; the menu at the upper right hides columns, searches and downloads.")
+
+
+def _columns(table: pd.DataFrame) -> dict[str, Any]:
+    plain: dict[str, Any] = {"Trial": st.column_config.NumberColumn(pinned=True, width=60), "State": st.column_config.TextColumn(pinned=True, width=90), "Reason": st.column_config.TextColumn(width="large")}
+    for shown in SHOWN.values():
+        digits = "%.1f" if shown.unit in ("%", "pt") else "%.3g"
+        plain[shown.title] = st.column_config.NumberColumn(format=digits)
+    for name in ("Heads removed (%)", "FFN removed (%)"):
+        plain[name] = st.column_config.NumberColumn(format="%.0f")
+    plain["Seconds"] = st.column_config.NumberColumn("Took (s)", format="%.1f")
+    empty = [name for name in table if table[name].isna().all()]
+    return {**plain, **dict.fromkeys(empty, None)}
+
+
+def timeline_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
+    """Draw trials on the clock, and the stages' sums."""
+    bars = timeline_data(frame, data.now(), data.zone())
+    if bars.empty:
+        st.caption("Nothing was started yet.")
+        return
+    chart = timeline_chart(bars, data.palette(), picked, PICK)
+    st.altair_chart(chart, key="timeline", on_select=lambda: _from_chart("timeline"), selection_mode=PICK, alt=f"When the last {len(bars)} trials ran, by worker")
+    costs = stage_data(data.desk().stage_costs(info))
+    if len(costs):
+        st.markdown("**What the stages took together**")
+        st.altair_chart(stage_chart(costs, data.palette()), key="stages", alt=f"Stage {costs['stage'].iloc[0]} took most")
+
+
+def health_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
+    """Draw the findings as cards."""
+    cards = health(frame, info.spec)
+    if not cards:
+        st.caption("Too little was measured to say anything.")
+        return
+    looks = {"problem": st.error, "warning": st.warning, "note": st.info, "good": st.success}
+    icons = {"problem": ":material/error:", "warning": ":material/warning:", "note": ":material/info:", "good": ":material/check_circle:"}
+    for left in range(0, len(cards), 2):
+        for column, card in zip(st.columns(2), cards[left : left + 2], strict=False):
+            with column:
+                looks[card.level](safe(card.text, 500), title=safe(card.title), icon=icons[card.level])
+
+
+def log_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
+    """Draw the last events, and failures with their reasons."""
+    zone, now = data.zone(), data.now()
+    events = data.desk().events(info, 200)
+    failed = frame[frame["reason"].notna()].sort_values("number", ascending=False).head(200)
+    rows = [(e.at, e.kind, cut(e.message, 500)) for e in events]
+    rows += [(at or info.created, f"trial {n} {s}", cut(r, 500)) for n, s, r, at in zip(failed["number"], failed["state"], failed["reason"], failed["finished_at"], strict=True)]
+    if not rows:
+        st.caption("Nothing happened that a person would want to read.")
+        return
+    rows.sort(key=lambda row: row[0], reverse=True)
+    table = pd.DataFrame({"When": [moment_text(a, zone, now) for a, _, _ in rows], "What": [k for _, k, _ in rows], "Message": [m for _, _, m in rows]})
+    st.dataframe(table, hide_index=True, height=480, column_config={"When": st.column_config.TextColumn(width=150), "What": st.column_config.TextColumn(width=140)}, alt=f"The last {plural(len(rows), 'event')}, the newest first")

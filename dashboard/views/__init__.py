@@ -1,0 +1,1 @@
+"""Pure functions: plain data and DataFrames in; DataFrames, charts and sentences out. Nothing here knows Streamlit."""

@@ -1,0 +1,110 @@
+"""Cards: what is offered within the limits, and what each offer costs against the baseline, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dashboard.text import cut
+from dashboard.views.numbers import NONE, SHOWN, against, interval_text, is_known, metric_text
+
+TITLES = {
+    "recommended": ("Recommended", "fastest within your limits"),
+    "knee": ("Knee", "where speed begins to cost"),
+    "most accurate": ("Most accurate", "best within your limits"),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a card: label, value, what it is against the baseline, and its 95 % interval."""
+
+    label: str
+    value: str
+    change: str
+    interval: str
+    better: bool | None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One card; `trial` None where nothing is within the limits."""
+
+    name: str
+    title: str
+    what: str
+    trial: int | None
+    candidate: str
+    figures: tuple[Figure, ...]
+    confirmed: bool
+
+
+def offers(frame: pd.DataFrame, chosen: Mapping[str, int | None], metric: str) -> list[Offer]:
+    """Return the cards in their order."""
+    return [_offer(frame, name, number, metric) for name, number in chosen.items()]
+
+
+def _offer(frame: pd.DataFrame, name: str, number: int | None, metric: str) -> Offer:
+    title, what = TITLES[name]
+    if number is None:
+        return Offer(name, title, what, None, "", (), False)
+    row, base = row_of(frame, number), baseline_of(frame)
+    names = ("latency_ms", metric, "memory_mb", "size_mb")
+    figures = tuple(figure(n, row, base) for n in names)
+    return Offer(name, title, what, number, candidate_text(row), figures, bool(row["confirmed"]))
+
+
+def row_of(frame: pd.DataFrame, number: int) -> pd.Series:
+    """Return one trial's row."""
+    return frame.loc[frame["number"] == number].iloc[0]
+
+
+def baseline_of(frame: pd.DataFrame) -> pd.Series | None:
+    """Return the baseline's row, None before it was measured."""
+    found = frame[frame["is_baseline"] & (frame["state"] == "complete")]
+    return None if found.empty else found.iloc[0]
+
+
+def figure(name: str, row: pd.Series, base: pd.Series | None) -> Figure:
+    """Return a metric of a trial, against the baseline."""
+    value, other = row[name], None if base is None else base[name]
+    change = against(name, value, other)
+    better = None
+    if is_known(value) and other is not None and is_known(other) and not change.startswith("±"):
+        better = bool((value < other) == SHOWN[name].lower_is_better)
+    return Figure(
+        SHOWN[name].label,
+        metric_text(name, value),
+        change,
+        interval_text(name, row[f"{name}_low"], value, row[f"{name}_high"]),
+        better,
+    )
+
+
+def candidate_text(row: pd.Series) -> str:
+    """Return a candidate in words: `1 layer, heads −75 %, FFN −90 %, int8 static, openvino (fixed shape), 2 threads`."""
+    layers = int(row["student_layers"])
+    parts = [f"{layers} layer{'s' if layers > 1 else ''}"]
+    parts += [f"{what} −{row[f]:.0%}".replace("%", "\u00a0%") for f, what in (("heads", "heads"), ("ffn", "FFN")) if row[f]]
+    names = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights"}
+    scheme = "" if row["scheme"] in ("none", "weight-only", None) else f" {row['scheme']}"
+    parts.append(names.get(row["bits"], str(row["bits"])) + scheme)
+    parts.append(cut(row["engine"], 40) + (" (fixed shape)" if row["fixed_shape"] else ""))
+    threads, replicas = int(row["threads"]), int(row["replicas"])
+    parts.append(f"{threads} thread{'s' if threads > 1 else ''}" + (f" × {replicas} replicas" if replicas > 1 else ""))
+    return ", ".join(parts)
+
+
+def best_text(speedup: float | None, drop: float | None) -> str:
+    """Return the best point in a few signs, for lists: `−88 % latency, −0.4 pt`."""
+    if not is_known(speedup) or not speedup:
+        return NONE
+    latency = (1 / speedup - 1) * 100
+    digits = 1 if latency < -99 else 0
+    text = f"{'−' if latency < 0 else '+'}{abs(latency):.{digits}f} % latency"
+    if drop is None or not is_known(drop):
+        return text
+    points = -drop * 100
+    return f"{text}, " + ("±0.0 pt" if abs(points) < 0.05 else f"{'−' if points < 0 else '+'}{abs(points):.1f} pt")

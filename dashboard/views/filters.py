@@ -1,0 +1,28 @@
+"""Filters: which trials are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dashboard.views.palette import BIT_NAMES, Palette
+
+
+def choices(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the engines and number formats that occur, in a fixed order."""
+    engines, _ = Palette(False).engines(frame["engine"].dropna())
+    found = set(frame["bits"].dropna())
+    return engines, [name for bits, name in BIT_NAMES.items() if bits in found]
+
+
+def filtered(frame: pd.DataFrame, engines: Sequence[str], formats: Sequence[str], feasible: bool) -> pd.DataFrame:
+    """Return the trials of these engines and formats; no choice means all. The baseline always stays."""
+    kept = pd.Series(True, index=frame.index)
+    if engines:
+        kept &= frame["engine"].isin(engines)
+    if formats:
+        kept &= frame["bits"].map(BIT_NAMES).isin(formats)
+    if feasible:
+        kept &= frame["feasible"]
+    return frame[kept | frame["is_baseline"]]

@@ -1,0 +1,160 @@
+"""The front as a chart: every measured point, the front's line, the baseline, intervals, and what is offered."""
+
+from __future__ import annotations
+
+import math
+
+import altair as alt
+import pandas as pd
+
+from dashboard.views.front_data import ROLES, TOLD
+from dashboard.views.numbers import SHOWN
+from dashboard.views.palette import BIT_SHAPES, Palette
+
+_TOLD_FIRST = ("trial", "Verdict", "Candidate", "Layers", "Heads removed", "FFN removed", "Number format", "Threads × replicas")
+PICK = "pick"
+
+
+def front_chart(
+    data: pd.DataFrame,
+    x: str,
+    y: str,
+    palette: Palette,
+    logs: tuple[bool, bool] = (True, False),
+    domain: tuple[float, float] | None = None,
+    intervals: bool = True,
+    height: int = 460,
+) -> alt.LayerChart:
+    """Return the chart of `front_data`. Its spec holds no data: a live refresh changes rows and nothing else.
+
+    `domain` limits the vertical axis (points beyond sit on its edge), see `zoomed`.
+    """
+    scales = _scale(logs[0], None), _scale(logs[1], domain)
+    base = alt.Chart(data)
+    ex = alt.X("x:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0]))
+    ey = alt.Y("y:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1]))
+    layers = [_line(base, ex, ey, x, palette), *_baseline(base, ex, ey, palette)]
+    if intervals:
+        low_x = alt.X("x_low:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0]))
+        low_y = alt.Y("y_low:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1]))
+        layers += _intervals(base, (ex, low_x), (ey, low_y), _colour(palette, data))
+    layers += [_points(base, ex, ey, palette, data), *_marks(base, ex, ey, palette)]
+    return alt.layer(*layers).properties(height=height, background="transparent")
+
+
+def zoomed(data: pd.DataFrame, y: str) -> tuple[float, float] | None:
+    """Return a vertical range around the front and the baseline, in steps, so that it seldom changes."""
+    wanted = data[(data["role"] == "front") | data["baseline"]]
+    if wanted.empty or SHOWN[y].unit not in ("%", "pt") or len(data) < 4:
+        return None
+    low, high = wanted["y_low"].min(), wanted["y_high"].max()
+    spare = max(high - low, 1.0) * 0.18
+    step = 0.5 if high - low < 10 else 2.0
+    bottom = max(math.floor((low - spare) / step) * step, data["y_low"].min() - step)
+    top = math.ceil((high + spare) / step) * step
+    return math.floor(bottom / step) * step, min(top, 100.5) if SHOWN[y].unit == "%" else top
+
+
+def _scale(log: bool, domain: tuple[float, float] | None) -> alt.Scale:
+    if domain is not None and not log:
+        return alt.Scale(domain=list(domain), clamp=True, nice=False, zero=False)
+    return alt.Scale(type="log", nice=False, padding=24) if log else alt.Scale(zero=False, padding=24, nice=False)
+
+
+def _axis(log: bool) -> alt.Axis:
+    """Label a logarithmic axis at 1, 2 and 5 only: all else overlaps."""
+    if not log:
+        return alt.Axis(tickCount=7, gridOpacity=0.5)
+    leading = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)) * 100) / 100"
+    labelled = f"indexof([1, 2, 5], {leading}) >= 0 ? format(datum.value, '~r') : ''"
+    return alt.Axis(labelExpr=labelled, gridOpacity=0.35, tickCount=24, labelOverlap=False)
+
+
+def _title(name: str, log: bool) -> str:
+    return SHOWN[name].title + (", log scale" if log else "")
+
+
+def _line(base: alt.Chart, ex: alt.X, ey: alt.Y, x: str, palette: Palette) -> alt.Chart:
+    way = "step-after" if SHOWN[x].lower_is_better else "step-before"
+    line = base.transform_filter("datum.step").mark_line(
+        interpolate=way, color=palette.ink, strokeWidth=1.6, opacity=0.65, clip=True
+    )
+    return line.encode(x=ex, y=ey, order=alt.Order("x:Q"))
+
+
+def _baseline(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[alt.Chart]:
+    only = base.transform_filter("datum.baseline")
+    dashed = {"strokeDash": [2, 4], "color": palette.grey, "opacity": 0.9, "clip": True}
+    return [only.mark_rule(**dashed).encode(x=ex), only.mark_rule(**dashed).encode(y=ey)]
+
+
+def _intervals(base: alt.Chart, x: tuple[alt.X, alt.X], y: tuple[alt.Y, alt.Y], colour: alt.Color) -> list[alt.Chart]:
+    strong = base.transform_filter("datum.role === 'front' || datum.baseline || datum.picked")
+    style = {"strokeWidth": 1.3, "opacity": 0.6, "clip": True}
+    across = strong.mark_rule(**style).encode(x=x[1], x2="x_high:Q", y=y[0], color=colour)
+    return [across, strong.mark_rule(**style).encode(x=x[0], y=y[1], y2="y_high:Q", color=colour)]
+
+
+def _colour(palette: Palette, data: pd.DataFrame) -> alt.Color:
+    return alt.Color("engine:N", scale=_engines(palette, data), legend=_engine_legend())
+
+
+def _engine_legend() -> alt.Legend:
+    return alt.Legend(title="Engine", orient="top", symbolType="circle", symbolOpacity=1)
+
+
+def _engines(palette: Palette, data: pd.DataFrame) -> alt.Scale:
+    names, colours = palette.engines(data["engine"])
+    return alt.Scale(domain=names, range=colours)
+
+
+def _points(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette, data: pd.DataFrame) -> alt.Chart:
+    formats = [name for name in BIT_SHAPES if name in set(data["format"])]
+    shapes = alt.Scale(domain=formats, range=[BIT_SHAPES[name] for name in formats])
+    legend = alt.Legend(title="Number format", orient="top", symbolFillColor=palette.grey, symbolStrokeColor=palette.grey)
+    roles = list(ROLES)
+    told = [alt.Tooltip("trial:Q", title="Trial"), *(alt.Tooltip(f"{n}:N") for n in _TOLD_FIRST[1:]), alt.Tooltip("engine:N", title="Engine")]
+    told += [alt.Tooltip(f"{SHOWN[name].label}:N") for name in TOLD]
+    pick = alt.selection_point(PICK, fields=["trial"], on="click", clear=False, toggle=False)
+    return (
+        base.mark_point(strokeWidth=1.4, clip=False, cursor="pointer")
+        .encode(
+            x=ex,
+            y=ey,
+            color=_colour(palette, data),
+            fill=alt.Fill("engine:N", scale=_engines(palette, data), legend=_engine_legend()),
+            shape=alt.Shape("format:N", scale=shapes, legend=legend),
+            fillOpacity=alt.FillOpacity("role:O", sort=roles, scale=alt.Scale(domain=roles, range=[0.95, 0.3, 0.0]), legend=None),
+            strokeOpacity=alt.StrokeOpacity("role:O", sort=roles, scale=alt.Scale(domain=roles, range=[1.0, 0.35, 0.6]), legend=None),
+            size=alt.Size("role:O", sort=roles, scale=alt.Scale(domain=roles, range=[150, 55, 45]), legend=None),
+            tooltip=told,
+        )
+        .add_params(pick)
+    )
+
+
+def _marks(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[alt.Chart]:
+    """Draw the ring of the picked point, the baseline's circle, and the names of what is offered."""
+    ring = base.transform_filter("datum.picked").mark_point(
+        shape="circle", size=520, filled=False, stroke=palette.accent, strokeWidth=2.6, opacity=1
+    )
+    circle = base.transform_filter("datum.baseline").mark_point(
+        shape="circle", size=380, filled=False, stroke=palette.ink, strokeWidth=1.2, opacity=0.9
+    )
+    text = {"fontSize": 12, "fontWeight": 600, "color": palette.ink}
+    named = base.transform_filter("datum.offer !== ''").mark_text(dy=-19, **text).encode(text="offer:N")
+    below = base.transform_filter("datum.baseline").mark_text(dy=23, **text).encode(text=alt.value("baseline"))
+    return [layer.encode(x=ex, y=ey) for layer in (ring, circle, named, below)]
+
+
+def front_alt(data: pd.DataFrame, x: str, y: str) -> str:
+    """Return the chart in one sentence, for who does not see it."""
+    front = data[data["role"] == "front"]
+    if front.empty:
+        return f"{SHOWN[y].label} against {SHOWN[x].label.lower()} of {len(data)} trials; none is feasible yet."
+    lead = front.sort_values("x").iloc[0]
+    span = f"from {front['x'].min():.3g} to {front['x'].max():.3g} {SHOWN[x].unit}"
+    return (
+        f"{SHOWN[y].label} against {SHOWN[x].label.lower()} of {len(data)} trials; the front has {len(front)} points "
+        f"{span}; the first is trial {lead['trial']} with {lead['y']:.4g} {SHOWN[y].unit}."
+    )

@@ -1,0 +1,98 @@
+"""The front's data: one row a point, all that the chart draws and says of it, for any pair of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from dashboard.text import cut
+from dashboard.views.numbers import SHOWN, interval_text
+from dashboard.views.palette import BIT_NAMES
+from tuner.service.choosing import shown
+
+#: More pale points than this tell nothing more, and cost the browser a second.
+MOST_PALE = 3000
+ROLES = ("front", "dominated", "infeasible")
+TOLD = ("latency_ms", "speedup", "accuracy", "accuracy_drop", "throughput", "memory_mb", "size_mb")
+
+
+def front_data(
+    frame: pd.DataFrame, x: str, y: str, offers: Mapping[str, int | None], picked: int | None
+) -> tuple[pd.DataFrame, int]:
+    """Return the points to draw, the front last (on top), and how many pale ones were left out."""
+    data = frame[(frame["state"] == "complete") & frame[x].notna() & frame[y].notna()]
+    data = data[~data["discarded"] | (data["number"] == picked)]
+    role = np.where(data["on_front"], "front", np.where(data["feasible"], "dominated", "infeasible"))
+    named = {number for number in (*offers.values(), picked) if number is not None}
+    kept, left_out = _thinned(data, role, named)
+    data, role = data[kept], role[kept]
+    out = pd.DataFrame({"trial": data["number"].astype(int), "role": role})
+    for axis, name in (("x", x), ("y", y)):
+        scale = SHOWN[name].scale
+        out[axis] = data[name] * scale
+        for end in ("low", "high"):
+            column = data[f"{name}_{end}"] * scale
+            out[f"{axis}_{end}"] = column.where(column.abs() < 1e100, out[axis])
+    out["engine"] = data["engine"]
+    out["format"] = data["bits"].map(BIT_NAMES)
+    out["step"] = steps(frame, x, y).reindex(data.index, fill_value=False)
+    out["baseline"] = data["is_baseline"]
+    out["picked"] = data["number"] == picked
+    labels = {number: " · ".join(n for n, v in offers.items() if v == number) for number in named}
+    out["offer"] = data["number"].map(labels).fillna("")
+    _tell(out, data)
+    order = {"infeasible": 0, "dominated": 1, "front": 2}
+    return out.sort_values("role", key=lambda s: s.map(order), kind="stable").reset_index(drop=True), left_out
+
+
+def _thinned(data: pd.DataFrame, role: np.ndarray, named: set[int]) -> tuple[np.ndarray, int]:
+    """Keep the front, what is named, and of the rest the best by rank and then an even share."""
+    keep = (role == "front") | data["number"].isin(named).to_numpy() | data["is_baseline"].to_numpy(bool)
+    rest = np.flatnonzero(~keep)
+    if len(rest) <= MOST_PALE:
+        return np.ones(len(data), dtype=bool), 0
+    ranks = data["rank"].fillna(np.inf).to_numpy()[rest]
+    best = rest[np.argsort(ranks, kind="stable")]
+    near, far = best[: MOST_PALE // 2], best[MOST_PALE // 2 :]
+    keep[near] = True
+    keep[far[np.linspace(0, len(far) - 1, MOST_PALE - len(near)).astype(int)]] = True
+    return keep, int((~keep).sum())
+
+
+def steps(frame: pd.DataFrame, x: str, y: str) -> pd.Series:
+    """Say which points the front's line turns at, in the plane of these two metrics."""
+    offered = frame["feasible"] & shown(frame) & frame[x].notna() & frame[y].notna()
+    signs = {name: 1.0 if SHOWN[name].lower_is_better else -1.0 for name in (x, y)}
+    points = pd.DataFrame({"x": frame[x] * signs[x], "y": frame[y] * signs[y]})[offered].sort_values(["x", "y"])
+    best = points["y"].cummin()
+    turns = points["y"] < best.shift(fill_value=np.inf)
+    return turns.reindex(frame.index, fill_value=False).astype(bool)
+
+
+def _tell(out: pd.DataFrame, data: pd.DataFrame) -> None:
+    """Add what the hover says: the whole candidate, and each metric with its interval."""
+    out["Candidate"] = [cut(label, 120) for label in data["label"]]
+    out["Layers"] = data["student_layers"]
+    out["Heads removed"] = [f"{v:.0%}" for v in data["heads"].fillna(0)]
+    out["FFN removed"] = [f"{v:.0%}" for v in data["ffn"].fillna(0)]
+    out["Number format"] = [
+        f"{BIT_NAMES.get(b, b)}" + ("" if s == "none" else f", {s}") for b, s in zip(data["bits"], data["scheme"], strict=True)
+    ]
+    out["Threads × replicas"] = [f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)]
+    out["Verdict"] = [
+        ("confirmed on test data, " if c else "") + {"front": "on the front", "dominated": "dominated", "infeasible": "misses a constraint"}[r]
+        for c, r in zip(data["confirmed"], out["role"], strict=True)
+    ]  # fmt: skip
+    for name in TOLD:
+        columns = (data[f"{name}_low"], data[name], data[f"{name}_high"])
+        out[SHOWN[name].label] = [told(name, *values) for values in zip(*columns, strict=True)]
+
+
+def told(name: str, low: float, value: float, high: float) -> str:
+    """Return a value with its interval in brackets."""
+    from dashboard.views.numbers import metric_text
+
+    spread = interval_text(name, low, value, high)
+    return metric_text(name, value) + (f"  ({spread})" if spread else "")

@@ -1,0 +1,48 @@
+"""Which fields of a candidate decide about a metric, as bars."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from dashboard.text import cut
+from dashboard.views.palette import Palette
+
+FIELDS = {
+    "student_layers": "Layers kept", "heads": "Heads removed", "ffn": "FFN neurons removed", "bits": "Bits",
+    "scheme": "Quantization scheme", "group_size": "Group size (int4)", "threads": "Threads", "replicas": "Replicas",
+    "engine": "Engine", "fixed_shape": "Fixed shape", "device": "Device",
+}  # fmt: skip
+
+
+def importance_chart(found: pd.DataFrame, palette: Palette) -> alt.LayerChart:
+    """Return bars in per cent, the most important first, with what the best trials have more of."""
+    data = pd.DataFrame(
+        {
+            "field": [FIELDS.get(f, f) for f in found["field"]],
+            "share": found["share"] * 100,
+            "best": [f"mostly {cut(_said(f, b), 30)}" for f, b in zip(found["field"], found["best"], strict=True)],
+        }
+    )
+    base = alt.Chart(data)
+    y = alt.Y("field:N", sort=None, title=None, axis=alt.Axis(labelLimit=220, labelPadding=8, ticks=False, domain=False))
+    x = alt.X("share:Q", title="Share of importance (%)", scale=alt.Scale(domainMin=0, nice=True))
+    told = [alt.Tooltip("field:N", title="Field"), alt.Tooltip("share:Q", title="Share (%)", format=".1f"), alt.Tooltip("best:N", title="The best trials")]
+    bars = base.mark_bar(color=palette.accent, cornerRadiusEnd=3, height={"band": 0.62}).encode(x=x, y=y, tooltip=told)
+    names = base.mark_text(align="left", dx=6, color=palette.grey, fontSize=12).encode(x=x, y=y, text="best:N")
+    return alt.layer(bars, names).properties(height=max(34 * len(data), 120), background="transparent")
+
+
+def _said(field: str, value: str) -> str:
+    if field in ("heads", "ffn"):
+        try:
+            return f"{float(value):.0%}"
+        except ValueError:
+            return value
+    return {"True": "yes", "False": "no"}.get(value, value)
+
+
+def importance_alt(found: pd.DataFrame, metric: str) -> str:
+    """Return the bars in one sentence."""
+    first = found.iloc[0]
+    return f"Importance for {metric}: {FIELDS.get(first['field'], first['field'])} leads with {first['share']:.0%}."

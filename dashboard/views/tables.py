@@ -1,0 +1,60 @@
+"""Tables: trials and studies as rows that a person sorts and filters. Numbers stay numbers; units are in the headings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dashboard.text import cut
+from dashboard.views.numbers import SHOWN
+
+#: Columns of the trials table that are shown at first; all others may be switched on.
+FIRST = ("speedup", "latency_ms", "accuracy", "accuracy_drop", "memory_mb", "size_mb")
+
+
+def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return all trials as a table, the front first and then by speed; metrics in the units that are shown."""
+    order = frame.sort_values(["on_front", "rank", "latency_ms", "number"], ascending=[False, True, True, True])
+    out = pd.DataFrame({"Trial": order["number"].astype(int), "State": _states(order)})
+    for name in dict.fromkeys([*FIRST[:2], metric, f"{metric}_drop", *FIRST[4:], *SHOWN]):
+        out[SHOWN[name].title] = order[name] * SHOWN[name].scale
+    out["Layers"] = order["student_layers"]
+    out["Heads removed (%)"] = order["heads"] * 100
+    out["FFN removed (%)"] = order["ffn"] * 100
+    out["Bits"] = order["bits"]
+    out["Scheme"] = order["scheme"]
+    out["Engine"] = [cut(e, 60) for e in order["engine"]]
+    out["Threads"], out["Replicas"] = order["threads"], order["replicas"]
+    out["Fixed shape"] = order["fixed_shape"].astype(bool)
+    out["Host"] = [cut(h or "", 60) for h in order["host_name"]]
+    out["Seconds"] = (pd.to_datetime(order["finished_at"], utc=True) - pd.to_datetime(order["started_at"], utc=True)).dt.total_seconds()
+    out["Reason"] = [cut(r or "", 300) for r in order["reason"].fillna("")]
+    return out.reset_index(drop=True)
+
+
+def _states(frame: pd.DataFrame) -> list[str]:
+    """Return a word for each trial: what a person wants to know of it first."""
+    words = []
+    for state, on_front, feasible, discarded in zip(frame["state"], frame["on_front"], frame["feasible"], frame["discarded"], strict=True):
+        if state != "complete":
+            words.append(state)
+        elif discarded:
+            words.append("discarded")
+        else:
+            words.append("front" if on_front else "feasible" if feasible else "infeasible")
+    return words
+
+
+def failures_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return failed and pruned trials with their reasons, the last first."""
+    found = frame[frame["state"].isin(["failed", "pruned"])].sort_values("number", ascending=False)
+    kinds = [f"{cut(k or s, 40)}" for k, s in zip(found["kind"], found["state"], strict=True)]
+    reasons = [cut(r or "", 400) for r in found["reason"].fillna("")]
+    labels = [cut(label, 120) for label in found["label"]]
+    return pd.DataFrame({"Trial": found["number"].astype(int), "What": kinds, "Reason": reasons, "Candidate": labels})
+
+
+def column_names(table: pd.DataFrame, first: Sequence[str]) -> list[str]:
+    """Return the columns of a table, those of interest first."""
+    return [*(name for name in first if name in table), *(name for name in table if name not in first)]

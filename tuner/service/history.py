@@ -1,0 +1,71 @@
+"""History: how a study's front grew, trial by trial, as columns for a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tuner.metrics import METRICS
+from tuner.search.front import MARGIN, SPAN
+from tuner.search.hypervolume import hypervolume
+from tuner.search.objective import is_log
+from tuner.service.ranks import undominated
+from tuner.service.table import losses_of
+
+
+def history(frame: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
+    """Return one row for each ended trial, in the order they ended.
+
+    Columns: `number`, `finished_at`, `minutes` since the first start, `measured` (how many were by then),
+    `hypervolume` (0 to 1; NaN before the baseline), and for each objective `best_NAME` so far of a feasible trial.
+    All by what the search itself saw.
+    """
+    ended = frame[frame["finished_at"].notna() & frame["state"].isin(["complete", "failed", "pruned"])]
+    ended = ended.sort_values(["finished_at", "number"], kind="stable")
+    out = pd.DataFrame(
+        {"number": ended["number"], "finished_at": pd.to_datetime(ended["finished_at"], utc=True)}
+    )
+    begin = pd.to_datetime(frame["started_at"], utc=True).min()
+    out["minutes"] = (out["finished_at"] - begin).dt.total_seconds() / 60
+    out["measured"] = np.arange(1, len(ended) + 1)
+    feasible = ended["search_feasible"].to_numpy(bool)
+    for name in objectives:
+        values = ended[f"search_{name}"].where(feasible)
+        out[f"best_{name}"] = values.cummax() if METRICS[name][1] == "maximize" else values.cummin()
+        out[f"best_{name}"] = out[f"best_{name}"].ffill()
+    out["hypervolume"] = _volumes(ended, objectives, feasible)
+    return out.reset_index(drop=True)
+
+
+def _volumes(ended: pd.DataFrame, objectives: Sequence[str], feasible: Any) -> list[float]:
+    """Return the normalised hypervolume after each trial; only one that enters the front makes it be computed anew."""
+    base = np.flatnonzero(ended["is_baseline"].to_numpy(bool))
+    if not len(base):
+        return [float("nan")] * len(ended)
+    scaled = _scaled(losses_of(ended, objectives, "search_"), objectives, int(base[0]))
+    front, volume, volumes = np.empty((0, len(objectives))), 0.0, []
+    for i, row in enumerate(scaled):
+        if feasible[i] and np.isfinite(row).all() and not (front <= row).all(axis=1).any():
+            front = np.vstack([front, row])
+            front = front[undominated(front)]
+            volume = hypervolume([tuple(p) for p in front.tolist()], [1.0] * len(objectives))
+        volumes.append(volume if i >= base[0] or volume else float("nan"))
+    return volumes
+
+
+def _scaled(losses: np.ndarray, objectives: Sequence[str], base: int) -> np.ndarray:
+    """Return losses in the box of `front.normalised_hypervolume`: 0 is the best that counts, 1 the reference."""
+    columns = []
+    for j, name in enumerate(objectives):
+        column = losses[:, j]
+        if is_log(name):
+            sign = -1.0 if METRICS[name][1] == "maximize" else 1.0
+            positive = np.where(column * sign > 0, column * sign, np.nan)
+            column = sign * np.log(positive)
+        origin = column[base]
+        low, high = (origin - np.log(SPAN), origin) if is_log(name) else (origin - MARGIN, origin + MARGIN)
+        columns.append(np.maximum(0.0, (column - low) / (high - low)))
+    return np.column_stack(columns)

@@ -1,0 +1,168 @@
+"""Table: all trials of a study as one DataFrame, brought up to date by what changed, for screens.
+
+One row a trial, by number. Columns: `number`, `id`, `state`, `kind`, `reason`, the candidate's fields and its `label`,
+`feasible`, `on_front`, `rank`, `is_baseline`, `confirmed`, `discarded`, `worker`, `host`, times, and of each metric
+`NAME`, `NAME_low`, `NAME_high` as they are shown (confirmed where they were), `search_NAME` of the objectives.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tuner.candidate import Candidate
+from tuner.metrics import METRICS
+from tuner.search.objective import directions
+from tuner.service.points import is_baseline
+from tuner.service.ranks import front_ranks
+from tuner.spec.constraint import Constraint, parse_constraint
+from tuner.store import Store
+from tuner.store.cells import Cell
+from tuner.store.records import Study
+
+_PLAIN = (
+    "number", "id", "state", "kind", "reason", "seed", "artefact_key", "worker", "attempt", "host", "host_name",
+    "created_at", "started_at", "finished_at",
+)  # fmt: skip
+AXES = (
+    "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "threads", "replicas", "engine", "device",
+    "fixed_shape",
+)  # fmt: skip
+_CLOCKED = ("latency_ms", "latency_p90_ms", "latency_p99_ms")
+_ENDS = ("", "_low", "_high")
+_FLAGS = ("seed", "confirmed", "discarded", "is_baseline", "feasible", "on_front", "search_feasible")
+
+
+@dataclass
+class Table:
+    """The trials of one study, kept from one look to the next. Safe to share between threads."""
+
+    _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _seen: datetime | None = None
+    _frame: pd.DataFrame | None = None
+    _key: tuple[Any, ...] = ()
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def look(self, store: Store, study: Study) -> pd.DataFrame:
+        """Return the frame as the database has it now; the same object as before where nothing changed."""
+        with self._lock:
+            key = (study.id, study.updated_at, study.state, tuple(sorted(study.clocks.items())))
+            if self._frame is not None and key == self._key:
+                return self._frame
+            seen = store.looked_at()
+            for cell in store.cells(study.id, self._seen):
+                self._rows[cell.number] = flat(cell, study.spec["objectives"])
+            self._seen, self._key = seen, key
+            self._frame = frame_of(study, [self._rows[n] for n in sorted(self._rows)])
+            return self._frame
+
+
+def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return flat rows as a frame on the study's clock, with feasibility, front and ranks."""
+    frame = pd.DataFrame(list(rows), columns=columns(study.spec["objectives"]))
+    _set_clock(frame, study)
+    constraints = [parse_constraint(text) for text in study.spec["constraints"]]
+    complete = (frame["state"] == "complete") & ~frame["discarded"].astype(bool)
+    frame["feasible"] = complete & _met(frame, constraints, "")
+    frame["search_feasible"] = complete & _met(frame, constraints, "search_")
+    frame["rank"] = _ranks(frame, study)
+    frame["on_front"] = frame["rank"] == 1
+    for name in _FLAGS:
+        frame[name] = frame[name].fillna(False).astype(bool)
+    return frame
+
+
+def columns(objectives: Sequence[str]) -> list[str]:
+    """Return the columns of the flat rows."""
+    metrics = [f"{name}{end}" for name in METRICS for end in _ENDS]
+    known = [*_PLAIN, "discard_reason", "discarded", "confirmed", "is_baseline", "label", *AXES, *metrics]
+    return [*known, "ratio", "search_ratio", *(f"search_{name}" for name in METRICS)]
+
+
+def flat(cell: Cell, objectives: Sequence[str]) -> dict[str, Any]:
+    """Return one trial as a flat row, its metrics as they were stored."""
+    row: dict[str, Any] = {name: getattr(cell, name) for name in _PLAIN}
+    for part in cell.candidate.values():
+        row.update(part)
+    row["discarded"], row["discard_reason"] = cell.discarded_at is not None, cell.discard_reason
+    row["confirmed"] = cell.confirmed is not None
+    candidate = Candidate.model_construct(
+        **{
+            name: Candidate.model_fields[name].annotation.model_construct(**part)  # type: ignore[union-attr]
+            for name, part in cell.candidate.items()
+        }
+    )
+    row["label"], row["is_baseline"] = candidate.label(), is_baseline(candidate)
+    for name, estimate in (cell.confirmed or cell.metrics).items():
+        if estimate is not None and name in METRICS:
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = (
+                estimate[k] for k in ("value", "low", "high")
+            )
+    for name, estimate in cell.metrics.items():
+        if estimate is not None:
+            row[f"search_{name}"] = estimate["value"]
+    ratio = cell.confirmed_ratio if cell.confirmed is not None else cell.ratio
+    row["ratio"] = None if ratio is None else ratio["value"]
+    row["search_ratio"] = None if cell.ratio is None else cell.ratio["value"]
+    return row
+
+
+def _set_clock(frame: pd.DataFrame, study: Study) -> None:
+    """Move stored latencies to the median of the baseline that is known by now, as `on_clock` does."""
+    numbers = [f"{name}{end}" for name in METRICS for end in _ENDS] + [f"search_{name}" for name in METRICS]
+    for name in (*numbers, "ratio", "search_ratio"):
+        frame[name] = pd.to_numeric(frame[name])
+    only = next(iter(study.clocks.values()), np.nan)
+    clock = frame["host"].map(dict(study.clocks)).astype(float).where(frame["host"].notna(), only)
+    for prefix, ratio, ends in (("", "ratio", _ENDS), ("search_", "search_ratio", ("",))):
+        drift = (frame[ratio] * clock / frame[f"{prefix}latency_ms"]).fillna(1.0)
+        for end in ends:
+            for name in _CLOCKED:
+                frame[f"{prefix}{name}{end}"] *= drift
+            frame[f"{prefix}throughput{end}"] /= drift
+
+
+def _met(frame: pd.DataFrame, constraints: Sequence[Constraint], prefix: str) -> pd.Series:
+    met = pd.Series(True, index=frame.index)
+    for c in constraints:
+        value = frame[prefix + c.metric]
+        met &= {"<=": value <= c.bound, ">=": value >= c.bound, "<": value < c.bound, ">": value > c.bound}[
+            c.op
+        ]
+    return met
+
+
+def losses_of(frame: pd.DataFrame, objectives: Sequence[str], prefix: str = "") -> np.ndarray:
+    """Return the objectives (n, objectives) as numbers to minimise, NaN where one was not measured."""
+    signs = [-1.0 if way == "maximize" else 1.0 for way in directions(objectives)]
+    return np.column_stack(
+        [s * frame[prefix + n].to_numpy(float) for n, s in zip(objectives, signs, strict=True)]
+    )
+
+
+def _ranks(frame: pd.DataFrame, study: Study) -> pd.Series:
+    """Return 1 for the front that is shown, then the ranks of what is behind it; NaN for what has no place.
+
+    As `points.shown_points`: once the front was confirmed, only confirmed points are on it; one front a host.
+    """
+    losses = losses_of(frame, study.spec["objectives"])
+    placed = frame["feasible"].to_numpy(bool) & np.isfinite(losses).all(axis=1)
+    ranks = np.full(len(frame), np.nan)
+    apart = study.spec.get("hosts") != "choice"
+    hosts = frame["host"].fillna("").to_numpy() if apart else np.zeros(len(frame))
+    confirmed = frame["confirmed"].to_numpy(bool)
+    measured = frame["state"].to_numpy() == "complete"
+    shown = confirmed if (confirmed & measured & ~frame["discarded"].to_numpy(bool)).any() else measured
+    for host in pd.unique(hosts):
+        here = placed & (hosts == host)
+        front = np.flatnonzero(here & shown)
+        ranks[front] = front_ranks(losses[front])
+        rest = np.flatnonzero(here & ~shown)
+        ranks[rest] = front_ranks(losses[rest]) + 1
+    return pd.Series(ranks, index=frame.index)
