@@ -1,5 +1,5 @@
 # The project's verbs. Each sets up its own virtual environment (.venv, pinned by constraints.txt).
-.PHONY: help setup demo first-steps test test-slow check format bench clean
+.PHONY: help setup demo first-steps dashboard test test-slow check format bench clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := .demo
@@ -17,6 +17,9 @@ demo: setup  ## tune MiniLM on BBC News over all five axes, print and draw the f
 
 first-steps: setup  ## the smallest real study, under two minutes
 	@scripts/demo.sh studies/first-steps.yaml $(DEMO)
+
+dashboard: setup  ## open the dashboard on http://localhost:8501, with the demo's studies where there are any
+	@TUNER_HOME="$${TUNER_HOME:-$(CURDIR)/$(DEMO)}" $(BIN)/tuner dashboard
 
 test: setup  ## the test suite
 	$(BIN)/python -m pytest -m "not slow"

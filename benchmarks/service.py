@@ -2,10 +2,10 @@
 
     python -m benchmarks.service [--quick] [-o FILE]
 
-1. Claim to result: trials a second that 1, 4 and 16 worker processes take from the queue and finish, with a pipeline that
-   does nothing, on SQLite and PostgreSQL.
-2. Overhead: seconds that a whole study (asking, queueing, claiming, recording, telling, summing up) costs a trial, without
-   and with Optuna's own part of it.
+1. Claim to result: trials a second that 1, 4 and 16 worker processes take from the queue and finish, with a pipeline
+   that does nothing, on SQLite and PostgreSQL.
+2. Overhead: seconds that a whole study (asking, queueing, claiming, recording, telling, summing up) costs a trial,
+   without and with Optuna's own part of it.
 3. Reading: `tuner status` and `tuner list` with 200 studies and 100 000 trials, as whole processes.
 """
 

@@ -10,7 +10,12 @@ from dashboard import data
 from dashboard.components.guard import failing_softly
 
 # An icon of ours: Streamlit would fetch one of its own names from a font server.
-st.set_page_config(page_title="tuner", page_icon=str(Path(__file__).parent / "icon.png"), layout="wide", initial_sidebar_state="auto")
+st.set_page_config(
+    page_title="tuner",
+    page_icon=str(Path(__file__).parent / "icon.png"),
+    layout="wide",
+    initial_sidebar_state="auto",
+)
 
 PAGES = [
     st.Page("app_pages/studies.py", title="Studies", icon=":material/view_list:", default=True,

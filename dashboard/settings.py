@@ -6,6 +6,7 @@ Plain data: the command line reads it before Streamlit is imported.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 #: Streamlit's own options, for every start.
 PRODUCTION: dict[str, str] = {
@@ -48,7 +49,12 @@ def options(host: str, port: int, names: Iterable[str] = ()) -> dict[str, str]:
     allowed = list(dict.fromkeys([host, "localhost", "127.0.0.1", *names]))
     listed = " ".join(allowed)  # the environment separates by spaces
     bound = {"server.address": host, "server.port": str(port), "server.allowedHosts": listed}
-    return {**PRODUCTION, **THEME, **bound, "browser.serverAddress": "localhost" if host == "127.0.0.1" else host}
+    return {
+        **PRODUCTION,
+        **THEME,
+        **bound,
+        "browser.serverAddress": "localhost" if host == "127.0.0.1" else host,
+    }
 
 
 def environment(found: dict[str, str]) -> dict[str, str]:
@@ -59,3 +65,8 @@ def environment(found: dict[str, str]) -> dict[str, str]:
 def _variable(name: str) -> str:
     snake = "".join(f"_{c}" if c.isupper() else "_" if c == "." else c for c in name)
     return f"STREAMLIT_{snake.upper()}"
+
+
+def script() -> str:
+    """Return the file that Streamlit runs."""
+    return str(Path(__file__).with_name("server.py"))

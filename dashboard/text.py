@@ -28,3 +28,8 @@ def block(text: object, longest: int = 20_000) -> str:
     """Return several lines of plain text, the last ones where there are too many."""
     whole = str(text)
     return whole if len(whole) <= longest else "…\n" + whole[-longest:]
+
+
+def table_height(rows: int, most: int = 14) -> int | str:
+    """Return the height of a table: as high as its rows, or that of so many which then scroll."""
+    return "content" if rows <= most else 35 * (most + 1) + 3

@@ -33,3 +33,7 @@ def empty(store: Store) -> None:
     with store.engine.begin() as connection:
         for table in reversed(Base.metadata.sorted_tables):
             connection.execute(table.delete())
+
+
+#: For a test whose subject is above the database: one kind is enough.
+sqlite_only = pytest.mark.parametrize("kept_url", ["sqlite"], indirect=True)

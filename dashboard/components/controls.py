@@ -26,11 +26,20 @@ def study_controls(names: Sequence[str], states: Sequence[str], key: str) -> Non
         return
     for verb, (label, icon, sensible, what) in _BUTTONS.items():
         if any(state in sensible for state in states):
-            st.button(label, key=f"{key}_{verb}", icon=icon, help=what, on_click=_steer, args=(verb, list(names)))
+            st.button(
+                label, key=f"{key}_{verb}", icon=icon, help=what, on_click=_steer, args=(verb, list(names))
+            )
     if any(state in _OPEN for state in states):
-        if st.button("Cancel", key=f"{key}_cancel", icon=":material/cancel:", help="End it now, with the trial at hand."):
+        if st.button(
+            "Cancel",
+            key=f"{key}_cancel",
+            icon=":material/cancel:",
+            help="End it now, with the trial at hand.",
+        ):
             _confirm("cancel", list(names))
-    elif st.button("Delete", key=f"{key}_delete", icon=":material/delete:", help="Remove it with all its trials."):
+    elif st.button(
+        "Delete", key=f"{key}_delete", icon=":material/delete:", help="Remove it with all its trials."
+    ):
         _confirm("delete", list(names))
 
 
@@ -40,7 +49,10 @@ def _steer(verb: str, names: list[str]) -> None:
     except TunerError as error:
         st.session_state["told"] = [(False, str(error))]
         return
-    st.session_state["told"] = [*((True, line) for line in found.done), *((False, line) for line in found.refused)]
+    st.session_state["told"] = [
+        *((True, line) for line in found.done),
+        *((False, line) for line in found.refused),
+    ]
 
 
 def tell() -> None:
@@ -52,7 +64,11 @@ def tell() -> None:
 @st.dialog("Are you sure?")
 def _confirm(verb: str, names: list[str]) -> None:
     what = safe(names[0]) if len(names) == 1 else plural(len(names), "study", "studies")
-    ends = "All its trials and measurements are removed for good." if verb == "delete" else "Trials at hand are given up; what was measured is kept."
+    ends = (
+        "All its trials and measurements are removed for good."
+        if verb == "delete"
+        else "Trials at hand are given up; what was measured is kept."
+    )
     st.write(f"**{verb.capitalize()} {what}?** {ends}")
     with st.container(horizontal=True):
         if st.button(f"{verb.capitalize()}", type="primary", key=f"sure_{verb}"):

@@ -14,8 +14,31 @@ def filter_bar(frame: pd.DataFrame) -> pd.DataFrame:
     """Draw the filter and return the trials that pass it; without a choice all do."""
     engines, formats = choices(frame)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", width="content"):
-        chosen = st.pills("Engines", engines, selection_mode="multi", key="engine", bind="query-params", format_func=safe, label_visibility="collapsed") if len(engines) > 1 else []
-        bits = st.pills("Number formats", formats, selection_mode="multi", key="format", bind="query-params", label_visibility="collapsed") if len(formats) > 1 else []
+        chosen = (
+            st.pills(
+                "Engines",
+                engines,
+                selection_mode="multi",
+                key="engine",
+                bind="query-params",
+                format_func=safe,
+                label_visibility="collapsed",
+            )
+            if len(engines) > 1
+            else []
+        )
+        bits = (
+            st.pills(
+                "Number formats",
+                formats,
+                selection_mode="multi",
+                key="format",
+                bind="query-params",
+                label_visibility="collapsed",
+            )
+            if len(formats) > 1
+            else []
+        )
         only = st.toggle("Feasible only", key="feasible", bind="query-params")
         kept = filtered(frame, chosen, bits, only)
         if len(kept) < len(frame):

@@ -20,7 +20,9 @@ from tuner.service.desk import StudyInfo
 _CHART = "front_chart"
 
 
-def front_panel(info: StudyInfo, frame: pd.DataFrame, offers: Mapping[str, int | None], picked: int | None) -> None:
+def front_panel(
+    info: StudyInfo, frame: pd.DataFrame, offers: Mapping[str, int | None], picked: int | None
+) -> None:
     """Draw the choices and the chart."""
     x, y, logs, zoom, intervals, failed = _choices(info, frame)
     points, left_out = front_data(frame, x, y, offers, picked)
@@ -29,11 +31,15 @@ def front_panel(info: StudyInfo, frame: pd.DataFrame, offers: Mapping[str, int |
     else:
         domain = zoomed(points, y) if zoom else None
         chart = front_chart(points, x, y, data.palette(), logs, domain, intervals)
-        st.altair_chart(chart, key=_CHART, on_select=_picked, selection_mode=PICK, alt=front_alt(points, x, y))
+        st.altair_chart(
+            chart, key=_CHART, on_select=_picked, selection_mode=PICK, alt=front_alt(points, x, y)
+        )
         st.caption(_legend(points, left_out, domain is not None))
     if failed:
         table = failures_table(frame)
-        st.dataframe(table, hide_index=True, alt="Failed and pruned trials with their reasons", height="content")
+        st.dataframe(
+            table, hide_index=True, alt="Failed and pruned trials with their reasons", height="content"
+        )
 
 
 def _choices(info: StudyInfo, frame: pd.DataFrame) -> tuple[str, str, tuple[bool, bool], bool, bool, bool]:
@@ -42,12 +48,18 @@ def _choices(info: StudyInfo, frame: pd.DataFrame) -> tuple[str, str, tuple[bool
     up = [n for n in (info.metric, *known) if n in known or n == info.metric]
     unsuccessful = int(frame["state"].isin(["failed", "pruned"]).sum())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        x = st.selectbox("Across", list(dict.fromkeys(across)), format_func=_label, key="x", bind="query-params", width=210)
-        y = st.selectbox("Up", list(dict.fromkeys(up)), format_func=_label, key="y", bind="query-params", width=210)
+        x = st.selectbox(
+            "Across", list(dict.fromkeys(across)), format_func=_label, key="x", bind="query-params", width=210
+        )
+        y = st.selectbox(
+            "Up", list(dict.fromkeys(up)), format_func=_label, key="y", bind="query-params", width=210
+        )
         log_x = st.toggle("Log axis", value=True, key="log", bind="query-params")
         zoom = st.toggle("Zoom to the front", value=True, key="zoom", bind="query-params")
         intervals = st.toggle("Intervals", value=True, key="intervals", bind="query-params")
-        failed = st.toggle(f"Failed ({unsuccessful})", key="failed", bind="query-params", disabled=not unsuccessful)
+        failed = st.toggle(
+            f"Failed ({unsuccessful})", key="failed", bind="query-params", disabled=not unsuccessful
+        )
     log_y = log_x and SHOWN[y].unit not in ("%", "pt")
     return x, y, (log_x and SHOWN[x].unit not in ("%", "pt"), log_y), zoom, intervals, failed
 

@@ -24,4 +24,8 @@ def failing_softly(what: str) -> Iterator[None]:
         st.error(safe(error, 600), title="This did not work", icon=":material/error:")
     except Exception:
         logging.getLogger(__name__).exception("%s failed", what)
-        st.error("The server's log says what happened.", title="Something failed inside the dashboard", icon=":material/error:")
+        st.error(
+            "The server's log says what happened.",
+            title="Something failed inside the dashboard",
+            icon=":material/error:",
+        )

@@ -18,7 +18,9 @@ def offer_cards(found: Sequence[Offer], limited: bool) -> None:
 
 
 def _card(offer: Offer, limited: bool) -> None:
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="xsmall"
+    ):
         st.markdown(f"**{offer.title}** :small[:gray[{offer.what}]]", width="content")
         if offer.trial is not None:
             st.button(
@@ -31,18 +33,20 @@ def _card(offer: Offer, limited: bool) -> None:
     for column, figure in zip(st.columns(2, gap="small"), offer.figures[:2], strict=True):
         with column:
             _figure(figure)
-    small = " · ".join(safe(f.value) + (f" ({safe(f.change)})" if f.change else "") for f in offer.figures[2:])
-    st.caption(f"{safe(offer.candidate)}  \nMemory and disk: {small}")
+    spread = " · ".join(safe(f.interval) for f in offer.figures[:2] if f.interval)
+    small = " · ".join(
+        safe(f.value) + (f" ({safe(f.change)})" if f.change else "") for f in offer.figures[2:]
+    )
+    lines = [f"95 % intervals {spread}" if spread else "", f"Memory, disk {small}", safe(offer.candidate)]
+    st.caption("  \n".join(line for line in lines if line))
 
 
 def _figure(figure: Figure) -> None:
     colour = "off" if figure.better is None else "green" if figure.better else "red"
     st.metric(
         figure.label, figure.value, figure.change or None, delta_color=colour, delta_arrow="off",
-        delta_description="vs. baseline" if figure.change else None, label_visibility="collapsed", width="content",
+        delta_description="latency" if figure.label == "Latency" else figure.label.lower(), label_visibility="collapsed", width="content",
     )  # fmt: skip
-    if figure.interval:
-        st.caption(f"95 %\u200b: {safe(figure.interval)}")
 
 
 def pick(trial: int) -> None:

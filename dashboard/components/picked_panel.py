@@ -39,7 +39,10 @@ def picked_panel(info: StudyInfo, frame: pd.DataFrame) -> None:
     figures = [figure(info.metric if name == "QUALITY" else name, row, base) for name in _SHOWN]
     known = [f for f in figures if f.value != "–"]
     if known:
-        lines = [{"": f.label, "Value": f.value, "Change": f.change, "95 % interval": f.interval or "exact"} for f in known]
+        lines = [
+            {"": f.label, "Value": f.value, "Change": f.change, "95 % interval": f.interval or "exact"}
+            for f in known
+        ]
         table = pd.DataFrame(lines).set_index("")
         st.table(table, border="horizontal", alt=f"Numbers of trial {number}")
     _ways(info, row)
@@ -50,7 +53,13 @@ def _verdict(row: pd.Series) -> str:
         return str(row["state"]).capitalize()
     if row["discarded"]:
         return "Discarded"
-    place = "On the front" if row["on_front"] else "Feasible, but dominated" if row["feasible"] else "Misses a constraint"
+    place = (
+        "On the front"
+        if row["on_front"]
+        else "Feasible, but dominated"
+        if row["feasible"]
+        else "Misses a constraint"
+    )
     return place + (", confirmed on test data" if row["confirmed"] else ", as the search saw it")
 
 
@@ -60,7 +69,9 @@ def _ways(info: StudyInfo, row: pd.Series) -> None:
     with st.container(horizontal=True, gap="small"):
         if st.button("Details", icon=":material/science:", key="to_trial"):
             st.switch_page("app_pages/trial.py", query_params=address)
-        if row["state"] == "complete" and st.button("Export", icon=":material/download:", key="to_export", type="primary"):
+        if row["state"] == "complete" and st.button(
+            "Export", icon=":material/download:", key="to_export", type="primary"
+        ):
             st.switch_page("app_pages/export.py", query_params=address)
         if data.role() == "operator":
             _change(info, row, number)
@@ -68,9 +79,13 @@ def _ways(info: StudyInfo, row: pd.Series) -> None:
 
 def _change(info: StudyInfo, row: pd.Series, number: int) -> None:
     if row["state"] in ("failed", "pruned", "cancelled"):
-        st.button("Try again", icon=":material/replay:", key="retry", on_click=_retry, args=(info.name, number))
+        st.button(
+            "Try again", icon=":material/replay:", key="retry", on_click=_retry, args=(info.name, number)
+        )
     elif row["state"] == "complete" and not row["discarded"] and not row["is_baseline"]:
-        if st.button("Discard", icon=":material/block:", key="discard", help="Take it out of the front, with a reason"):
+        if st.button(
+            "Discard", icon=":material/block:", key="discard", help="Take it out of the front, with a reason"
+        ):
             _discard(info.name, number)
 
 
@@ -83,7 +98,9 @@ def _retry(name: str, number: int) -> None:
 
 @st.dialog("Discard a trial")
 def _discard(name: str, number: int) -> None:
-    st.write(f"Trial {number} leaves the front and the search forgets it. It stays on record, with your reason.")
+    st.write(
+        f"Trial {number} leaves the front and the search forgets it. It stays on record, with your reason."
+    )
     why = st.text_input("Why", max_chars=200, placeholder="the machine swapped", key="discard_why")
     if st.button("Discard", type="primary", disabled=not why.strip(), key="discard_sure"):
         try:

@@ -16,11 +16,8 @@ from dashboard.components.study_head import study_head
 from dashboard.views.cards import offers
 from tuner.service.choosing import choose
 
-TABS = (
-    ":material/scatter_plot: Front", ":material/trending_up: Growth", ":material/bar_chart: Importance",
-    ":material/line_axis: Parallel", ":material/table_rows: Trials", ":material/timeline: Timeline",
-    ":material/vital_signs: Health", ":material/article: Log",
-)  # fmt: skip
+#: Their names stand in the page's address.
+TABS = ("Front", "Growth", "Importance", "Parallel", "Trials", "Timeline", "Health", "Log")
 
 
 def study_body(name: str, state: str, limits: Mapping[str, float]) -> None:
@@ -40,8 +37,9 @@ def _body(name: str, state: str, limits: Mapping[str, float]) -> None:
     chosen = choose(frame, info.objectives, info.metric, limits)
     left, right = st.columns([2.75, 1], gap="medium")
     with right:
-        if found.kind not in ("preparing", "all-failed", "waiting"):
-            offer_cards(offers(frame, chosen, info.metric), bool(limits))
+        feasible = int(everything["feasible"].sum())
+        if feasible:  # of a single point all three would be the same
+            offer_cards(offers(frame, chosen, info.metric)[: 1 if feasible == 1 else 3], bool(limits))
         picked_panel(info, everything)
     picked = picked_number(everything)
     with left:

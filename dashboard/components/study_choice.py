@@ -12,7 +12,11 @@ def study_choice(label: str = "Study") -> str | None:
     """Draw the choice and return a study's name; None where there is no study at all, which is said."""
     names = [line.name for line in data.desk().store.standings()]
     if not names:
-        st.info("Describe one on the Launch page: a model, its data, and how long to search.", title="No study yet", icon=":material/info:")
+        st.info(
+            "Describe one on the Launch page: a model, its data, and how long to search.",
+            title="No study yet",
+            icon=":material/info:",
+        )
         st.page_link("app_pages/launch.py", label="Launch a study", icon=":material/rocket_launch:")
         return None
     wanted = st.query_params.get("study")
@@ -20,4 +24,6 @@ def study_choice(label: str = "Study") -> str | None:
         st.warning(safe(wanted, 100), title="There is no study of this name", icon=":material/search_off:")
     if st.session_state.get("study") not in names:
         st.session_state.pop("study", None)
-    return str(st.selectbox(label, names, key="study", bind="query-params", width=340, label_visibility="collapsed"))
+    return str(
+        st.selectbox(label, names, key="study", bind="query-params", width=340, label_visibility="collapsed")
+    )

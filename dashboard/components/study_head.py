@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.filters import filter_bar
+from dashboard.components.workers import no_worker_note
 from dashboard.text import safe
 from dashboard.views.numbers import ago_text, moment_text, plural, span_text
 from dashboard.views.states import BADGES, Notice, notice
@@ -30,7 +31,11 @@ def study_head(info: StudyInfo, frame: pd.DataFrame) -> tuple[Notice, pd.DataFra
     if info.moving and standing.total:
         share = min(standing.done / standing.total, 1.0)
         st.progress(share, text=_progress(standing))
-    parts = [f"{plural(standing.done, 'candidate')}" + (f" of {standing.total}" if standing.total else "") + " done"]
+    parts = [
+        f"{plural(standing.done, 'candidate')}"
+        + (f" of {standing.total:,}".replace(",", "\u202f") if standing.total else "")
+        + " done"
+    ]
     if standing.failed:
         parts.append(f"{standing.failed} failed")
     parts.append(f"{span_text(standing.spent_s)} spent")
@@ -42,12 +47,17 @@ def study_head(info: StudyInfo, frame: pd.DataFrame) -> tuple[Notice, pd.DataFra
         parts.append(f"worker {names} heard {span_text(beat)} ago" if beat > 5 else f"worker {names} alive")
     elif info.state in ("running", "queued", "confirming"):
         parts.append(":orange[no worker is on it]")
-    parts.append(f"last change {ago_text(info.updated, now) if info.moving else moment_text(info.updated, zone, now)}")
+    parts.append(
+        f"last change {ago_text(info.updated, now) if info.moving else moment_text(info.updated, zone, now)}"
+    )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(" · ".join(parts), width="content")
         kept = frame if frame.empty else filter_bar(frame)
     found = notice(info.state, frame, info.spec, info.meta, len(workers))
-    _say(found)
+    if found.kind == "waiting" and info.state == "queued" and not workers:
+        no_worker_note(data.desk().overview())
+    else:
+        _say(found)
     return found, kept
 
 

@@ -28,9 +28,13 @@ def growth_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None
     if grown.empty:
         st.caption("Nothing ended yet.")
         return
-    over = st.segmented_control("Over", list(OVER), default="Trials", required=True, key="over", bind="query-params")
+    over = st.segmented_control(
+        "Over", list(OVER), default="Trials", required=True, key="over", bind="query-params"
+    )
     palette = data.palette()
-    st.altair_chart(volume_chart(grown, over, palette, picked), key="volume", alt=growth_alt(grown, info.objectives))
+    st.altair_chart(
+        volume_chart(grown, over, palette, picked), key="volume", alt=growth_alt(grown, info.objectives)
+    )
     for column, name in zip(st.columns(len(info.objectives)), info.objectives, strict=True):
         label = f"Best {SHOWN[name].label.lower()} so far of a feasible trial"
         column.altair_chart(best_chart(grown, name, over, palette, picked), key=f"best_{name}", alt=label)
@@ -43,21 +47,42 @@ def importance_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
     if not known:
         st.caption("Nothing was measured yet.")
         return
-    metric = st.selectbox("Decides about", [*first, *(n for n in known if n not in first)], format_func=lambda n: SHOWN[n].label, key="about", bind="query-params", width=260)
+    metric = st.selectbox(
+        "Decides about",
+        [*first, *(n for n in known if n not in first)],
+        format_func=lambda n: SHOWN[n].label,
+        key="about",
+        bind="query-params",
+        width=260,
+    )
     found = importance(frame, metric)
     if found.empty:
         st.caption("At least 8 measured trials that differ are needed to tell what matters.")
         return
-    st.altair_chart(importance_chart(found, data.palette()), key="importance", alt=importance_alt(found, SHOWN[metric].label))
-    st.caption("How differently the best fifth of the trials is spread over each field's values than all trials are (PED-ANOVA). It says what mattered in this search, not why.")
+    st.altair_chart(
+        importance_chart(found, data.palette()),
+        key="importance",
+        alt=importance_alt(found, SHOWN[metric].label),
+    )
+    st.caption(
+        "How differently the best fifth of the trials is spread over each field's values than all trials are (PED-ANOVA). It says what mattered in this search, not why."
+    )
 
 
 def parallel_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
     """Draw parallel coordinates."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        share = st.select_slider("Best by front rank", ["5 %", "10 %", "25 %", "50 %", "100 %"], value="100 %", key="top", bind="query-params", width=260)
+        share = st.select_slider(
+            "Best by front rank",
+            ["5 %", "10 %", "25 %", "50 %", "100 %"],
+            value="100 %",
+            key="top",
+            bind="query-params",
+            width=260,
+        )
         log = st.toggle("Log axes", value=True, key="plog", bind="query-params")
-    rows = chosen_rows(frame, float(share.split()[0]) / 100, picked)
+        others = st.toggle("Infeasible too", key="pall", bind="query-params")
+    rows = chosen_rows(frame, float(share.split()[0]) / 100, picked, others)
     metrics = dict.fromkeys([*info.objectives, "memory_mb", "size_mb"])
     points = parallel_data(rows, list(metrics), log, picked) if len(rows) else pd.DataFrame()
     if points.empty:
@@ -65,7 +90,9 @@ def parallel_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> No
         return
     chart = parallel_chart(points, data.palette(), PICK)
     told = f"Fields and numbers of {len(rows)} candidates as lines"
-    st.altair_chart(chart, key="parallel", on_select=lambda: _from_chart("parallel"), selection_mode=PICK, alt=told)
+    st.altair_chart(
+        chart, key="parallel", on_select=lambda: _from_chart("parallel"), selection_mode=PICK, alt=told
+    )
     if len(rows) >= MOST:
         st.caption(f"The best {MOST} are drawn.")
 
@@ -87,14 +114,20 @@ def table_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
     rows = event["selection"].get("rows") or []
     if rows and rows[0] < len(table):
         number = int(table["Trial"].iloc[rows[0]])
-        if st.session_state.get("_row") != number:  # a row is a position: only a new click counts, not a re-sort
+        if (
+            st.session_state.get("_row") != number
+        ):  # a row is a position: only a new click counts, not a re-sort
             st.session_state["_row"] = number
             pick_later(number)
     st.caption("Sort by a heading; the menu at the upper right hides columns, searches and downloads.")
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:
-    plain: dict[str, Any] = {"Trial": st.column_config.NumberColumn(pinned=True, width=60), "State": st.column_config.TextColumn(pinned=True, width=90), "Reason": st.column_config.TextColumn(width="large")}
+    plain: dict[str, Any] = {
+        "Trial": st.column_config.NumberColumn(pinned=True, width=60),
+        "State": st.column_config.TextColumn(pinned=True, width=90),
+        "Reason": st.column_config.TextColumn(width="large"),
+    }
     for shown in SHOWN.values():
         digits = "%.1f" if shown.unit in ("%", "pt") else "%.3g"
         plain[shown.title] = st.column_config.NumberColumn(format=digits)
@@ -112,11 +145,19 @@ def timeline_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> No
         st.caption("Nothing was started yet.")
         return
     chart = timeline_chart(bars, data.palette(), picked, PICK)
-    st.altair_chart(chart, key="timeline", on_select=lambda: _from_chart("timeline"), selection_mode=PICK, alt=f"When the last {len(bars)} trials ran, by worker")
+    st.altair_chart(
+        chart,
+        key="timeline",
+        on_select=lambda: _from_chart("timeline"),
+        selection_mode=PICK,
+        alt=f"When the last {len(bars)} trials ran, by worker",
+    )
     costs = stage_data(data.desk().stage_costs(info))
     if len(costs):
         st.markdown("**What the stages took together**")
-        st.altair_chart(stage_chart(costs, data.palette()), key="stages", alt=f"Stage {costs['stage'].iloc[0]} took most")
+        st.altair_chart(
+            stage_chart(costs, data.palette()), key="stages", alt=f"Stage {costs['stage'].iloc[0]} took most"
+        )
 
 
 def health_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
@@ -126,7 +167,12 @@ def health_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
         st.caption("Too little was measured to say anything.")
         return
     looks = {"problem": st.error, "warning": st.warning, "note": st.info, "good": st.success}
-    icons = {"problem": ":material/error:", "warning": ":material/warning:", "note": ":material/info:", "good": ":material/check_circle:"}
+    icons = {
+        "problem": ":material/error:",
+        "warning": ":material/warning:",
+        "note": ":material/info:",
+        "good": ":material/check_circle:",
+    }
     for left in range(0, len(cards), 2):
         for column, card in zip(st.columns(2), cards[left : left + 2], strict=False):
             with column:
@@ -139,10 +185,30 @@ def log_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
     events = data.desk().events(info, 200)
     failed = frame[frame["reason"].notna()].sort_values("number", ascending=False).head(200)
     rows = [(e.at, e.kind, cut(e.message, 500)) for e in events]
-    rows += [(at or info.created, f"trial {n} {s}", cut(r, 500)) for n, s, r, at in zip(failed["number"], failed["state"], failed["reason"], failed["finished_at"], strict=True)]
+    rows += [
+        (at or info.created, f"trial {n} {s}", cut(r, 500))
+        for n, s, r, at in zip(
+            failed["number"], failed["state"], failed["reason"], failed["finished_at"], strict=True
+        )
+    ]
     if not rows:
         st.caption("Nothing happened that a person would want to read.")
         return
     rows.sort(key=lambda row: row[0], reverse=True)
-    table = pd.DataFrame({"When": [moment_text(a, zone, now) for a, _, _ in rows], "What": [k for _, k, _ in rows], "Message": [m for _, _, m in rows]})
-    st.dataframe(table, hide_index=True, height=480, column_config={"When": st.column_config.TextColumn(width=150), "What": st.column_config.TextColumn(width=140)}, alt=f"The last {plural(len(rows), 'event')}, the newest first")
+    table = pd.DataFrame(
+        {
+            "When": [moment_text(a, zone, now) for a, _, _ in rows],
+            "What": [k for _, k, _ in rows],
+            "Message": [m for _, _, m in rows],
+        }
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=480,
+        column_config={
+            "When": st.column_config.TextColumn(width=150),
+            "What": st.column_config.TextColumn(width=140),
+        },
+        alt=f"The last {plural(len(rows), 'event')}, the newest first",
+    )

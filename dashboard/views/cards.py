@@ -11,9 +11,9 @@ from dashboard.text import cut
 from dashboard.views.numbers import NONE, SHOWN, against, interval_text, is_known, metric_text
 
 TITLES = {
-    "recommended": ("Recommended", "fastest within your limits"),
+    "recommended": ("Recommended", "fastest within limits"),
     "knee": ("Knee", "where speed begins to cost"),
-    "most accurate": ("Most accurate", "best within your limits"),
+    "most accurate": ("Most accurate", "best within limits"),
 }
 
 
@@ -72,7 +72,7 @@ def figure(name: str, row: pd.Series, base: pd.Series | None) -> Figure:
     value, other = row[name], None if base is None else base[name]
     change = against(name, value, other)
     better = None
-    if is_known(value) and other is not None and is_known(other) and not change.startswith("±"):
+    if change and is_known(value) and other is not None and is_known(other) and not change.startswith("±"):
         better = bool((value < other) == SHOWN[name].lower_is_better)
     return Figure(
         SHOWN[name].label,
@@ -87,13 +87,19 @@ def candidate_text(row: pd.Series) -> str:
     """Return a candidate in words: `1 layer, heads −75 %, FFN −90 %, int8 static, openvino (fixed shape), 2 threads`."""
     layers = int(row["student_layers"])
     parts = [f"{layers} layer{'s' if layers > 1 else ''}"]
-    parts += [f"{what} −{row[f]:.0%}".replace("%", "\u00a0%") for f, what in (("heads", "heads"), ("ffn", "FFN")) if row[f]]
+    parts += [
+        f"{what} −{row[f]:.0%}".replace("%", "\u00a0%")
+        for f, what in (("heads", "heads"), ("ffn", "FFN"))
+        if row[f]
+    ]
     names = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights"}
     scheme = "" if row["scheme"] in ("none", "weight-only", None) else f" {row['scheme']}"
     parts.append(names.get(row["bits"], str(row["bits"])) + scheme)
     parts.append(cut(row["engine"], 40) + (" (fixed shape)" if row["fixed_shape"] else ""))
     threads, replicas = int(row["threads"]), int(row["replicas"])
-    parts.append(f"{threads} thread{'s' if threads > 1 else ''}" + (f" × {replicas} replicas" if replicas > 1 else ""))
+    parts.append(
+        f"{threads} thread{'s' if threads > 1 else ''}" + (f" × {replicas} replicas" if replicas > 1 else "")
+    )
     return ", ".join(parts)
 
 
@@ -107,4 +113,6 @@ def best_text(speedup: float | None, drop: float | None) -> str:
     if drop is None or not is_known(drop):
         return text
     points = -drop * 100
-    return f"{text}, " + ("±0.0 pt" if abs(points) < 0.05 else f"{'−' if points < 0 else '+'}{abs(points):.1f} pt")
+    return f"{text}, " + (
+        "±0.0 pt" if abs(points) < 0.05 else f"{'−' if points < 0 else '+'}{abs(points):.1f} pt"
+    )

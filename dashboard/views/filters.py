@@ -16,7 +16,9 @@ def choices(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     return engines, [name for bits, name in BIT_NAMES.items() if bits in found]
 
 
-def filtered(frame: pd.DataFrame, engines: Sequence[str], formats: Sequence[str], feasible: bool) -> pd.DataFrame:
+def filtered(
+    frame: pd.DataFrame, engines: Sequence[str], formats: Sequence[str], feasible: bool
+) -> pd.DataFrame:
     """Return the trials of these engines and formats; no choice means all. The baseline always stays."""
     kept = pd.Series(True, index=frame.index)
     if engines:

@@ -11,7 +11,16 @@ from dashboard.views.front_data import ROLES, TOLD
 from dashboard.views.numbers import SHOWN
 from dashboard.views.palette import BIT_SHAPES, Palette
 
-_TOLD_FIRST = ("trial", "Verdict", "Candidate", "Layers", "Heads removed", "FFN removed", "Number format", "Threads × replicas")
+_TOLD_FIRST = (
+    "trial",
+    "Verdict",
+    "Candidate",
+    "Layers",
+    "Heads removed",
+    "FFN removed",
+    "Number format",
+    "Threads × replicas",
+)
 PICK = "pick"
 
 
@@ -58,7 +67,11 @@ def zoomed(data: pd.DataFrame, y: str) -> tuple[float, float] | None:
 def _scale(log: bool, domain: tuple[float, float] | None) -> alt.Scale:
     if domain is not None and not log:
         return alt.Scale(domain=list(domain), clamp=True, nice=False, zero=False)
-    return alt.Scale(type="log", nice=False, padding=24) if log else alt.Scale(zero=False, padding=24, nice=False)
+    return (
+        alt.Scale(type="log", nice=False, padding=24)
+        if log
+        else alt.Scale(zero=False, padding=24, nice=False)
+    )
 
 
 def _axis(log: bool) -> alt.Axis:
@@ -88,7 +101,9 @@ def _baseline(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[a
     return [only.mark_rule(**dashed).encode(x=ex), only.mark_rule(**dashed).encode(y=ey)]
 
 
-def _intervals(base: alt.Chart, x: tuple[alt.X, alt.X], y: tuple[alt.Y, alt.Y], colour: alt.Color) -> list[alt.Chart]:
+def _intervals(
+    base: alt.Chart, x: tuple[alt.X, alt.X], y: tuple[alt.Y, alt.Y], colour: alt.Color
+) -> list[alt.Chart]:
     strong = base.transform_filter("datum.role === 'front' || datum.baseline || datum.picked")
     style = {"strokeWidth": 1.3, "opacity": 0.6, "clip": True}
     across = strong.mark_rule(**style).encode(x=x[1], x2="x_high:Q", y=y[0], color=colour)
@@ -111,9 +126,15 @@ def _engines(palette: Palette, data: pd.DataFrame) -> alt.Scale:
 def _points(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette, data: pd.DataFrame) -> alt.Chart:
     formats = [name for name in BIT_SHAPES if name in set(data["format"])]
     shapes = alt.Scale(domain=formats, range=[BIT_SHAPES[name] for name in formats])
-    legend = alt.Legend(title="Number format", orient="top", symbolFillColor=palette.grey, symbolStrokeColor=palette.grey)
+    legend = alt.Legend(
+        title="Number format", orient="top", symbolFillColor=palette.grey, symbolStrokeColor=palette.grey
+    )
     roles = list(ROLES)
-    told = [alt.Tooltip("trial:Q", title="Trial"), *(alt.Tooltip(f"{n}:N") for n in _TOLD_FIRST[1:]), alt.Tooltip("engine:N", title="Engine")]
+    told = [
+        alt.Tooltip("trial:Q", title="Trial"),
+        *(alt.Tooltip(f"{n}:N") for n in _TOLD_FIRST[1:]),
+        alt.Tooltip("engine:N", title="Engine"),
+    ]
     told += [alt.Tooltip(f"{SHOWN[name].label}:N") for name in TOLD]
     pick = alt.selection_point(PICK, fields=["trial"], on="click", clear=False, toggle=False)
     return (
@@ -124,9 +145,24 @@ def _points(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette, data: pd.Da
             color=_colour(palette, data),
             fill=alt.Fill("engine:N", scale=_engines(palette, data), legend=_engine_legend()),
             shape=alt.Shape("format:N", scale=shapes, legend=legend),
-            fillOpacity=alt.FillOpacity("role:O", sort=roles, scale=alt.Scale(domain=roles, range=[0.95, 0.3, 0.0]), legend=None),
-            strokeOpacity=alt.StrokeOpacity("role:O", sort=roles, scale=alt.Scale(domain=roles, range=[1.0, 0.35, 0.6]), legend=None),
-            size=alt.Size("role:O", sort=roles, scale=alt.Scale(domain=roles, range=[150, 55, 45]), legend=None),
+            fillOpacity=alt.FillOpacity(
+                "role:O",
+                sort=roles,
+                scale=alt.Scale(type="ordinal", domain=roles, range=[0.95, 0.3, 0.0]),
+                legend=None,
+            ),
+            strokeOpacity=alt.StrokeOpacity(
+                "role:O",
+                sort=roles,
+                scale=alt.Scale(type="ordinal", domain=roles, range=[1.0, 0.45, 0.75]),
+                legend=None,
+            ),
+            size=alt.Size(
+                "role:O",
+                sort=roles,
+                scale=alt.Scale(type="ordinal", domain=roles, range=[170, 60, 50]),
+                legend=None,
+            ),
             tooltip=told,
         )
         .add_params(pick)
@@ -143,7 +179,9 @@ def _marks(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[alt.
     )
     text = {"fontSize": 12, "fontWeight": 600, "color": palette.ink}
     named = base.transform_filter("datum.offer !== ''").mark_text(dy=-19, **text).encode(text="offer:N")
-    below = base.transform_filter("datum.baseline").mark_text(dy=23, **text).encode(text=alt.value("baseline"))
+    below = (
+        base.transform_filter("datum.baseline").mark_text(dy=23, **text).encode(text=alt.value("baseline"))
+    )
     return [layer.encode(x=ex, y=ey) for layer in (ring, circle, named, below)]
 
 
@@ -151,7 +189,9 @@ def front_alt(data: pd.DataFrame, x: str, y: str) -> str:
     """Return the chart in one sentence, for who does not see it."""
     front = data[data["role"] == "front"]
     if front.empty:
-        return f"{SHOWN[y].label} against {SHOWN[x].label.lower()} of {len(data)} trials; none is feasible yet."
+        return (
+            f"{SHOWN[y].label} against {SHOWN[x].label.lower()} of {len(data)} trials; none is feasible yet."
+        )
     lead = front.sort_values("x").iloc[0]
     span = f"from {front['x'].min():.3g} to {front['x'].max():.3g} {SHOWN[x].unit}"
     return (

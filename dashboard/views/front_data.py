@@ -65,7 +65,9 @@ def steps(frame: pd.DataFrame, x: str, y: str) -> pd.Series:
     """Say which points the front's line turns at, in the plane of these two metrics."""
     offered = frame["feasible"] & shown(frame) & frame[x].notna() & frame[y].notna()
     signs = {name: 1.0 if SHOWN[name].lower_is_better else -1.0 for name in (x, y)}
-    points = pd.DataFrame({"x": frame[x] * signs[x], "y": frame[y] * signs[y]})[offered].sort_values(["x", "y"])
+    points = pd.DataFrame({"x": frame[x] * signs[x], "y": frame[y] * signs[y]})[offered].sort_values(
+        ["x", "y"]
+    )
     best = points["y"].cummin()
     turns = points["y"] < best.shift(fill_value=np.inf)
     return turns.reindex(frame.index, fill_value=False).astype(bool)
@@ -78,9 +80,12 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame) -> None:
     out["Heads removed"] = [f"{v:.0%}" for v in data["heads"].fillna(0)]
     out["FFN removed"] = [f"{v:.0%}" for v in data["ffn"].fillna(0)]
     out["Number format"] = [
-        f"{BIT_NAMES.get(b, b)}" + ("" if s == "none" else f", {s}") for b, s in zip(data["bits"], data["scheme"], strict=True)
+        f"{BIT_NAMES.get(b, b)}" + ("" if s == "none" else f", {s}")
+        for b, s in zip(data["bits"], data["scheme"], strict=True)
     ]
-    out["Threads × replicas"] = [f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)]
+    out["Threads × replicas"] = [
+        f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)
+    ]
     out["Verdict"] = [
         ("confirmed on test data, " if c else "") + {"front": "on the front", "dominated": "dominated", "infeasible": "misses a constraint"}[r]
         for c, r in zip(data["confirmed"], out["role"], strict=True)

@@ -15,22 +15,44 @@ FIELDS = {
 }  # fmt: skip
 
 
+#: The same in a word or two, for narrow axes.
+SHORT = {
+    "student_layers": "Layers", "heads": "Heads cut", "ffn": "FFN cut", "bits": "Bits", "scheme": "Scheme",
+    "group_size": "Group", "threads": "Threads", "replicas": "Replicas", "engine": "Engine", "fixed_shape": "Fixed",
+}  # fmt: skip
+
+
 def importance_chart(found: pd.DataFrame, palette: Palette) -> alt.LayerChart:
     """Return bars in per cent, the most important first, with what the best trials have more of."""
     data = pd.DataFrame(
         {
             "field": [FIELDS.get(f, f) for f in found["field"]],
             "share": found["share"] * 100,
-            "best": [f"mostly {cut(_said(f, b), 30)}" for f, b in zip(found["field"], found["best"], strict=True)],
+            "best": [
+                f"mostly {cut(_said(f, b), 30)}" for f, b in zip(found["field"], found["best"], strict=True)
+            ],
         }
     )
     base = alt.Chart(data)
-    y = alt.Y("field:N", sort=None, title=None, axis=alt.Axis(labelLimit=220, labelPadding=8, ticks=False, domain=False))
+    y = alt.Y(
+        "field:N",
+        sort=None,
+        title=None,
+        axis=alt.Axis(labelLimit=240, labelFontSize=12.5, labelPadding=8, ticks=False, domain=False),
+    )
     x = alt.X("share:Q", title="Share of importance (%)", scale=alt.Scale(domainMin=0, nice=True))
-    told = [alt.Tooltip("field:N", title="Field"), alt.Tooltip("share:Q", title="Share (%)", format=".1f"), alt.Tooltip("best:N", title="The best trials")]
-    bars = base.mark_bar(color=palette.accent, cornerRadiusEnd=3, height={"band": 0.62}).encode(x=x, y=y, tooltip=told)
-    names = base.mark_text(align="left", dx=6, color=palette.grey, fontSize=12).encode(x=x, y=y, text="best:N")
-    return alt.layer(bars, names).properties(height=max(34 * len(data), 120), background="transparent")
+    told = [
+        alt.Tooltip("field:N", title="Field"),
+        alt.Tooltip("share:Q", title="Share (%)", format=".1f"),
+        alt.Tooltip("best:N", title="The best trials"),
+    ]
+    bars = base.mark_bar(color=palette.accent, cornerRadiusEnd=3, height={"band": 0.62}).encode(
+        x=x, y=y, tooltip=told
+    )
+    names = base.mark_text(align="left", dx=6, color=palette.grey, fontSize=12).encode(
+        x=x, y=y, text="best:N"
+    )
+    return alt.layer(bars, names).properties(height=60 + 32 * len(data), background="transparent")
 
 
 def _said(field: str, value: str) -> str:

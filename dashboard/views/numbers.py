@@ -40,7 +40,12 @@ def _shown(name: str) -> Shown:
     unit, direction = METRICS[name]
     drop = name.endswith("_drop")
     text = "pt" if drop else _UNITS.get(unit, unit)
-    return Shown(_LABELS.get(name, name.replace("_", " ")), text, 100.0 if unit == "fraction" else 1.0, direction == "minimize")
+    return Shown(
+        _LABELS.get(name, name.replace("_", " ")),
+        text,
+        100.0 if unit == "fraction" else 1.0,
+        direction == "minimize",
+    )
 
 
 #: Every metric, and how it is shown.
@@ -71,7 +76,6 @@ def metric_text(name: str, value: float | None) -> str:
     return number + ("×" if shown.unit == "×" else f"\u00a0{shown.unit}")
 
 
-
 def _number(name: str, scaled: float) -> str:
     if METRICS[name][0] == "fraction":
         return f"{MINUS if round(scaled, 1) < 0 else ''}{abs(scaled):.1f}"
@@ -93,11 +97,15 @@ def against(name: str, value: float | None, base: float | None) -> str:
     """Return what a value costs or saves against the baseline's: `−88 %` for what is measured, `−0.4 pt` for shares."""
     if not (is_known(value) and is_known(base)) or value is None or base is None:
         return ""
+    if name.endswith("_drop"):
+        return ""  # it is a change against the baseline itself
     if METRICS[name][0] == "fraction":
         points = (value - base) * 100
         return "±0.0 pt" if abs(points) < 0.05 else f"{_signed(points, 1)}\u00a0pt"
-    if not base:
+    if not base or name == "speedup":
         return ""
+    if value / base >= 3:
+        return f"{value / base:.0f}×"
     percent = (value / base - 1) * 100
     digits = 1 if abs(percent) < 10 or percent < -95 else 0
     return "±0 %" if abs(percent) < 0.05 else f"{_signed(percent, digits)}\u00a0%"

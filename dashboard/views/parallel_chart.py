@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from dashboard.views.importance_chart import FIELDS
+from dashboard.views.importance_chart import SHORT
 from dashboard.views.numbers import SHOWN, significant
 from dashboard.views.palette import Palette
 
@@ -16,21 +16,32 @@ MOST = 300  # lines beyond which nobody sees one
 _RANKS = ("on the front", "rank 2", "rank 3 and 4", "rank 5 and worse", "infeasible")
 
 
-def chosen_rows(frame: pd.DataFrame, share: float, picked: int | None) -> pd.DataFrame:
+def chosen_rows(
+    frame: pd.DataFrame, share: float, picked: int | None, infeasible: bool = True
+) -> pd.DataFrame:
     """Return the best `share` (0 to 1) of measured trials by front rank, at most `MOST`, and the picked one."""
-    known = frame[(frame["state"] == "complete") & ~frame["discarded"]]
+    measured = frame[(frame["state"] == "complete") & ~frame["discarded"]]
+    known = measured if infeasible or not measured["feasible"].any() else measured[measured["feasible"]]
     order = known.sort_values(["rank", "latency_ms"], na_position="last")
     kept = order.head(min(MOST, max(1, round(len(order) * share))))
-    also = known[(known["number"] == picked) & ~known["number"].isin(kept["number"])]
-    return pd.concat([kept, also])
+    also = measured[(measured["number"] == picked) & ~measured["number"].isin(kept["number"])]
+    return pd.concat([kept, also]).iloc[::-1]  # the best are drawn last, on top
 
 
 def parallel_data(rows: pd.DataFrame, metrics: Sequence[str], log: bool, picked: int | None) -> pd.DataFrame:
     """Return one row for each trial and axis: its height on the axis from 0 to 1, and what stands there."""
-    parts = [_axis(rows, name, FIELDS[name], rows[name], False) for name in FIELDS if _varies(rows[name])]
+    parts = [_axis(rows, name, SHORT[name], rows[name], False) for name in SHORT if _varies(rows[name])]
     for name in metrics:
         if rows[name].notna().any():
-            parts.append(_axis(rows, name, SHOWN[name].title, rows[name] * SHOWN[name].scale, log and (rows[name] > 0).all()))
+            parts.append(
+                _axis(
+                    rows,
+                    name,
+                    SHOWN[name].title,
+                    rows[name] * SHOWN[name].scale,
+                    log and (rows[name] > 0).all(),
+                )
+            )
     if not parts:
         return pd.DataFrame()
     data = pd.concat(parts, ignore_index=True)
@@ -87,17 +98,41 @@ def _rank(rank: float) -> str:
 def parallel_chart(data: pd.DataFrame, palette: Palette, selection: str) -> alt.LayerChart:
     """Return the chart; a click on a line picks its trial."""
     axes = list(dict.fromkeys(data["axis"]))
-    x = alt.X("axis:N", sort=axes, title=None, axis=alt.Axis(labelAngle=0, labelLimit=150, labelPadding=26, ticks=False, domain=False, grid=True, gridOpacity=0.9, labelExpr="split(datum.label, ' (')[1] ? [split(datum.label, ' (')[0], '(' + split(datum.label, ' (')[1]] : datum.label"), scale=alt.Scale(padding=0.35))
+    two_lines = "split(datum.label, ' (')[1] ? [split(datum.label, ' (')[0], '(' + split(datum.label, ' (')[1]] : datum.label"
+    labels = alt.Axis(
+        labelAngle=0, labelLimit=120, labelPadding=14, labelExpr=two_lines, labelOverlap=False, labelFontSize=11.5,
+        ticks=False, domain=False, grid=True, gridOpacity=0.9,
+    )  # fmt: skip
+    x = alt.X("axis:N", sort=axes, title=None, axis=labels, scale=alt.Scale(padding=0.35))
     y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.02, 1.02]))
-    colours = [palette.accent, palette.several[2], palette.several[3], palette.grey, palette.bad]
-    colour = alt.Color("rank:N", scale=alt.Scale(domain=list(_RANKS), range=colours), legend=alt.Legend(title="Front rank", orient="top"))
-    strength = alt.StrokeOpacity("rank:N", scale=alt.Scale(domain=list(_RANKS), range=[0.95, 0.5, 0.4, 0.25, 0.22]), legend=None)
+    colours = [palette.accent, palette.several[2], palette.several[1], palette.grey, palette.grey]
+    scale = alt.Scale(domain=list(_RANKS), range=colours)
+    colour = alt.Color(
+        "rank:N", scale=scale, legend=alt.Legend(title="Front rank", orient="top", symbolOpacity=1)
+    )
+    strengths = alt.Scale(type="ordinal", domain=list(_RANKS), range=[0.95, 0.55, 0.4, 0.3, 0.15])
+    strength = alt.StrokeOpacity("rank:O", sort=list(_RANKS), scale=strengths, legend=None)
     pick = alt.selection_point(selection, fields=["trial"], on="click", clear=False, toggle=False)
     base = alt.Chart(data)
-    told = [alt.Tooltip("trial:Q", title="Trial"), alt.Tooltip("label:N", title="Candidate"), alt.Tooltip("axis:N", title="Axis"), alt.Tooltip("value:N", title="Value")]
-    lines = base.mark_line(strokeWidth=1.6).encode(x=x, y=y, detail="trial:N", color=colour, strokeOpacity=strength)
-    dots = base.mark_point(filled=True, size=70, cursor="pointer", opacity=0.75).encode(x=x, y=y, color=colour, tooltip=told).add_params(pick)
-    ring = base.transform_filter("datum.picked").mark_line(strokeWidth=3.4, color=palette.ink).encode(x=x, y=y, detail="trial:N")
+    told = [
+        alt.Tooltip("trial:Q", title="Trial"),
+        alt.Tooltip("label:N", title="Candidate"),
+        alt.Tooltip("axis:N", title="Axis"),
+        alt.Tooltip("value:N", title="Value"),
+    ]
+    lines = base.mark_line(strokeWidth=1.6).encode(
+        x=x, y=y, detail="trial:N", color=colour, strokeOpacity=strength
+    )
+    dots = (
+        base.mark_point(filled=True, size=46, cursor="pointer", opacity=0.75)
+        .encode(x=x, y=y, color=colour, tooltip=told)
+        .add_params(pick)
+    )
+    ring = (
+        base.transform_filter("datum.picked")
+        .mark_line(strokeWidth=3.4, color=palette.ink)
+        .encode(x=x, y=y, detail="trial:N")
+    )
     texts = _ticks(data, x, y, palette)
     return alt.layer(lines, ring, dots, texts).properties(height=400, background="transparent")
 
@@ -108,4 +143,8 @@ def _ticks(data: pd.DataFrame, x: alt.X, y: alt.Y, palette: Palette) -> alt.Char
     metric = known["axis"].isin([shown.title for shown in SHOWN.values()])
     ends = known["height"].isin([0.0, 1.0])
     few = known[~metric | ends].drop_duplicates(["axis", "height"])
-    return alt.Chart(few).mark_text(align="left", dx=9, dy=-1, fontSize=11, color=palette.grey).encode(x=x, y=y, text="value:N")
+    return (
+        alt.Chart(few)
+        .mark_text(align="left", dx=9, dy=-1, fontSize=11, color=palette.grey)
+        .encode(x=x, y=y, text="value:N")
+    )

@@ -38,7 +38,9 @@ class Notice:
     level: Literal["info", "warning", "error"] = "info"
 
 
-def notice(state: str, frame: pd.DataFrame, spec: Mapping[str, Any], meta: Mapping[str, Any], workers: int) -> Notice:
+def notice(
+    state: str, frame: pd.DataFrame, spec: Mapping[str, Any], meta: Mapping[str, Any], workers: int
+) -> Notice:
     """Return what a person should know of the study as a whole; kind `ok` where its charts say enough."""
     measured = int((frame["state"] == "complete").sum())
     ended = int(frame["state"].isin(["complete", "failed", "pruned"]).sum())
@@ -51,11 +53,22 @@ def notice(state: str, frame: pd.DataFrame, spec: Mapping[str, Any], meta: Mappi
         last = cut(reason.iloc[-1].splitlines()[0], 300) if len(reason) else "no reason was given"
         return Notice("all-failed", f"All {plural(ended, 'trial')} failed", f"The last one: {last}", "error")
     if state == "queued" and not workers:
-        return Notice("waiting", "Waiting for a worker", "Nobody works on studies at the moment: start a worker on the System page.", "warning")
+        return Notice(
+            "waiting",
+            "Waiting for a worker",
+            "Nobody works on studies at the moment: start a worker on the System page.",
+            "warning",
+        )
     if state == "queued":
-        return Notice("waiting", "Waiting its turn", "A worker prepares data and model, then the first trial begins.")
+        return Notice(
+            "waiting", "Waiting its turn", "A worker prepares data and model, then the first trial begins."
+        )
     if (frame["state"] == "running").any():
-        return Notice("preparing", "The first trial is running", "It is the untouched model: all others are held against it.")
+        return Notice(
+            "preparing",
+            "The first trial is running",
+            "It is the untouched model: all others are held against it.",
+        )
     if state in ("paused", "interrupted", "cancelled"):
         return Notice("waiting", "Nothing was measured yet", "Resume the study to begin.")
     return Notice("preparing", "Preparing", "Data and model are made ready; the first trial follows.")
@@ -65,7 +78,12 @@ def _measured(frame: pd.DataFrame, spec: Mapping[str, Any], measured: int, ended
     if not frame["feasible"].any():
         asked = " and ".join(spec["constraints"])
         near = nearest(frame, spec)
-        return Notice("infeasible", "No trial meets the constraints yet", f"None of {plural(measured, 'measured trial')} meets {asked}.{near}", "warning")
+        return Notice(
+            "infeasible",
+            "No trial meets the constraints yet",
+            f"None of {plural(measured, 'measured trial')} meets {asked}.{near}",
+            "warning",
+        )
     if measured == 1:
         return Notice("first", "One point so far", "The front takes shape with the next trials.")
     return Notice("ok")

@@ -15,7 +15,9 @@ FIRST = ("speedup", "latency_ms", "accuracy", "accuracy_drop", "memory_mb", "siz
 
 def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return all trials as a table, the front first and then by speed; metrics in the units that are shown."""
-    order = frame.sort_values(["on_front", "rank", "latency_ms", "number"], ascending=[False, True, True, True])
+    order = frame.sort_values(
+        ["on_front", "rank", "latency_ms", "number"], ascending=[False, True, True, True]
+    )
     out = pd.DataFrame({"Trial": order["number"].astype(int), "State": _states(order)})
     for name in dict.fromkeys([*FIRST[:2], metric, f"{metric}_drop", *FIRST[4:], *SHOWN]):
         out[SHOWN[name].title] = order[name] * SHOWN[name].scale
@@ -28,7 +30,9 @@ def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     out["Threads"], out["Replicas"] = order["threads"], order["replicas"]
     out["Fixed shape"] = order["fixed_shape"].astype(bool)
     out["Host"] = [cut(h or "", 60) for h in order["host_name"]]
-    out["Seconds"] = (pd.to_datetime(order["finished_at"], utc=True) - pd.to_datetime(order["started_at"], utc=True)).dt.total_seconds()
+    out["Seconds"] = (
+        pd.to_datetime(order["finished_at"], utc=True) - pd.to_datetime(order["started_at"], utc=True)
+    ).dt.total_seconds()
     out["Reason"] = [cut(r or "", 300) for r in order["reason"].fillna("")]
     return out.reset_index(drop=True)
 
@@ -36,7 +40,9 @@ def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _states(frame: pd.DataFrame) -> list[str]:
     """Return a word for each trial: what a person wants to know of it first."""
     words = []
-    for state, on_front, feasible, discarded in zip(frame["state"], frame["on_front"], frame["feasible"], frame["discarded"], strict=True):
+    for state, on_front, feasible, discarded in zip(
+        frame["state"], frame["on_front"], frame["feasible"], frame["discarded"], strict=True
+    ):
         if state != "complete":
             words.append(state)
         elif discarded:
@@ -52,7 +58,9 @@ def failures_table(frame: pd.DataFrame) -> pd.DataFrame:
     kinds = [f"{cut(k or s, 40)}" for k, s in zip(found["kind"], found["state"], strict=True)]
     reasons = [cut(r or "", 400) for r in found["reason"].fillna("")]
     labels = [cut(label, 120) for label in found["label"]]
-    return pd.DataFrame({"Trial": found["number"].astype(int), "What": kinds, "Reason": reasons, "Candidate": labels})
+    return pd.DataFrame(
+        {"Trial": found["number"].astype(int), "What": kinds, "Reason": reasons, "Candidate": labels}
+    )
 
 
 def column_names(table: pd.DataFrame, first: Sequence[str]) -> list[str]:

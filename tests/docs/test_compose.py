@@ -72,7 +72,9 @@ def test_workers_can_be_scaled_and_share_cache_and_lock():
 def test_the_password_is_in_no_file_and_in_no_url():
     for service in OURS.values():
         environment = service["environment"]
-        assert "@" in environment["TUNER_DB"] and ":" not in environment["TUNER_DB"].split("//")[1].split("@")[0]
+        assert (
+            "@" in environment["TUNER_DB"] and ":" not in environment["TUNER_DB"].split("//")[1].split("@")[0]
+        )
         assert environment["PGPASSWORD"].startswith("${")
 
 

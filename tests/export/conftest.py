@@ -78,7 +78,7 @@ def content(tmp_path):
         "baseline_ms": 20.0, "host": {"cpu": "Made Up 9000", "cores": [0, 1], "os": "Linux x86_64"},
         "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128}, "spec": {"name": "words"},
     }  # fmt: skip
-    return BundleContent(artefact, tokens, ["sport", "business"], 0, candidate, report, "0.23.3")
+    return BundleContent(artefact, tokens, ["sport", "business"], 0, 1, candidate, report, "0.23.3")
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def reference(light):
 def test_equal_and_heavier_artefacts_in_one_run(light, heavy, reference, plan):
     same, more = measure_together([(light, 1, 1), (heavy, 1, 1)], reference, plan, **SETTINGS)
     assert 0.75 < same.ratio.value < 1.33
+    assert same.ratio.low < 1.1 and same.ratio.high > 0.9  # the same artefact: neither side is favoured
     assert more.ratio.low > 1.5  # three times the layers: the whole interval lies above
     assert more.ratio.value > same.ratio.value
 

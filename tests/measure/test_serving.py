@@ -14,7 +14,7 @@ import pytest
 from tuner.errors import JobError
 from tuner.hardware import this_host
 from tuner.measure import client
-from tuner.measure.client import Serving, run_blocks
+from tuner.measure.client import Serving, ServingLimits, run_blocks
 from tuner.measure.performance import Plan, scenario_plan
 from tuner.spec.model import Scenario
 
@@ -117,6 +117,22 @@ def test_want_of_memory_has_its_own_kind(tmp_path, error):
     assert caught.value.kind == "out-of-memory"
 
 
+def test_a_child_over_its_memory_ends(tmp_path):
+    artefact = misbehaving(
+        tmp_path / "a", load="held = bytearray(400_000_000); held[::4096] = b'x' * 97657; time.sleep(30)"
+    )
+    with pytest.raises(JobError, match="limit 300 MB") as caught:
+        Serving(artefact, 1, CORES[:1], ServingLimits(memory_mb=300))
+    assert caught.value.kind == "out-of-memory"
+
+
+def test_a_child_over_its_time_ends(tmp_path):
+    artefact = misbehaving(tmp_path / "a", load="time.sleep(30)")
+    with pytest.raises(JobError, match="no answer in 1 s") as caught:
+        Serving(artefact, 1, CORES[:1], ServingLimits(seconds=1))
+    assert caught.value.kind == "time-limit"
+
+
 def test_killed_from_outside(tiny, tmp_path):
     with Serving(tiny, 1, CORES[:1]) as serving:
         planned(serving, tmp_path)
@@ -206,3 +222,14 @@ def test_a_block_is_of_whole_cycles(tiny, tmp_path):
         serving.plan(tmp_path / "plan.npz", plan.cycle)
         samples, _ = run_blocks([serving], 0.0, 3, 0)
     assert len(samples) == plan.cycle
+
+
+def test_offline_puts_documents_of_like_length_together(tmp_path):
+    """Nobody waits for any one of them: less of a call is padding than where they come as they come."""
+    file = documents(tmp_path / "split.npz", length=120)
+    padding = {}
+    for mode in ("single-stream", "offline"):
+        plan = scenario_plan(file, Scenario(mode=mode, batch=8, sequence_length="data"))
+        masks = [array for name, array in plan.arrays.items() if name.startswith("attention_mask")]
+        padding[mode] = 1 - sum(m.sum() for m in masks) / sum(m.size for m in masks)
+    assert padding["offline"] < 0.5 * padding["single-stream"]

@@ -51,3 +51,20 @@ def environment():
 def full_disk(out):
     with open("/dev/full", "w") as stream:
         stream.write("x" * 10_000)
+
+
+def full_disk_behind_ours():
+    """An engine's plug-in turns whatever goes wrong into a failed build."""
+    try:
+        full_disk("")
+    except OSError as error:
+        raise BuildError("the engine could not build it") from error
+
+
+def full_disk_in_words():
+    raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+
+def broken_stream(out):
+    """Some engines only say that their stream broke."""
+    raise BuildError("basic_ios::clear: iostream error")

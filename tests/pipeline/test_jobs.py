@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import psutil
@@ -87,6 +88,34 @@ def test_a_killed_job_takes_its_children_along(jobs, tmp_path):
     assert wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
 
 
+def test_abort_kills_the_job_at_hand_with_its_children_from_any_thread(jobs, tmp_path):
+    jobs.abort()  # with nothing at hand: nothing happens
+    note = tmp_path / "pid"
+
+    def abort():
+        assert wait_until(lambda: note.exists() and note.read_text(), 60)
+        jobs.abort()
+
+    other = threading.Thread(target=abort)
+    other.start()
+    with pytest.raises(JobError, match="killed by SIGKILL"):
+        run(jobs, "leaves_a_child", path=str(note))
+    other.join()
+    pid = int(note.read_text())
+    assert wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+    assert run(jobs, "double", n=4) == 8
+
+
+def test_the_last_lines_of_a_job_are_kept_until_they_are_taken(jobs):
+    jobs.take_logs()
+    run(jobs, "double", n=1)
+    with pytest.raises(JobError):
+        run(jobs, "raises_theirs")
+    lines = jobs.take_logs().splitlines()
+    assert lines[:2] == ["doubling", "about to fail"]
+    assert jobs.take_logs() == ""
+
+
 def test_full_disk_has_its_kind(jobs):
     with pytest.raises(JobError) as caught:
         run(jobs, "full_disk", out="x")
@@ -116,3 +145,25 @@ def test_kill_9_of_the_parent_leaves_no_process(tmp_path):
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
     assert wait_until(lambda: not any(p.is_running() and p.status() != "zombie" for p in ours))
+
+
+@pytest.mark.parametrize("name", ["full_disk_behind_ours", "full_disk_in_words"])
+def test_a_full_disk_is_no_fault_of_a_candidate_however_an_engine_says_it(jobs, name):
+    with pytest.raises(JobError, match="no space left") as caught:
+        run(jobs, name)
+    assert caught.value.kind == "disk-full"
+
+
+def test_a_broken_stream_on_a_full_disk_is_a_full_disk(jobs, tmp_path):
+    with pytest.raises(BuildError, match="iostream"):
+        run(jobs, "broken_stream", out=str(tmp_path))
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path)], capture_output=True
+    ).returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        with pytest.raises(JobError, match="no space left.*iostream") as caught:
+            run(jobs, "broken_stream", out=str(tmp_path))
+        assert caught.value.kind == "disk-full"
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

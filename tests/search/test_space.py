@@ -44,6 +44,20 @@ def test_enumeration_and_size_agree():
     assert all(candidate in space for candidate in every)
 
 
+def test_distributions_are_those_that_suggest_draws_from():
+    """What is added to Optuna must look as if Optuna had proposed it: a study refuses differing distributions."""
+    space = make({"pruning": {"heads": [0, 0.5], "ffn": [0.0, 0.3, 0.9]}})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(60):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert space.distributions(candidate) == trial.distributions
+        assert space.params(candidate) == trial.params
+        study.tell(trial, 0.0)
+    with pytest.raises(ValueError, match="not in the search space"):
+        space.distributions(baseline(99, 1))
+
+
 def test_what_cannot_run_is_never_proposed_and_noted():
     space = make()
     pairs = {(b.engine, q.bits, q.scheme) for q, b in space.pairs()}

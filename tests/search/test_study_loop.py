@@ -165,6 +165,28 @@ def test_pruned_trials_carry_their_constraints(store):
     assert study.trials[0].constraints == {"accuracy_drop <= 0.05": 1.0, "memory_mb <= 500": 1.0}
 
 
+def test_what_optuna_did_not_propose_is_added_once_and_like_its_own(store):
+    space, record = make_space(), run(store, store.create_study({"name": "added"}))
+    study = open_study(store, record.id, space)
+    one, two, three = seeds(space)[1:4]
+    asked, _ = asktell.ask(study, space, one)
+    asktell.tell_complete(study, asked, [0.9, 1.0], {"accuracy_drop <= 0.05": -1.0})
+    for _ in range(2):  # told again after a crash
+        assert asktell.add(study, space, one, [0.9, 1.0], {"accuracy_drop <= 0.05": -1.0}, "a") == 1
+        assert asktell.add(study, space, two, None, {"accuracy_drop <= 0.05": 1.0}, "b") == 2
+    own, same, pruned = study.trials
+    assert (same.params, same.distributions, same.values) == (own.params, own.distributions, own.values)
+    assert (same.constraints, same.state) == (own.constraints, own.state)
+    assert (pruned.state.name, pruned.params) == ("PRUNED", space.params(two))
+    assert pruned.constraints == {"accuracy_drop <= 0.05": 1.0}
+    study.sampler = make_sampler("tpe-grouped", 0)
+    for _ in range(3):
+        run_one(store, record, study, space)  # and samplers take it in
+    outside = three.model_copy(update={"parallel": three.parallel.model_copy(update={"threads": 64})})
+    with pytest.raises(ValueError, match="not in the search space"):
+        asktell.add(study, space, outside, [0.9, 1.0], {}, "c")
+
+
 def test_a_changed_space_or_objective_is_refused(store):
     record = store.create_study({"name": "changed"})
     open_study(store, record.id, make_space())

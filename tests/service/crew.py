@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
@@ -61,8 +62,9 @@ class Member:
 
     def ended(self, seconds: float = 60.0) -> int:
         """Wait for its end and return the exit code."""
-        until(lambda: self.exitcode is not None, f"the end of {self.name}: {self.said()}", seconds)
-        return int(self.exitcode or 0)
+        wait([self._process.sentinel], seconds)
+        assert self.exitcode is not None, f"{self.name} does not end: {self.said()}"
+        return self.exitcode
 
     def said(self) -> str:
         """Return what it printed."""

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -12,21 +13,27 @@ FIRST_STEPS = ROOT / "studies" / "first-steps.yaml"
 QUICK = ["--set", "measure.seconds=1"]
 
 
-def tuner(home, *arguments, timeout=280, **environment):
-    """Run `tuner` in a child and return the finished process."""
-    env = {**os.environ, "TUNER_HOME": str(home), "NO_COLOR": "1", **environment}
+def environment(home, **more):
+    """Return the environment of a run: its own home, and a quiet lock that no other test run waits for."""
+    quiet = Path(tempfile.gettempdir()) / f"tuner-quiet-{os.getpid()}"
+    env = {**os.environ, "TUNER_HOME": str(home), "NO_COLOR": "1", "TUNER_QUIET": str(quiet), **more}
     env.pop("TUNER_DB", None)
+    return env
+
+
+def tuner(home, *arguments, timeout=280, **more):
+    """Run `tuner` in a child and return the finished process."""
     command = [sys.executable, "-m", "tuner.cli.main", *map(str, arguments)]
+    env = environment(home, **more)
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
 
 
 def start(home, *arguments):
     """Start `tuner` in the background, in a process group of its own."""
-    env = {**os.environ, "TUNER_HOME": str(home), "NO_COLOR": "1"}
     command = [sys.executable, "-m", "tuner.cli.main", *map(str, arguments)]
     return subprocess.Popen(
         command,
-        env=env,
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

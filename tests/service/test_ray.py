@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cluster(home, folder):
+def cluster(folder):
     """A head with one core, and a node with one core, a label, and a custom resource that stands for another."""
     try:
         from ray.cluster_utils import Cluster
@@ -48,7 +48,7 @@ def cluster(home, folder):
         pytest.skip(f"Ray is not installed: {error}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("TUNER_HOME", str(home))
+        patch.setenv("TUNER_HOME", str(folder))
         patch.setenv("RAY_STUB", str(folder))
         patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         patch.delenv("TUNER_DB", raising=False)
@@ -185,8 +185,11 @@ def test_signals_drain_and_abort(url, cluster, hold):
 
     hold.unlink()
 
+    sent = []
+
     def once(event):
-        if event.kind == "trial-finished":
+        if event.kind == "trial-finished" and not sent:
+            sent.append(event)
             os.kill(os.getpid(), signal.SIGINT)
 
     study, trials = run(url, cluster, spec_of(trials=4), once)
@@ -197,23 +200,25 @@ def test_signals_drain_and_abort(url, cluster, hold):
     assert_each_once(url, study, trials)
 
 
-def test_a_real_study_from_the_command_line(home, cluster):
-    options = ["--executor", "ray", "--address", cluster.address, "--set", "name=on-ray"]
+def test_a_cluster_that_cannot_run_the_study(cluster, tmp_path):
+    options = ["--executor", "ray", "--address", cluster.address, "--set", "requires.labels.hw=none"]
+    done = tuner(tmp_path, "run", FIRST_STEPS, *options)
+    assert done.returncode == 2
+    assert "label hw=none" in done.stderr.splitlines()[-1]
+    with Store.open(f"sqlite:///{tmp_path}/tuner.db") as store:
+        assert store.list_studies() == []
+
+
+def test_a_real_study_from_the_command_line(home):
+    """On a cluster that it starts itself, and ends."""
+    pytest.importorskip("ray")
+    options = ["--executor", "ray", "--address", "local", "--set", "name=on-ray"]
     done = tuner(home, "run", FIRST_STEPS, "--trials", "3", *QUICK, *options)
     assert done.returncode == 0, done.stderr
     assert "confirmed on the test split" in done.stdout
     assert "ray" not in done.stdout.replace("on-ray", "").lower()
     found = front(home, "on-ray")
     assert found and all(point["confirmed"] for point in found)
-
-
-def test_a_cluster_that_cannot_run_the_study(cluster, home):
-    options = ["--executor", "ray", "--address", cluster.address, "--set", "name=nowhere"]
-    done = tuner(home, "run", FIRST_STEPS, *options, "--set", "requires.labels.hw=none")
-    assert done.returncode == 2
-    assert "label hw=none" in done.stderr.splitlines()[-1]
-    with Store.open(f"sqlite:///{home}/tuner.db") as store:
-        assert store.find_study("nowhere") is None
 
 
 def test_without_ray(tmp_path):

@@ -48,6 +48,7 @@ def _each_ended_once(store: Store, study: Study, own: list[Trial]) -> None:
     assert all(t.metrics and t.finished_at for t in complete)
     with store.engine.connect() as connection:
         query = select(MeasurementRow.trial_id, func.count()).where(MeasurementRow.kind == "performance")
+        query = query.where(MeasurementRow.trial_id.in_([t.id for t in own]))
         written = dict(connection.execute(query.group_by(MeasurementRow.trial_id)).tuples().all())
     assert written == {t.id: 1 for t in complete}  # no result was written twice
     for fingerprint, clock in study.clocks.items():

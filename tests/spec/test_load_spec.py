@@ -132,7 +132,10 @@ def test_a_problem_of_the_data_section(write, data, message):
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_file(write):
     told = problem(write(STUDY.replace("trials: 3", "trials: x").replace("name: small", "nme: small")))
-    assert [int(line) for line in re.findall(r"^x\.yaml:(\d+): ", told, re.M)] == [1, 1, 10]
+    assert [int(line) for line in re.findall(r"^x\.yaml:(\d+): ", told, re.M)] == [
+        1,
+        10,
+    ]  # a key under a misspelt name is not missing as well
 
 
 @pytest.mark.parametrize(
@@ -257,3 +260,18 @@ def test_whatever_text_a_file_is_the_answer_is_an_input_error(tmp_path_factory, 
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError):
         load_spec(path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "objectives", "batch"),
+    [
+        ("", ["accuracy", "latency_ms"], 1),
+        ("metric: f1_macro", ["f1_macro", "latency_ms"], 1),
+        ("scenario: {mode: offline}", ["accuracy", "throughput"], 32),
+        ("scenario: {mode: offline, batch: 4}\nobjectives: [accuracy, size_mb]", ["accuracy", "size_mb"], 4),
+    ],
+)
+def test_what_is_traded_follows_metric_and_scenario(write, lines, objectives, batch):
+    minimal = "name: n\nmodel: {source: folder}\ndata: {source: data.csv}\nbudget: {trials: 3}\n"
+    spec = load_spec(write(f"{minimal}{lines}\n"))
+    assert (spec.objectives, spec.scenario.batch) == (objectives, batch)

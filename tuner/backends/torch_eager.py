@@ -13,7 +13,7 @@ _SERVING = ("torch", "transformers", "safetensors", "numpy")
 _FILES = ("config.json", "model.safetensors", "shape.json")
 _BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 NO_BF16 = "this processor has no bf16 instructions: emulated, it is several times slower than fp32"
-_NO_INT = "PyTorch's eager kernels for it dequantize on each call; onnxruntime and openvino have real ones"
+_NO_INT = "eager mode's own quantization is deprecated; onnxruntime and openvino have faster kernels for it"
 
 
 class TorchBackend:

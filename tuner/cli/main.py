@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tuner.cli.dashboard import dashboard
 from tuner.cli.database import db
 from tuner.cli.grouped import Grouped
 from tuner.cli.guard import guarded
@@ -42,7 +43,7 @@ _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "verify": verify,
         "list": list_studies,
     },
-    _SERVICE: {"submit": submit, "worker": worker, "status": status},
+    _SERVICE: {"submit": submit, "worker": worker, "status": status, "dashboard": dashboard},
     _STEER: {verb.__name__: verb for verb in (pause, resume, stop, cancel, retry, discard, delete)},
     _HOST: {"validate": validate, "schema": schema, "backends": backends, "doctor": doctor, "gc": gc},
 }

@@ -135,4 +135,5 @@ def _standing(event: Event) -> str:
     if event.best_speedup is None:
         return ""
     left = "" if event.seconds_left is None else f", about {duration(event.seconds_left)} left"
-    return f"  (best feasible {event.best_speedup:.1f}x{left})"
+    volume = "" if event.hypervolume is None else f", hypervolume {event.hypervolume:.3f}"
+    return f"  (best feasible {event.best_speedup:.1f}x{volume}{left})"

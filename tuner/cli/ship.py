@@ -109,5 +109,5 @@ def _claim(claim: dict[str, Any]) -> list[str]:
         claim["metric"],
         spread(claim["claimed"]),
         spread(claim["measured"]),
-        "ok" if claim["holds"] else "NO",
+        {True: "ok", False: "NO", None: "not judged"}[claim["holds"]],
     ]

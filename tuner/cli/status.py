@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tuner.cli.progress import duration
 from tuner.cli.study import Json
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 _EVERY = 2.0  # seconds
 _SHOWN = 10  # studies that are over, the last changed first; the others are in `tuner list`
 _FORGET = 3600.0  # seconds after which a worker that left is not shown
+_DOING = {"queued": "prepares", "confirming": "confirms"}  # a coordinator that takes its time
 _WORKER = ["worker", "state", "host", "at work on", "last heard"]
 _STUDY = ["study", "state", "done", "queued", "running", "failed", "repeated", "best", "drop pt", "hypervolume",
           "time left", "coordinator"]  # fmt: skip
@@ -46,9 +46,9 @@ def status(
 def _print(overview: Overview, name: str | None) -> None:
     from tuner.cli.output import print_table
 
-    workers, studies = _workers(overview, name), _studies(overview)
+    workers, studies = _worker_rows(overview, name), _studies(overview)
     if workers:
-        print_table(_WORKER, [_worker(worker) for worker in workers])
+        print_table(_WORKER, workers)
         print()
     if studies:
         print_table(_STUDY, [_study(study) for study in studies], expendable=_EXPENDABLE)
@@ -80,13 +80,23 @@ def _studies(overview: Overview) -> list[StudyLine]:
     return [study for study in overview.studies if study.is_open] + over[:_SHOWN]
 
 
-def _worker(line: WorkerLine) -> list[str]:
+def _worker(line: WorkerLine, states: Mapping[str, str]) -> list[str]:
+    from tuner.cli.progress import duration
+
     tasks = [f"{study} trial {trial}" for study, trial in line.trials]
+    tasks += [f"{_DOING[state]} {s}" for s in line.coordinates if (state := states.get(s, "")) in _DOING]
     heard = "now" if line.silent_s < 1 else f"{duration(line.silent_s)} ago"
-    return [line.name, line.state, line.host or "–", ", ".join(tasks or line.coordinates) or "–", heard]
+    return [line.name, line.state, line.host or "–", ", ".join(tasks) or "–", heard]
+
+
+def _worker_rows(overview: Overview, name: str | None) -> list[list[str]]:
+    states = {study.name: study.state for study in overview.studies}
+    return [_worker(worker, states) for worker in _workers(overview, name)]
 
 
 def _study(line: StudyLine) -> list[str]:
+    from tuner.cli.progress import duration
+
     return [
         line.name,
         line.state,
@@ -162,10 +172,10 @@ def _drawn(overview: Overview, name: str | None, width: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    workers, studies = _workers(overview, name), _studies(overview)
+    workers, studies = _worker_rows(overview, name), _studies(overview)
     parts: list[RenderableType] = []
     if workers:
-        parts += [_grid(_WORKER, [_worker(worker) for worker in workers], width, ""), ""]
+        parts += [_grid(_WORKER, workers, width, ""), ""]
     if studies:
         parts += [_grid(_STUDY, [_study(study) for study in studies], width, _EXPENDABLE)]
     below = [*_rest(overview, studies), f"as of {time.strftime('%H:%M:%S')}; Ctrl-C leaves"]

@@ -112,8 +112,9 @@ def _ask(name: str) -> None:
         raise typer.BadParameter(
             f"this removes study {name!r} for good, and nobody is there to ask: say --yes"
         )
-    found = f"{study.measured + study.failed + study.repeated} trials"
-    if not typer.confirm(f"Remove study {name} with {found} for good?", err=True):
+    count = study.measured + study.failed + study.repeated + study.cancelled
+    trials = "1 trial" if count == 1 else f"{count} trials"
+    if not typer.confirm(f"Remove study {name} with {trials} for good?", err=True):
         note("nothing was removed")
         raise typer.Exit(1)
 

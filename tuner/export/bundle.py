@@ -47,6 +47,7 @@ class BundleContent:
     tokenizer: Path
     labels: list[str]
     pad_token_id: int
+    batch: int  # texts of a call, as it was judged
     candidate: Candidate
     report: Mapping[str, Any]
     tokenizers_version: str
@@ -130,6 +131,7 @@ def _bundle(content: BundleContent, described: Mapping[str, Any]) -> dict[str, A
         "pad_token_id": content.pad_token_id,
         "max_length": described["max_length"],
         "threads": content.candidate.parallel.threads,
+        "batch": content.batch,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -14,19 +15,30 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from tuner.errors import JobError
 
 #: Seconds until silence counts as hanging. A block holds three calls or more, and large batches take their time.
 _LOAD, _ANSWER, _BLOCK, _PREDICT = 120.0, 60.0, 300.0, 600.0
+_LOOK = 0.25  # seconds between two looks at the memory of a child that takes its time
 _OF_LATE = 400  # blocks: some ten measurements
 _TAIL = 20_000  # bytes of the log's end that an error may quote from
 _serving: weakref.WeakSet[Serving] = weakref.WeakSet()
 _SECRET = ("PASSWORD", "SECRET", "TOKEN", "_KEY", "_KEY_ID", "CREDENTIALS")  # how names of credentials end
+
+
+@dataclass(frozen=True)
+class ServingLimits:
+    """What a serving child may take: seconds for one answer, megabytes of resident memory."""
+
+    seconds: float = math.inf
+    memory_mb: float = math.inf
 
 
 class Serving:
@@ -38,8 +50,11 @@ class Serving:
         JobError: (of every method) the child failed, was killed (`signal`), or hangs (`time-limit`).
     """
 
-    def __init__(self, artefact: Path, threads: int, cores: Sequence[int]) -> None:
+    def __init__(
+        self, artefact: Path, threads: int, cores: Sequence[int], limits: ServingLimits | None = None
+    ) -> None:
         self.artefact, self.threads, self.cores = Path(artefact), threads, tuple(cores)
+        self._limits = limits or ServingLimits()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close(); nameless: no litter after kill -9
         self._unread = b""
         self.clocks: deque[float] = deque(maxlen=_OF_LATE)
@@ -142,18 +157,30 @@ class Serving:
     def _line(self, seconds: float) -> bytes:
         """Return one whole line: a child can also hang, or be killed, in the middle of one."""
         assert self._process.stdout
+        seconds = min(seconds, self._limits.seconds)
         deadline = time.monotonic() + seconds
         while b"\n" not in self._unread:
-            left = max(deadline - time.monotonic(), 0)
+            left = min(max(deadline - time.monotonic(), 0), _LOOK)
             if not select.select([self._process.stdout], [], [], left)[0]:
-                self._process.kill()
-                raise JobError("time-limit", f"serving child gave no answer in {seconds:.0f} s", self._tail())
+                self._check(deadline, seconds)
+                continue
             read = os.read(self._process.stdout.fileno(), 1 << 16)
             if not read:
                 raise self._died()
             self._unread += read
         line, _, self._unread = self._unread.partition(b"\n")
         return line
+
+    def _check(self, deadline: float, seconds: float) -> None:
+        """End a child that is over its time or its memory."""
+        if time.monotonic() >= deadline:
+            self.kill()
+            raise JobError("time-limit", f"serving child gave no answer in {seconds:.0f} s", self._tail())
+        used = _resident_mb(self.pid)
+        if used > self._limits.memory_mb:
+            self.kill()
+            limit = f"limit {self._limits.memory_mb:.0f} MB"
+            raise JobError("out-of-memory", f"serving child took {used:.0f} MB, {limit}", self._tail())
 
     def _died(self) -> JobError:
         """Return how the child ended as an error."""
@@ -176,6 +203,12 @@ class Serving:
             found = os.pread(self._log.fileno(), _TAIL, max(end - _TAIL, 0))
             return "\n".join(found.decode(errors="replace").splitlines()[-lines:])
         return ""
+
+
+def _resident_mb(pid: int) -> float:
+    with contextlib.suppress(psutil.Error):
+        return float(psutil.Process(pid).memory_info().rss) / 1e6
+    return 0.0
 
 
 def kill_all() -> None:

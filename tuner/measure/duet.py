@@ -1,10 +1,12 @@
 """Duet measuring: each subject in alternation with a fixed reference, so that the machine's drift cancels.
 
 Bulej et al. 2020, "Duet Benchmarking: Improving Measurement Accuracy in the Cloud". Here the two take turns (parallel
-duets would share caches and frequency), in ABBA blocks: a linear drift inside a quadruple cancels as well.
+duets would share caches and frequency), in ABBA and BAAB blocks by turns: a linear drift inside a quadruple cancels,
+and neither of the two follows itself more often than the other.
 
 What does not cancel is a neighbour that takes a core: a large subject and a small one suffer by different factors. So
 the reference is also a watchman: quadruples in which it ran slower than of late are set aside while there are others.
+The same is asked of the subject: to choose by one side of a ratio alone would bias it.
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ _PATIENCE = 3  # times the cap, for percentiles that need more samples
 
 @dataclass(frozen=True)
 class Quadruple:
-    """Subject, reference, reference, subject: samples in ms, rates in calls a second, `clock` the reference's ms."""
+    """Four blocks: samples in ms, rates in calls a second; `clock` is the reference's slower median, `own` ours."""
 
     ratio: float
     clock: float
+    own: float
     samples: list[float]
     reference: list[float]
     rates: tuple[float, float]
@@ -54,13 +57,24 @@ class Subject:
         """Return the quadruples that nobody disturbed; where they are too few, the least disturbed ones."""
         if len(found := self.within(self.fastest)) >= _QUADRUPLES:
             return found
-        ordered = sorted(self.quadruples, key=lambda quadruple: quadruple.clock)
+        ordered = sorted(self.quadruples, key=self._disturbance)
         alike = self.within(ordered[0].clock) if ordered else []  # a machine that is slower now than of late
         return alike if len(alike) >= _QUADRUPLES else ordered[:_QUADRUPLES]
 
+    def _disturbance(self, quadruple: Quadruple) -> float:
+        """Return by how much the slower of the two ran slower than its fastest."""
+        return max(quadruple.clock / (self.fastest or quadruple.clock), quadruple.own / self._own_fastest)
+
+    @property
+    def _own_fastest(self) -> float:
+        return float(np.percentile([quadruple.own for quadruple in self.quadruples], _FASTEST))
+
     def within(self, fastest: float) -> list[Quadruple]:
-        """Return the quadruples whose reference ran about as fast as that, in ms."""
-        return [quadruple for quadruple in self.quadruples if quadruple.clock <= _QUIET * fastest]
+        """Return the quadruples whose reference ran about as fast as that, in ms, and the subject about its fastest."""
+        if not self.quadruples:
+            return []
+        own = _QUIET * self._own_fastest
+        return [q for q in self.quadruples if q.clock <= _QUIET * fastest and q.own <= own]
 
     @property
     def samples(self) -> list[float]:
@@ -119,22 +133,27 @@ def _finished(subject: Subject, precision: float, seconds: float, percentiles: S
 
 
 def _quadruple(subject: Subject, reference: Serving, at: int) -> None:
-    """Run subject, reference, reference, subject.
+    """Run subject, reference, reference, subject; every other time the reference first and last.
 
     The two pairs share the machine's state of that quarter of a second, so they count as one ratio: taken for two,
     the intervals of a disturbed machine come out too narrow.
     """
     begin = time.monotonic()
-    first, rate_one = run_blocks(subject.servings, BLOCK, _CALLS, at)
-    before, _ = run_blocks([reference], BLOCK, _CALLS, at)
-    after, _ = run_blocks([reference], BLOCK, _CALLS, at)
-    second, rate_two = run_blocks(subject.servings, BLOCK, _CALLS, at)
+    mine, theirs = (subject.servings, BLOCK, _CALLS, at), ([reference], BLOCK, _CALLS, at)
+    if len(subject.quadruples) % 2 == 0:
+        (first, rate_one), (before, _) = run_blocks(*mine), run_blocks(*theirs)
+        (after, _), (second, rate_two) = run_blocks(*theirs), run_blocks(*mine)
+    else:
+        (before, _), (first, rate_one) = run_blocks(*theirs), run_blocks(*mine)
+        (second, rate_two), (after, _) = run_blocks(*mine), run_blocks(*theirs)
     subject.spent += time.monotonic() - begin
     clocks = (statistics.median(before), statistics.median(after))
-    ratios = (statistics.median(first) / clocks[0], statistics.median(second) / clocks[1])
+    own = (statistics.median(first), statistics.median(second))
+    ratios = (own[0] / clocks[0], own[1] / clocks[1])
     found = Quadruple(
         ratio=statistics.geometric_mean(ratios),
         clock=max(clocks),
+        own=max(own),
         samples=[*first, *second],
         reference=[*before, *after],
         rates=(rate_one, rate_two),

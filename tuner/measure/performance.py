@@ -14,7 +14,7 @@ import numpy as np
 
 from tuner.errors import UnsupportedError
 from tuner.hardware import this_host
-from tuner.measure.client import Serving, run_blocks
+from tuner.measure.client import Serving, ServingLimits, run_blocks
 from tuner.measure.duet import BLOCK, Subject, duet
 from tuner.measure.energy import energy_of
 from tuner.measure.stats import mean, percentile
@@ -76,14 +76,21 @@ def scenario_plan(inputs: Path, scenario: Scenario) -> Plan:
     """Return the calls of a scenario over the documents of an encoded split.
 
     With a fixed `sequence_length` each document is repeated or cut to exactly that many tokens; with `data` a call has
-    the length of its longest document, and the calls are in stratified order.
+    the length of its longest document, and the calls are in stratified order. Offline, documents of like length share a
+    call.
     """
     with np.load(inputs) as stored:
         given = {name: stored[name] for name in stored.files if name != "labels"}
+    if scenario.mode == "offline":
+        order = np.argsort(given["attention_mask"].sum(axis=1), kind="stable")
+        given = {name: array[order] for name, array in given.items()}
     count = len(given["input_ids"])
     calls = []
     for index in range(_CALLS):
-        rows = np.arange(index * scenario.batch, (index + 1) * scenario.batch) % count
+        first = index * scenario.batch
+        if scenario.mode == "offline":  # calls from all lengths, though they may not hold all documents
+            first = round(index * max(count - scenario.batch, 0) / (_CALLS - 1))
+        rows = np.arange(first, first + scenario.batch) % count
         call = {name: array[rows] for name, array in given.items()}
         calls.append(_sized(call, scenario.sequence_length))
     # A call of many documents is about as long as the next: a cycle of several would cost time for nothing.
@@ -134,6 +141,7 @@ def measure_together(
     precision: float,
     seconds: float,
     percentiles: Sequence[int] = (),
+    limits: ServingLimits | None = None,
 ) -> list[Performance]:
     """Measure (artefact, threads, replicas) interleaved with each other and the reference, in one run.
 
@@ -147,19 +155,21 @@ def measure_together(
     with ExitStack() as stack:
         file = stack.enter_context(_written(plan))
         reference.plan(file, plan.cycle)
-        found = [Subject([stack.enter_context(s) for s in _replicas(*subject)]) for subject in subjects]
+        found = [Subject([stack.enter_context(s) for s in _replicas(*one, limits)]) for one in subjects]
         for serving in [s for subject in found for s in subject.servings]:
             serving.plan(file, plan.cycle)
         duet(found, reference, precision, seconds, percentiles, plan.cycle)
         return [_performance(subject, plan) for subject in found]
 
 
-def _replicas(artefact: Path, threads: int, replicas: int) -> Iterator[Serving]:
+def _replicas(
+    artefact: Path, threads: int, replicas: int, limits: ServingLimits | None = None
+) -> Iterator[Serving]:
     cores = this_host().cores
     if threads * replicas > len(cores):
         raise UnsupportedError(f"{replicas} x {threads} threads, but this host has {len(cores)} cores")
     for index in range(replicas):
-        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads])
+        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads], limits)
 
 
 @contextmanager

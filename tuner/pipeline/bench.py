@@ -13,7 +13,7 @@ from tuner.measure.performance import Performance, measure, measure_together, sc
 from tuner.pipeline.building import artefact_for
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepare import Prepared
-from tuner.pipeline.workshop import Workshop
+from tuner.pipeline.workshop import Workshop, serving_limits
 
 _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99}
 
@@ -74,6 +74,7 @@ class Bench:
             "precision": spec.measure.precision,
             "seconds": spec.measure.seconds,
             "percentiles": self._percentiles(),
+            "limits": serving_limits(spec, self._shop.host),
         }
 
     def _percentiles(self) -> tuple[int, ...]:

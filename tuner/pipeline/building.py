@@ -7,7 +7,7 @@ from typing import Any
 
 from tuner.backends.registry import backends
 from tuner.candidate import Candidate
-from tuner.pipeline.cache import Entry, code_hash
+from tuner.pipeline.cache import Entry, code_hash, digest, installed
 from tuner.pipeline.prepare import Prepared
 from tuner.pipeline.workshop import Workshop
 
@@ -63,5 +63,13 @@ def _fixed_shape(shop: Workshop, candidate: Candidate) -> list[int] | None:
 
 
 def _shared(shop: Workshop, checkpoint: Entry) -> Path:
-    """Return the directory that all builds of one checkpoint share, for example its fp32 export."""
-    return shop.cache.root / "export" / checkpoint.key
+    """Return the directory that all builds of one checkpoint share, for example its fp32 export.
+
+    What an engine's plug-in leaves there depends on its code and libraries, so other ones get another directory.
+    """
+    made_by = {
+        "code": code_hash("tuner.backends.onnx_export", "tuner.runtime.shaped"),
+        "libraries": installed("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
+        "length": shop.spec.model.max_length,
+    }
+    return shop.cache.root / "export" / checkpoint.key / digest(made_by)

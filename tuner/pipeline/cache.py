@@ -178,6 +178,19 @@ def _source_hash(origin: Path) -> str:
 
 
 @memoize
+def installed(*distributions: str) -> dict[str, str | None]:
+    """Return the versions of those of these distributions that are installed, None for the others."""
+    return {name: _version(name) for name in distributions}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@memoize
 def versions(*distributions: str) -> dict[str, str]:
     """Return the installed versions of these distributions, for a key."""
     return {name: importlib.metadata.version(name) for name in distributions}

@@ -205,11 +205,11 @@ def _silent(code: int, folder: Path, log: str) -> JobError:
 
 def _rebuild(answer: dict[str, Any], log: str) -> TunerError:
     """Return the child's error as the same class where it is one of ours, else as a JobError."""
+    if answer.get("full"):  # whatever it says: no property of a candidate
+        return JobError("disk-full", f"no space left on the disk ({answer['message'][:200]}); {_ROOM}", log)
     if answer["module"] == "tuner.errors" and answer["error"] != "JobError":
         cls = getattr(importlib.import_module("tuner.errors"), answer["error"])
         return cls(answer["message"])
-    if answer.get("full"):
-        return JobError("disk-full", f"no space left on the disk ({answer['message'][:200]}); {_ROOM}", log)
     kind = "out-of-memory" if answer.get("oom") else "error"
     return JobError(kind, f"{answer['error']}: {answer['message']}", log)
 

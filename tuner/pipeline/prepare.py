@@ -19,6 +19,7 @@ _TASK = "tuner.tasks.text_classification"
 #: What every stage on a model depends on: whole packages, since which helper a stage calls may change as well.
 MODEL_CODE = ("tuner.compress", "tuner.runtime")
 MODEL_LIBRARIES = ("torch", "transformers")
+_DATA_LIBRARIES = ("tokenizers", "transformers", "numpy", "datasets")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def _documents(shop: Workshop) -> Entry:
     parts = {
         **task.data_key(shop.spec),
         "code": code_hash("tuner.tasks"),
+        "versions": versions(*_DATA_LIBRARIES),
     }
     plain = shop.spec.to_plain()
     return _named("data", lambda: shop.job("documents", parts, f"{_TASK}:documents_job", spec=plain))
@@ -89,7 +91,7 @@ def _tokenizer(shop: Workshop, documents: Entry) -> Entry:
     }
     return shop.job(
         "tokenizer",
-        {**parts, "code": code_hash("tuner.tasks")},
+        {**parts, "code": code_hash("tuner.tasks"), "versions": versions(*_DATA_LIBRARIES)},
         f"{_TASK}:train_tokenizer_job",
         spec=shop.spec.to_plain(),
         documents=documents.path,
@@ -132,6 +134,7 @@ def _encoded(shop: Workshop, documents: Entry, tokenizer: Path) -> Entry:
             "length": shop.spec.model.max_length,
             "windows": shop.spec.recover.windows,
             "code": code_hash("tuner.tasks"),
+            "versions": versions(*_DATA_LIBRARIES),
         },
         f"{_TASK}:encode_job",
         spec=shop.spec.to_plain(),

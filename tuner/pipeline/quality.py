@@ -11,32 +11,33 @@ from tuner.measure.client import Serving
 from tuner.metrics import Estimate, Metrics
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepare import Prepared
-from tuner.pipeline.workshop import Workshop
+from tuner.pipeline.workshop import Workshop, serving_limits
 from tuner.tasks import text_classification as task
-
-_BATCH = (
-    8  # documents a call: no engine's answers may depend on it (the conformance suite holds them to that)
-)
 
 
 def answers(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Entry:
     """Return the entry whose `logits.npy` (documents, classes) are the artefact's answers on a split."""
-    inputs = ready.data.path / f"{split}.npz"
+    inputs, batch = ready.data.path / f"{split}.npz", shop.spec.scenario.batch
 
     def taken(out: Path) -> dict[str, Any]:
-        cores = shop.host.cores
-        with shop.quiet.shared(), Serving(artefact.path, len(cores), cores) as serving:
-            np.save(out / "logits.npy", serving.predict(inputs, batch=_BATCH))
+        with shop.quiet.shared(), _serving(shop, artefact) as serving:
+            np.save(out / "logits.npy", serving.predict(inputs, batch=batch))
         return {}
 
     parts = {
         "artefact": artefact.key,
         "data": ready.data.key,
         "split": split,
+        "batch": batch,  # a dynamically quantized model takes one range for all that is in a call
         "host": shop.host.fingerprint,
         "code": code_hash("tuner.measure.server", "tuner.runtime"),
     }
     return shop.stage("quality", parts, taken)
+
+
+def _serving(shop: Workshop, artefact: Entry) -> Serving:
+    cores = shop.host.cores
+    return Serving(artefact.path, len(cores), cores, serving_limits(shop.spec, shop.host))
 
 
 def judge(

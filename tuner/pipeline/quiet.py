@@ -41,15 +41,35 @@ class Quiet:
 
     @contextlib.contextmanager
     def _room(self, mode: int) -> Iterator[None]:
-        gate, room = (self._open(name) for name in ("gate", "room"))
-        try:
-            self._take(gate, fcntl.LOCK_EX)
-            self._take(room, mode)
+        with contextlib.ExitStack() as held:
+            gate = self._taken("gate", fcntl.LOCK_EX)
+            held.callback(_leave, gate)
+            held.callback(_leave, self._taken("room", mode))
             fcntl.flock(gate, fcntl.LOCK_UN)
             yield
-        finally:
-            for descriptor in (gate, room):
-                _leave(descriptor)
+
+    def _taken(self, name: str, mode: int) -> int:
+        """Wait for a file's lock and return the descriptor that holds it."""
+        begin, descriptor = time.monotonic(), self._open(name)
+        try:
+            while not (_try(descriptor, mode) and self._is_in_use(descriptor, name)):
+                self._waiting()
+                if not self._is_in_use(descriptor, name):  # somebody has put another file in its place
+                    _leave(descriptor)
+                    descriptor = self._open(name)
+                elif time.monotonic() - begin > _LOOK and _all_frozen(descriptor):
+                    # A frozen process computes nothing: nobody need wait for it. It keeps its lock, of a file that
+                    # nobody else looks at any more; only where that file is another user's can we but go past it.
+                    try:
+                        (self._folder / name).unlink(missing_ok=True)
+                    except OSError:
+                        return descriptor
+                else:
+                    time.sleep(_POLL)
+        except BaseException:
+            _leave(descriptor)
+            raise
+        return descriptor
 
     def _open(self, name: str) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -59,13 +79,10 @@ class Quiet:
             self._folder.chmod(0o1777)
         return descriptor
 
-    def _take(self, descriptor: int, mode: int) -> None:
-        begin = time.monotonic()
-        while not _try(descriptor, mode):
-            self._waiting()
-            if time.monotonic() - begin > _LOOK and _all_frozen(descriptor):
-                return  # a frozen process computes nothing: nobody need wait for it
-            time.sleep(_POLL)
+    def _is_in_use(self, descriptor: int, name: str) -> bool:
+        with contextlib.suppress(OSError):
+            return os.path.samestat(os.fstat(descriptor), (self._folder / name).stat())
+        return False
 
 
 def quiet_folder() -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tuner.faults import fault
 from tuner.hardware import Host
+from tuner.measure.client import ServingLimits
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.jobs import JobLimits, Jobs
 from tuner.pipeline.quiet import Quiet
@@ -64,6 +65,12 @@ class Workshop:
         """Return the runs noted since the last call."""
         taken, self.runs = self.runs, []
         return taken
+
+
+def serving_limits(spec: StudySpec, host: Host) -> ServingLimits:
+    """Return the same limits for a child that serves."""
+    limits = job_limits(spec.limits, host)
+    return ServingLimits(limits.seconds, limits.memory_mb)
 
 
 def job_limits(limits: Limits, host: Host) -> JobLimits:

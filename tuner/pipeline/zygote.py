@@ -11,17 +11,23 @@ stdin; answers `{"pid": n}` and, when the child ended, `{"status": wait status}`
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tuner.faults import due, fail
 from tuner.runtime.orphans import die_with_parent
+
+#: Bytes: with less left on the disk, a job that failed is taken to have failed for want of room.
+_ROOM = 4_000_000
 
 
 def _preload() -> None:
@@ -38,16 +44,34 @@ def _import_once(request: dict[str, Any]) -> None:
             importlib.import_module(name)
 
 
-def _describe(error: BaseException) -> dict[str, Any]:
+def _describe(error: BaseException, out: str | None = None) -> dict[str, Any]:
     """Return the error as one line and its class, so that the parent can raise the same kind."""
     message = " ".join(str(error).split()) or type(error).__name__
-    no_space = isinstance(error, OSError) and error.errno == 28
     return {
         "error": type(error).__name__,
         "module": type(error).__module__,
         "message": message[:600],
-        "full": no_space,
+        "full": any(_says_full(cause) for cause in _causes(error)) or _is_full(out),
     }
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _says_full(error: BaseException) -> bool:
+    errors = (errno.ENOSPC, errno.EDQUOT)
+    told = (isinstance(error, OSError) and error.errno in errors) or "no space left" in str(error).lower()
+    return told or "os error 28" in str(error)
+
+
+def _is_full(out: str | None) -> bool:
+    """Say whether there is no room where the job writes: some engines only say that their stream broke."""
+    if out is None or not Path(out).is_dir():
+        return False
+    return shutil.disk_usage(out).free < _ROOM
 
 
 def _point(request: dict[str, Any]) -> str:
@@ -64,7 +88,7 @@ def _perform(request: dict[str, Any]) -> dict[str, Any]:
         return {**_describe(error), "oom": True}
     except BaseException as error:  # the child reports everything: its parent decides
         traceback.print_exc()
-        return _describe(error)
+        return _describe(error, request["kwargs"].get("out"))
 
 
 def _child(request: dict[str, Any], zygote: int) -> None:

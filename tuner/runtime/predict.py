@@ -15,8 +15,6 @@ from tokenizers import Tokenizer
 
 from .loader import load_session
 
-_BATCH = 16  # lines answered together when they do not come from a terminal
-
 
 class Classifier:
     """A bundle, loaded. `threads` defaults to what the configuration was measured with."""
@@ -30,6 +28,8 @@ class Classifier:
         self._tokenizer.enable_truncation(longest)
         self._tokenizer.no_padding()
         self._pad = int(described["pad_token_id"])
+        #: Texts answered together, as when it was judged: where ranges are dynamic, answers depend on the company.
+        self.batch = int(described["batch"])
 
     def logits(self, texts: list[str]) -> np.ndarray:
         """Return float32 logits (texts, labels)."""
@@ -79,7 +79,8 @@ def main(bundle: Path) -> int:
     asked = parser.parse_args()
     classifier = Classifier(bundle, asked.threads)
     try:
-        for texts in [asked.text] if asked.text else batches(_stdin(), 1 if sys.stdin.isatty() else _BATCH):
+        together = 1 if sys.stdin.isatty() else classifier.batch
+        for texts in batches(asked.text or _stdin(), together):
             for answer in classifier(texts):
                 line = json.dumps(answer) if asked.json else f"{answer['label']}\t{answer['probability']:.4f}"
                 print(line, flush=True)

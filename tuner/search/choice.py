@@ -26,6 +26,8 @@ class Choice:
     @property
     def step(self) -> float | None:
         """Return the even step between the values, None if they have none."""
+        if not self.ordered:
+            return None
         gaps = [b - a for a, b in zip(self.values, self.values[1:], strict=False)]
         even = all(abs(gap - gaps[0]) < 1e-9 for gap in gaps)
         return round(gaps[0], 9) if even else None

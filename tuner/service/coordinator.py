@@ -29,7 +29,7 @@ from tuner.service.requires import (
     unmet,
 )
 from tuner.service.summary import summarise
-from tuner.service.view import View
+from tuner.service.view import View, space_of
 from tuner.spec.model import StudySpec
 from tuner.store import Store, Worker
 from tuner.store.leases import lease_of
@@ -150,8 +150,15 @@ class Coordinator:
             "cores": max(int(each["cores"]) for each in having),
         }
         study = self.store.move_study(study, "running", host=self.host, meta=meta)
+        self._remark(study, [*study.meta["anatomy"].get("remarks", []), *space_of(study, spec).notes])
         self.progress.begun(study)
         return study
+
+    def _remark(self, study: Study, remarks: list[str]) -> None:
+        """Say, and write down, what was done to the data, and what of the study cannot be done here and why."""
+        for text in remarks:
+            self.progress.note(text, study)
+            self.store.add_event("remark", text, study)
 
     def _refuse(self, study: Study, error: InputError) -> Study:
         """Note that this host cannot use the study's data or model: it fails, unless another host has begun it."""

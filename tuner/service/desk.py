@@ -18,6 +18,7 @@ import pandas as pd
 from tuner.errors import InputError, TunerError
 from tuner.service import steering
 from tuner.service.budget import Spent
+from tuner.service.drafts import check
 from tuner.service.history import history
 from tuner.service.lines import Overview
 from tuner.service.overview import read_overview
@@ -28,6 +29,7 @@ from tuner.store import Store
 from tuner.store.cells import StageCost
 from tuner.store.records import Event, Study, Worker
 
+_MOST_STUDIES = 5000  # beyond which no browser adds one
 _TABLES = 16  # studies whose trials are kept in memory
 #: States of a study in which something may change by itself.
 MOVING = ("queued", "running", "stopping", "confirming")
@@ -211,3 +213,21 @@ class Desk:
         """Take a trial out of the front, on record with the reason; return what happened."""
         require_operator(role, "discard trials")
         return steering.discard(self.store, name, number, why[:500]).message
+
+    def submit(self, text: str, role: Role) -> str:
+        """Store a study from a browser's text for workers to run; return what happened.
+
+        Raises:
+            NotAllowedError: the role is not operator.
+            InputError: the text is no study that may be run from here, or one of its name is stored.
+        """
+        require_operator(role, "launch studies")
+        found = check(text)
+        if found.spec is None:
+            first = found.problems[0]
+            raise InputError(f"line {first.line}: {first.field + ': ' if first.field else ''}{first.message}")
+        if self.store.find_study(found.spec.name) is not None:
+            raise InputError(f"name: a study named {found.spec.name!r} exists already; choose another name")
+        if len(self.store.standings()) >= _MOST_STUDIES:
+            raise InputError(f"there are {_MOST_STUDIES} studies already: delete some first")
+        return steering.submit(self.store, found.spec).message

@@ -78,6 +78,7 @@ def _content(chosen: TrialHandle, found: Sources, rebuilt: bool) -> BundleConten
         tokenizer=found.checkpoint,
         labels=list(meta["labels"]),
         pad_token_id=int(meta["pad_token_id"]),
+        batch=int(chosen.study.spec["scenario"]["batch"]),
         candidate=chosen.trial.candidate,
         report={**report(chosen), "rebuilt": rebuilt},
         tokenizers_version=importlib.metadata.version("tokenizers"),

@@ -20,6 +20,7 @@ from tuner.pipeline.jobs import Jobs
 from tuner.pipeline.prepare import Prepared, prepare
 from tuner.pipeline.quality import answers, judge
 from tuner.pipeline.quiet import Quiet
+from tuner.pipeline.remarks import remarks
 from tuner.pipeline.workshop import Workshop, job_limits
 from tuner.spec.model import StudySpec
 from tuner.store import Study, tuner_home
@@ -42,7 +43,7 @@ class Pipeline(Protocol):
     """A candidate through the stages on this host. All but `abort` are called from one thread."""
 
     def anatomy(self, study: Study) -> dict[str, Any]:
-        """Prepare data and teacher, and return what the teacher's structure allows.
+        """Prepare data and teacher, and return what the teacher's structure allows; `remarks` are for people.
 
         Raises:
             InputError: data or model cannot be used here.
@@ -96,7 +97,8 @@ class Works:
 
     def anatomy(self, study: Study) -> dict[str, Any]:
         """See `Pipeline`."""
-        return self._at(study).ready.description
+        ready = self._at(study).ready
+        return {**ready.description, "remarks": remarks(ready.data.info)}
 
     def evaluate(self, study: Study, candidate: Candidate) -> Evaluation:
         """See `Pipeline`."""

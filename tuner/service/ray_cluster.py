@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from tuner.store import Worker as WorkerRecord
 _NODE = "ray.io/node-id"  # the label by which Ray itself tells nodes apart
 _SURVEY = 60.0  # seconds for which the first look waits for nodes that do not answer
 _LOOK = 1.0  # seconds between two looks at who is there
+_REACHED = 5.0  # seconds
 _SHARE = 0.001  # of a custom resource that stands for a label: it says where, not how much
 
 
@@ -263,9 +265,12 @@ def connected(address: str | None) -> Iterator[ModuleType]:
 
 
 def _connect(ray: ModuleType, address: str | None) -> None:
+    where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+    host, _, port = where.removeprefix("ray://").rpartition(":")
     try:
+        if host and port.isdigit():  # else Ray would try for many minutes
+            socket.create_connection((host, int(port)), timeout=_REACHED).close()
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError, AssertionError, ray.exceptions.RayError) as error:
         ray.shutdown()
-        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
         raise InputError(f"--address: no Ray cluster at {where}: {gist(error)}") from error

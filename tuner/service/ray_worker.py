@@ -84,7 +84,7 @@ class RayWorker(Worker):
         if hardware not in self._coordinators:
             me, pipeline = replace(self._me, capabilities=node.capabilities), self.pipeline.on(hardware)
             self._coordinators[hardware] = Coordinator(
-                self.store, me, node.host, pipeline, self._heart, self.progress, self.lease_s
+                *(self.store, me, node.host, pipeline, self._heart, self.progress, self.lease_s), alone=True
             )
         return self._coordinators[hardware]
 
@@ -188,8 +188,8 @@ class RayWorker(Worker):
         if not self.cluster.ready() and any(n.alive and n.refused for n in self.cluster.nodes.values()):
             raise TunerError(f"no node of the cluster can go on: {why}")
         message = f"trial {trial.number} waits: no node of the cluster can run it: {why}"
-        if why not in self._said:
-            self._said.add(why)
+        if (key := repr(trial.requires)) not in self._said:
+            self._said.add(key)
             self.progress.note(message, self.only, trial)
             self.store.add_event("waiting", message, self.only, trial.id)
 

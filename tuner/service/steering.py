@@ -51,8 +51,9 @@ def pause(store: Store, name: str) -> Change:
     study = store.pause(store.get_study(name))
     counts = store.counts(study)
     running, queued = counts.get("running", 0), counts.get("queued", 0)
-    ends = f"{_many(running, 'trial')} at work {_verb(running)} to an end, " if running else ""
-    return _change(study, f"paused; {ends}{queued} stay queued until: tuner resume {name}")
+    parts = [f"{_many(running, 'trial')} at work {_verb(running)} to an end"] if running else []
+    parts += [f"{_many(queued, 'trial')} stay{'s' if queued == 1 else ''} in the queue"] if queued else []
+    return _change(study, f"{'; '.join(['paused', *parts])}. It goes on with: tuner resume {name}")
 
 
 def resume(store: Store, name: str) -> Change:

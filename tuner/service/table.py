@@ -68,6 +68,8 @@ def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows), columns=columns(study.spec["objectives"]))
     _set_clock(frame, study)
     constraints = [parse_constraint(text) for text in study.spec["constraints"]]
+    # The first is what everything is held against; shallower students in fp32 eager only look like it.
+    frame["is_baseline"] &= frame["number"] == frame.loc[frame["is_baseline"].astype(bool), "number"].min()
     complete = (frame["state"] == "complete") & ~frame["discarded"].astype(bool)
     frame["feasible"] = complete & _met(frame, constraints, "")
     frame["search_feasible"] = complete & _met(frame, constraints, "search_")

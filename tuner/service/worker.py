@@ -17,6 +17,7 @@ from tuner.errors import (
     JobError,
     LeaseLostError,
     StoreError,
+    StoreUnavailableError,
     TunerError,
     UnsupportedError,
 )
@@ -77,6 +78,13 @@ class Worker:
                 self._work()
                 if not heart.superseded:
                     self.store.sign_off(me)
+            except StoreUnavailableError:
+                raise
+            except BaseException:  # what it had is given back: it is not to be waited for
+                if not heart.superseded:
+                    with contextlib.suppress(TunerError):
+                        self.store.sign_off(me)
+                raise
             finally:
                 self.pipeline.close()
         if heart.superseded:

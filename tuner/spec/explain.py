@@ -25,11 +25,21 @@ _WORDING = {
 def explain(error: ValidationError, data: Any, where: Callable[[Place], str]) -> list[str]:
     """Return one line for each field that is wrong; `where(place)` names the file and line of a place."""
     messages: dict[Place, list[str]] = {}
-    for detail in error.errors(include_url=False):
-        place = _place(detail, data)
+    details = [(detail, _place(detail, data)) for detail in error.errors(include_url=False)]
+    meant = {guess for detail, place in details if (guess := _meant(detail, place)) is not None}
+    for detail, place in details:
+        if detail["type"] == "missing" and place in meant:
+            continue  # it is there, under a misspelt name
         messages.setdefault(place, []).append(_message(detail, place))
     lines = [(where(place), f"{_named(place)}{_joined(texts)}") for place, texts in messages.items()]
     return [f"{at}: {text}" for at, text in sorted(lines, key=lambda line: _line_number(line[0]))]
+
+
+def _meant(detail: ErrorDetails, place: Place) -> Place | None:
+    """Return the place that an unknown key was probably meant for."""
+    section = section_at(place[:-1]) if detail["type"] == "extra_forbidden" else None
+    guess = nearest(str(place[-1]), list(fields(section)), cutoff=0.7) if section else None
+    return (*place[:-1], guess) if guess else None
 
 
 def _line_number(at: str) -> int:

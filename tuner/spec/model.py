@@ -153,15 +153,26 @@ class DataSpec(_Section):
 
 
 class Scenario(_Section):
-    """MLPerf's single-stream (one request after the other) or offline (all samples at hand)."""
+    """MLPerf's single-stream (one request after the other) or offline (all samples at hand).
+
+    Offline, the documents are put in order of their length, since nobody waits for any one of them: those of a call are
+    about as long as each other, and little of it is padding. What counts then is throughput.
+    """
 
     mode: Literal["single-stream", "offline"] = Field(
         default="single-stream", description="one request after the other, or all samples at hand"
     )
-    batch: int = Field(default=1, ge=1, description="documents per call")
+    batch: int = Field(default=1, ge=1, description="documents per call; offline, 32 where nothing is said")
     sequence_length: Count | Literal["data"] = Field(
         default=128, description="tokens, or `data`: its own lengths"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _many_offline(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("mode") == "offline" and "batch" not in given:
+            return {**given, "batch": 32}
+        return given
 
 
 class DistillationAxis(_Section):
@@ -283,7 +294,8 @@ class StudySpec(_Section):
     data: DataSpec = Field(description="the labelled documents")
     metric: Literal["accuracy", "f1_macro"] = Field(default="accuracy", description="what good means")
     objectives: Choices[MetricName] = Field(
-        default=["accuracy", "latency_ms"], description="what the search trades"
+        default=["accuracy", "latency_ms"],
+        description="what the search trades; where nothing is said, the metric and latency (offline: throughput)",
     )
     constraints: Annotated[list[ConstraintText], AfterValidator(_distinct)] = Field(
         default=[], description="what a feasible trial meets: METRIC <= NUMBER",
@@ -308,6 +320,16 @@ class StudySpec(_Section):
     )
     #: Folder of the study file: relative paths in it are resolved against this. Not part of the file.
     base: Path | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_is_traded(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "objectives" in given:
+            return given
+        scenario = given.get("scenario")
+        offline = isinstance(scenario, dict) and scenario.get("mode") == "offline"
+        cost = "throughput" if offline else "latency_ms"
+        return {**given, "objectives": [given.get("metric", "accuracy"), cost]}
 
     @model_validator(mode="after")
     def _fits(self) -> StudySpec:

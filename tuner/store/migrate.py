@@ -48,14 +48,21 @@ def head() -> str:
     """Return the newest revision that this tuner knows.
 
     The files are read as text, and a database's revision by a plain query: every command asks for both, and loading
-    Alembic takes longer than most of them.
+    Alembic takes longer than most of them. Alembic is asked where a file is written in another way than ours.
     """
     texts = [file.read_text() for file in (script_directory() / "versions").glob("*.py")]
     found = [dict(_REVISION.findall(text)) for text in texts]
-    heads = {each["revision"] for each in found} - {each.get("down_revision") for each in found}
-    if len(heads) != 1:
-        raise TunerError("the migrations of this installation are no whole; install the tuner again")
-    return heads.pop()
+    heads = {each.get("revision") for each in found} - {each.get("down_revision") for each in found}
+    head = heads.pop() if len(heads) == 1 else _head_by_alembic()
+    if head is None:
+        raise TunerError("the migrations of this installation are empty; install the tuner again")
+    return head
+
+
+def _head_by_alembic() -> str | None:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(configuration()).get_current_head()
 
 
 def current(engine: Engine) -> str | None:

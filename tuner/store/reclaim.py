@@ -33,7 +33,7 @@ class Reclaim(Repository):
     @retried
     def take_back(self, worker: str, attempts: int) -> list[Trial]:
         """Take the trials and studies that an earlier process of this worker's name left; return the trials."""
-        running: Select[Any] = select(TrialRow.id, TrialRow.study_id).where(
+        running: Any = select(TrialRow.id, TrialRow.study_id).where(
             TrialRow.worker == worker, TrialRow.state == "running"
         )
         with self._writing() as session:
@@ -58,7 +58,7 @@ class Reclaim(Repository):
 
 def _expired() -> Select[Any]:
     over = TrialRow.lease_until < clock()
-    found: Select[Any] = select(TrialRow.id, TrialRow.study_id)
+    found: Any = select(TrialRow.id, TrialRow.study_id)
     return found.where(TrialRow.state == "running", over)
 
 

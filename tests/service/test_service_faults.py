@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from studies import FIRST_STEPS, tuner
 from tests.databases import Server, find_binaries
 from tests.service.crew import Crew, Member, until
 from tests.service.stub import stub_study
@@ -28,7 +30,7 @@ from tests.service.whole import assert_whole, left_of
 from tuner.store import Store, Study, Trial
 from tuner.store.optuna_storage import open_optuna_storage
 
-_BESIDE = 3  # faults played at a time: most of their time they wait for leases to end
+_BESIDE = 4  # faults played at a time: most of their time they wait for leases to end
 _BOTH = ("sqlite", "postgresql")
 _migrating = threading.Lock()  # alembic is not made for several threads
 
@@ -45,7 +47,7 @@ class Scene:
         with _migrating:
             return Store.open(self.url)
 
-    def submit(self, trials: int = 6) -> None:
+    def submit(self, trials: int = 5) -> None:
         self.store.create_study(stub_study("s", trials=trials))
 
     @property
@@ -269,15 +271,16 @@ def _full(scene: Scene, worker: Member, number: int) -> str:
 
 def connections_ended(scene: Scene) -> str:
     """The server's administrator ends all connections, again and again."""
-    scene.submit(trials=12)
-    workers = [scene.start(name) for name in "AB"]
+    scene.submit(trials=10)
+    workers = [scene.start(name, seconds=0.1) for name in "AB"]
+    until(lambda: len(scene.store.workers()) == 2, "both have signed on")
     ended = 0
-    while any(worker.exitcode is None for worker in workers):
+    for _ in range(8):
         ended += scene.server.terminate_connections(scene.url)
-        time.sleep(0.15)
+        time.sleep(0.3)
     assert [worker.ended() for worker in workers] == [0, 0], workers[0].said() + workers[1].said()
     found = scene.whole(lost=None)
-    return f"{ended} connections ended, 12 of 12 trials, {sum(t.attempt for t in found)} attempts"
+    return f"{ended} connections ended, 10 of 10 trials, {sum(t.attempt for t in found)} attempts"
 
 
 def server_restarted(scene: Scene) -> str:
@@ -342,14 +345,14 @@ FAULTS = [
     Fault("SIGSTOP, restarted under its name, SIGCONT", superseded),
     Fault("the worker's disk is full", disk_full),
     Fault("the database's disk is full", database_full),
-    Fault("connections terminated every 0.15 s", connections_ended, ("postgresql",)),
+    Fault("connections terminated every 0.3 s", connections_ended, ("postgresql",)),
     Fault("the database restarted twice", server_restarted, ("postgresql",)),
     Fault("the file held by another writer for 20 s", file_held, ("sqlite",)),
     Fault("eight workers on an empty database", eight_at_once),
 ]
 ROWS = [
     pytest.param(fault, kind, id=f"{fault.name}-{kind}".replace(" ", "_"))
-    for fault in sorted(FAULTS, key=lambda f: f.play is not file_held)
+    for fault in sorted(FAULTS, key=lambda f: f.play is not file_held)  # the longest first
     for kind in fault.on
 ]
 
@@ -381,10 +384,15 @@ def _play(fault: Fault, kind: str, folder: Path, server: Server | None) -> str:
         with scene.crew:
             seen = fault.play(scene)
         scene.store.close()
-    row = f"{fault.name} | {kind} | {seen} | {time.monotonic() - began:.1f} s"
+    return _noted(fault.name, kind, seen, began)
+
+
+def _noted(name: str, kind: str, seen: str, began: float) -> str:
+    """Return a row of the table; `TUNER_FAULT_TABLE` names a file that collects them."""
+    row = f"| {name} | {kind} | {seen} | {time.monotonic() - began:.1f} s |"
     if table := os.environ.get("TUNER_FAULT_TABLE"):
         with Path(table).open("a") as stream:
-            stream.write(f"| {row} |\n")
+            stream.write(f"{row}\n")
     return row
 
 
@@ -393,17 +401,45 @@ def _database(
     fault: Fault, kind: str, folder: Path, server: Server | None
 ) -> Iterator[tuple[str, Server | None]]:
     if kind == "sqlite":
-        yield f"sqlite:///{folder}/t.db", None
+        yield f"sqlite:///{folder}/tuner.db", None
     elif fault.play is server_restarted:  # the others' must not go down
         own = Server(find_binaries())
         try:
             own.create()
+            own.sql("ALTER DATABASE postgres SET synchronous_commit = on")  # a crash must not lose commits
             yield own.url("postgres"), own
         finally:
             own.remove()
     else:
         with server.database() as url:
             yield url, server
+
+
+def test_children_that_end_badly(played, home):
+    """Five builds of a real study end in five ways: each costs its trial, and the study comes to its end."""
+    name, mark, began = "ill-fated", f"mark-{uuid.uuid4()}", time.monotonic()
+    settings = [f"name={name}", "measure.seconds=1", "recover.steps=0", "limits.minutes=0.2"]
+    ways = ("exit", "raise", "memory", "kill", "hang")
+    done = tuner(
+        home,
+        *("run", FIRST_STEPS, "--trials", 7),  # the first two are known to the cache, and so are not built
+        *(part for setting in settings for part in ("--set", setting)),
+        TUNER_FAULT=" ".join(f"job_build:{way},{count}" for count, way in enumerate(ways, 1)),
+        TUNER_MARK=mark,
+    )
+    assert done.returncode == 0, done.stderr
+    assert left_of(marker=mark) == []
+    with Store.open(f"sqlite:///{home}/tuner.db") as store:
+        trials = assert_whole(store, name)
+    assert [(t.kind, t.reason) for t in trials if t.state == "failed"] == [
+        ("error", "child exited with 3 and no result"),
+        ("error", "RuntimeError: fault at job_build"),
+        ("out-of-memory", "MemoryError: fault at job_build"),
+        ("out-of-memory", "child killed by SIGKILL"),
+        ("time-limit", "ran longer than 12 s"),
+    ]
+    seen = "five failed trials, each with its reason; the study finished"
+    _noted("children that exit, raise, want memory, are killed, hang", "sqlite", seen, began)
 
 
 @pytest.mark.parametrize(("fault", "kind"), ROWS)

@@ -1,0 +1,153 @@
+"""Comparing studies: their fronts over each other, how each grew, and where their settings differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from dashboard.text import cut
+from dashboard.views.numbers import SHOWN, metric_text
+from dashboard.views.palette import Palette
+
+
+def front_rows(named: Mapping[str, pd.DataFrame], x: str, y: str) -> pd.DataFrame:
+    """Return the fronts' points of some studies; a study on several hosts gives a line for each."""
+    parts = []
+    for name, frame in named.items():
+        front = frame[frame["on_front"] & frame[x].notna() & frame[y].notna()]
+        several = front["host_name"].nunique() > 1
+        out = pd.DataFrame(
+            {"x": front[x] * SHOWN[x].scale, "y": front[y] * SHOWN[y].scale, "trial": front["number"]}
+        )
+        hosts = [f" on {cut(h or 'unknown', 30)}" if several else "" for h in front["host_name"]]
+        out["study"] = [cut(name, 60) + h for h in hosts]
+        out["Candidate"] = [cut(label, 120) for label in front["label"]]
+        for axis, metric in (("X", x), ("Y", y)):
+            out[axis] = [metric_text(metric, v) for v in front[metric]]
+        parts.append(out)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def fronts_chart(rows: pd.DataFrame, x: str, y: str, palette: Palette) -> alt.LayerChart:
+    """Return the fronts as lines with points, one colour a study."""
+    names = list(dict.fromkeys(rows["study"]))
+    colours = [palette.several[i % len(palette.several)] for i in range(len(names))]
+    colour = alt.Color(
+        "study:N",
+        scale=alt.Scale(domain=names, range=colours),
+        legend=alt.Legend(title=None, orient="top", labelLimit=240),
+    )
+    shape = alt.Shape("study:N", scale=alt.Scale(domain=names), legend=None)
+    log = SHOWN[x].unit not in ("%", "pt")
+    axis = alt.Axis(format="~g", tickCount=8, gridOpacity=0.4)
+    ex = alt.X(
+        "x:Q",
+        title=SHOWN[x].title + (", log scale" if log else ""),
+        scale=alt.Scale(type="log", nice=False, padding=24) if log else alt.Scale(zero=False, padding=24),
+        axis=axis,
+    )
+    ey = alt.Y(
+        "y:Q", title=SHOWN[y].title, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=7)
+    )
+    told = [
+        alt.Tooltip("study:N", title="Study"),
+        alt.Tooltip("trial:Q", title="Trial"),
+        alt.Tooltip("Candidate:N"),
+        alt.Tooltip("X:N", title=SHOWN[x].label),
+        alt.Tooltip("Y:N", title=SHOWN[y].label),
+    ]
+    way = "step-after" if SHOWN[x].lower_is_better else "step-before"
+    base = alt.Chart(rows)
+    line = base.mark_line(interpolate=way, strokeWidth=2, opacity=0.7).encode(
+        x=ex, y=ey, color=colour, order="x:Q"
+    )
+    dots = base.mark_point(filled=True, size=110, opacity=0.95).encode(
+        x=ex, y=ey, color=colour, shape=shape, tooltip=told
+    )
+    return alt.layer(line, dots).properties(height=420, background="transparent")
+
+
+def growth_rows(grown: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return hypervolumes over trials of some studies."""
+    parts = [
+        pd.DataFrame({"study": cut(n, 60), "measured": g["measured"], "volume": g["hypervolume"] * 100})
+        for n, g in grown.items()
+    ]
+    return pd.concat(parts, ignore_index=True).dropna() if parts else pd.DataFrame()
+
+
+def growth_chart(rows: pd.DataFrame, palette: Palette) -> alt.Chart:
+    """Return hypervolume over trials, one line a study."""
+    names = list(dict.fromkeys(rows["study"]))
+    colours = [palette.several[i % len(palette.several)] for i in range(len(names))]
+    colour = alt.Color(
+        "study:N",
+        scale=alt.Scale(domain=names, range=colours),
+        legend=alt.Legend(title=None, orient="top", labelLimit=240),
+    )
+    told = [
+        alt.Tooltip("study:N", title="Study"),
+        alt.Tooltip("measured:Q", title="Candidates"),
+        alt.Tooltip("volume:Q", title="Hypervolume (%)", format=".1f"),
+    ]
+    chart = alt.Chart(rows).mark_line(interpolate="step-after", strokeWidth=2, point=alt.OverlayMarkDef(size=24)).encode(
+        x=alt.X("measured:Q", title="Candidates ended", axis=alt.Axis(tickMinStep=1)),
+        y=alt.Y("volume:Q", title="Hypervolume (% of the hoped-for)", scale=alt.Scale(domainMin=0)), color=colour, tooltip=told,
+    )  # fmt: skip
+    return chart.properties(height=300, background="transparent")
+
+
+def settings_table(specs: Mapping[str, Mapping[str, Any]], only_differences: bool) -> pd.DataFrame:
+    """Return the settings of some studies side by side, a row for each field that one of them has."""
+    flat = {name: _flat(spec) for name, spec in specs.items()}
+    fields = list(dict.fromkeys(field for found in flat.values() for field in found))
+    rows = []
+    for field in fields:
+        found = [flat[name].get(field, "–") for name in specs]
+        if field in ("base", "name") or (only_differences and len(set(found)) == 1):
+            continue
+        rows.append([field, *found])
+    return pd.DataFrame(rows, columns=["Field", *(cut(name, 60) for name in specs)])
+
+
+def _flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    out: dict[str, str] = {}
+    for key, value in spec.items():
+        if isinstance(value, Mapping) and value:
+            out |= _flat(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = cut(
+                "–" if value is None else value if isinstance(value, str) else json.dumps(value), 200
+            )
+    return out
+
+
+def summary_table(
+    named: Mapping[str, pd.DataFrame],
+    metric: str,
+    volumes: Sequence[float | None],
+    hosts: Sequence[str | None],
+) -> pd.DataFrame:
+    """Return one row a study: its baseline, its fastest and its best point, and its hypervolume."""
+    rows = []
+    for (name, frame), volume, host in zip(named.items(), volumes, hosts, strict=True):
+        front = frame[frame["on_front"]]
+        base = frame[frame["is_baseline"]]
+        fastest = front.sort_values("latency_ms").head(1)
+        rows.append(
+            {
+                "Study": cut(name, 60), "Host": cut(host or "–", 40), "Measured": int((frame["state"] == "complete").sum()),
+                "On the front": len(front), "Baseline": metric_text("latency_ms", _first(base, "latency_ms")),
+                "Fastest": metric_text("latency_ms", _first(fastest, "latency_ms")), "Speedup": metric_text("speedup", _first(fastest, "speedup")),
+                SHOWN[metric].label: metric_text(metric, _first(fastest, metric)), "Hypervolume (%)": None if volume is None else volume * 100,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _first(frame: pd.DataFrame, name: str) -> float | None:
+    return None if frame.empty else float(frame[name].iloc[0])

@@ -1,0 +1,117 @@
+"""The form of a study: which fields it shows, what stands in them, and what a changed one means for the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ENGINES = ("torch", "torch-compile", "onnxruntime", "openvino")
+BITS = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
+SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
+SAMPLERS = ("tpe-grouped", "tpe", "nsga2", "random", "grid")
+
+Place = tuple[str, ...]
+#: Key of each widget, and the place in the study that it shows.
+PLACES: dict[str, Place] = {
+    "f_name": ("name",),
+    "f_model": ("model", "source"),
+    "f_data": ("data", "source"),
+    "f_trials": ("budget", "trials"),
+    "f_minutes": ("budget", "minutes"),
+    "f_engines": ("axes", "backend", "engines"),
+    "f_bits": ("axes", "quantization", "bits"),
+    "f_layers": ("axes", "distillation", "student_layers"),
+    "f_heads": ("axes", "pruning", "heads"),
+    "f_ffn": ("axes", "pruning", "ffn"),
+    "f_sampler": ("sampler",),
+    "f_tags": ("tags",),
+    "f_drop": ("constraints",),
+    "f_latency": ("constraints",),
+    "f_batch": ("scenario", "batch"),
+    "f_length": ("scenario", "sequence_length"),
+}
+
+
+def at(data: Mapping[str, Any], place: Sequence[str]) -> Any:
+    """Return what stands at a place, None where nothing does."""
+    found: Any = data
+    for part in place:
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def values(data: Mapping[str, Any], engines: Sequence[str]) -> dict[str, Any]:
+    """Return what the widgets show for a study; what does not fit a widget shows as nothing."""
+    metric = at(data, ("metric",)) or "accuracy"
+    return {
+        "f_name": _text(at(data, PLACES["f_name"])),
+        "f_model": _text(at(data, PLACES["f_model"])),
+        "f_data": _text(at(data, PLACES["f_data"])),
+        "f_trials": _number(at(data, PLACES["f_trials"]), int),
+        "f_minutes": _number(at(data, PLACES["f_minutes"]), float),
+        "f_engines": _among(at(data, PLACES["f_engines"]), engines),
+        "f_bits": _among(at(data, PLACES["f_bits"]), BITS),
+        "f_layers": ", ".join(map(str, at(data, PLACES["f_layers"]) or []))
+        if isinstance(at(data, PLACES["f_layers"]), list)
+        else "",
+        "f_heads": _among(at(data, PLACES["f_heads"]), SHARES),
+        "f_ffn": _among(at(data, PLACES["f_ffn"]), SHARES),
+        "f_sampler": s if (s := at(data, PLACES["f_sampler"])) in SAMPLERS else SAMPLERS[0],
+        "f_tags": ", ".join(map(str, t)) if isinstance(t := at(data, PLACES["f_tags"]), list) else "",
+        "f_drop": bound(data, f"{metric}_drop", 100),
+        "f_latency": bound(data, "latency_ms", 1),
+        "f_batch": _number(at(data, PLACES["f_batch"]), int),
+        "f_length": _number(at(data, PLACES["f_length"]), int),
+    }
+
+
+def _text(value: Any) -> str:
+    return value[:500] if isinstance(value, str) else ""
+
+
+def _number(value: Any, kind: type) -> Any:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9
+    return kind(value) if fits else None
+
+
+def _among(value: Any, known: Any) -> list[Any]:
+    return [v for v in value if v in known] if isinstance(value, list) else []
+
+
+def bound(data: Mapping[str, Any], metric: str, scale: float) -> float | None:
+    """Return the bound that a study's constraints set on a metric, in the unit that the form shows."""
+    for text in at(data, ("constraints",)) or []:
+        name, sign, number = str(text).partition("<=")
+        if sign and name.strip() == metric:
+            try:
+                return float(number.strip().removesuffix("%")) * (
+                    1 if number.strip().endswith("%") else scale
+                )
+            except ValueError:
+                return None
+    return None
+
+
+def changed(key: str, value: Any, data: Mapping[str, Any]) -> tuple[Place, Any]:
+    """Return the place that a changed widget means and its new value there; None removes the field."""
+    place = PLACES[key]
+    if key in ("f_drop", "f_latency"):
+        return place, _constraints(key, value, data)
+    if key in ("f_layers", "f_tags"):
+        parts = [p.strip() for p in str(value).split(",") if p.strip()]
+        return place, (parts if key == "f_tags" else [int(p) if p.isdigit() else p for p in parts]) or None
+    if isinstance(value, list):
+        return place, sorted(
+            value, reverse=key == "f_bits"
+        ) if value and key != "f_engines" else value or None
+    if isinstance(value, str):
+        return place, value or None
+    return place, value
+
+
+def _constraints(key: str, value: float | None, data: Mapping[str, Any]) -> list[str] | None:
+    metric = f"{at(data, ('metric',)) or 'accuracy'}_drop" if key == "f_drop" else "latency_ms"
+    others = [str(c) for c in at(data, ("constraints",)) or [] if str(c).partition("<=")[0].strip() != metric]
+    if value is not None:
+        others.insert(0, f"{metric} <= {value / 100 if key == 'f_drop' else value:g}")
+    return others or None

@@ -1,0 +1,90 @@
+"""The system as tables: workers, hosts, engines, queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from typing import Any
+
+import pandas as pd
+
+from dashboard.text import cut
+from dashboard.views.numbers import moment_text, span_text
+from tuner.service.lines import Overview, WorkerLine
+
+_STATES = {"alive": "alive", "lost": "silent", "gone": "left"}
+
+
+def workers_table(overview: Overview, zone: tzinfo, now: datetime) -> pd.DataFrame:
+    """Return one row a worker, the living first."""
+    order = {"alive": 0, "lost": 1, "gone": 2}
+    rows = [_worker(w, zone, now) for w in sorted(overview.workers, key=lambda w: (order[w.state], w.name))]
+    return pd.DataFrame(rows)
+
+
+def _worker(worker: WorkerLine, zone: tzinfo, now: datetime) -> dict[str, Any]:
+    does = [f"{cut(study, 40)} #{trial}" for study, trial in worker.trials]
+    does += [f"coordinates {cut(study, 40)}" for study in worker.coordinates]
+    return {
+        "Worker": cut(worker.name, 60), "State": _STATES[worker.state], "Does": ", ".join(does[:4]) or ("idle" if worker.state == "alive" else "–"),
+        "Host": cut(worker.host or "–", 40), "Heartbeat": f"{span_text(worker.silent_s)} ago", "Cores": worker.cores,
+        "Engines": [cut(e, 30) for e in worker.engines], "Labels": [cut(f"{k}={v}", 40) for k, v in worker.labels.items()],
+        "Process": worker.pid, "Started": moment_text(worker.started, zone, now),
+    }  # fmt: skip
+
+
+def hosts_table(hosts: Sequence[Any]) -> pd.DataFrame:
+    """Return one row a machine that ever measured."""
+    rows = [
+        {
+            "Host": cut(h.name, 60), "Processor": cut(h.data.get("cpu", "unknown"), 80), "Cores": len(h.data.get("cores", ())),
+            "Memory (GB)": (h.data.get("memory_mb") or 0) / 1000, "Instructions": [cut(f, 20) for f in h.data.get("flags", ())],
+            "System": cut(h.data.get("os", ""), 40), "Python": cut(h.data.get("python", ""), 20), "Energy meter": ", ".join(map(str, h.data.get("meters") or ())) or "none",
+            "Fingerprint": h.fingerprint,
+        }
+        for h in hosts
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def queue_table(queue: Sequence[tuple[str, str, str, int]]) -> pd.DataFrame:
+    """Return queued and running trials by study."""
+    found: dict[str, dict[str, Any]] = {}
+    for study, state, trials, count in queue:
+        found.setdefault(study, {"Study": cut(study, 60), "State": state, "queued": 0, "running": 0})[
+            trials
+        ] = count
+    return pd.DataFrame(list(found.values()), columns=["Study", "State", "queued", "running"]).rename(
+        columns={"queued": "Trials queued", "running": "Trials running"}
+    )
+
+
+def engines_table(capabilities: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> pd.DataFrame:
+    """Return what each worker's engines offer, in one row for each engine and worker."""
+    names = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for worker, offers in capabilities:
+        for engine, offer in offers:
+            row = rows.setdefault(
+                (worker, engine),
+                {
+                    "Worker": cut(worker, 60),
+                    "Engine": cut(engine, 40),
+                    "Device": offer["device"],
+                    "Runs": [],
+                    "Does not run": [],
+                },
+            )
+            text = names.get(offer["bits"], str(offer["bits"])) + (
+                "" if offer["scheme"] == "none" else f" {offer['scheme']}"
+            )
+            if offer["available"]:
+                row["Runs"].append(text)
+            else:
+                row["Does not run"].append(f"{text}: {cut(' '.join(offer['reason'].split()), 120)}")
+    return pd.DataFrame(
+        [
+            {**r, "Runs": ", ".join(r["Runs"]) or "–", "Does not run": "; ".join(r["Does not run"]) or "–"}
+            for r in rows.values()
+        ]
+    )

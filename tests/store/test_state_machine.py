@@ -1,0 +1,414 @@
+"""The store against a plain model: whatever is done in whatever order, both are in the same state.
+
+The model is a few dictionaries. What it refuses, the store must refuse and leave everything as it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import select
+
+from tests.kept import empty
+from tests.service.stub import stub_host, stub_study
+from tests.store.claims import expire
+from tuner.candidate import baseline
+from tuner.errors import InputError, LeaseLostError, TunerError
+from tuner.metrics import Estimate
+from tuner.store import Store, Study, Trial
+from tuner.store.leases import COORDINATED, lease_of
+from tuner.store.models import STUDY_STATES, TRIAL_STATES, StudyRow, TrialRow
+
+WORKERS = ("a", "b", "c")
+ATTEMPTS = 2
+LONG = 600.0
+OPEN = ("queued", "running", "confirming", "stopping", "paused")
+UNFINISHED = ("queued", "running")
+METRICS = {"accuracy": Estimate.exact(0.9)}
+
+workers = st.sampled_from(WORKERS)
+ends = st.sampled_from(["complete", "failed", "pruned"])
+
+
+@dataclass
+class ModelTrial:
+    state: str = "queued"
+    worker: str | None = None
+    token: int = 0
+    attempt: int = 0
+    expired: bool = False
+    discarded: bool = False
+    retry_of: int | None = None
+
+
+@dataclass
+class ModelStudy:
+    state: str = "queued"
+    worker: str | None = None
+    token: int = 0
+    expired: bool = False
+    epoch: int = 0
+    trials: list[ModelTrial] = field(default_factory=list)
+
+    def next_for(self, worker: str) -> int | None:
+        """The trial that a claim gives: the worker's own, if it runs one, else the oldest queued."""
+        for number, trial in enumerate(self.trials):
+            if (trial.state, trial.worker) == ("running", worker):
+                return number
+        if self.state != "running":
+            return None
+        return next((n for n, t in enumerate(self.trials) if t.state == "queued"), None)
+
+    def holds(self, claimed: Trial) -> bool:
+        trial = self.trials[claimed.number]
+        return (trial.state, trial.worker, trial.token) == ("running", claimed.worker, claimed.token)
+
+    def take(self, numbers: list[int]) -> None:
+        """Take trials from a worker that is lost."""
+        for trial in (self.trials[n] for n in numbers):
+            trial.state = "failed" if trial.attempt >= ATTEMPTS else "queued"
+            trial.worker, trial.expired = None, False
+
+
+class Leasing(RuleBasedStateMachine):
+    """One study, three workers, and a person who changes their mind."""
+
+    url = ""
+    claims = Bundle("claims")
+    leads = Bundle("leads")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = Store.open_as_is(self.url)
+        empty(self.store)
+        self.model = ModelStudy()
+        self.ids = itertools.count()
+        self.seen: dict[str, int] = {}
+
+    def teardown(self) -> None:
+        self.store.close()
+
+    @initialize(target=leads)
+    def submit(self) -> Study:
+        spec = stub_study("s", limits={"attempts": ATTEMPTS})
+        self.study = self.store.create_study(spec)
+        self.me = {w: self.store.sign_on(w, 1, {}, stub_host()) for w in WORKERS}
+        self.store.set_study_state(self.study, "running")
+        self.model.state = "running"
+        return self._claim_study("a")
+
+    # -- coordinating
+
+    def _claim_study(self, worker: str) -> Study:
+        found = self.store.claim_study(self.study.id, worker, LONG)
+        model = self.model
+        if model.state not in COORDINATED or not (model.worker is None or model.expired):
+            assert found is None
+            return multiple()
+        assert found is not None and found[1] == (model.worker is not None)
+        model.worker, model.token, model.expired = worker, model.token + 1, False
+        return found[0]
+
+    def _leads(self, study: Study) -> bool:
+        return (self.model.worker, self.model.token) == (study.worker, study.token)
+
+    @rule(target=leads, worker=workers)
+    def claim_study(self, worker):
+        return self._claim_study(worker)
+
+    @rule(study=consumes(leads))
+    def release_study(self, study):
+        self.store.release_study(study)
+        if self._leads(study):
+            self.model.worker, self.model.expired = None, False
+
+    @precondition(lambda self: self.model.worker)
+    @rule()
+    def coordinator_falls_silent(self):
+        expire(self.store, self.study)
+        self.model.expired = True
+
+    @rule(study=leads)
+    def queue(self, study):
+        number = next(self.ids)
+        candidate = baseline(number + 1, 1)
+        if self._leads(study):
+            self.model.trials.append(ModelTrial())
+            assert self.store.new_trial(study, number, candidate).number == len(self.model.trials) - 1
+        else:
+            self._refused(LeaseLostError, lambda: self.store.new_trial(study, number, candidate))
+
+    @rule(study=leads)
+    def confirm(self, study):
+        if not self._leads(study):
+            self._refused(LeaseLostError, lambda: self.store.move_study(study, "confirming"))
+            return
+        now = self.store.get_study("s")
+        assert self.store.move_study(now, "confirming", summary={"front": []}).state == "confirming"
+        self.model.state = "confirming"
+
+    # -- running
+
+    @rule(target=claims, worker=workers)
+    def claim(self, worker):
+        found = self.store.claim_trial(worker, lambda requires: True, LONG, stub_host())
+        number = self.model.next_for(worker)
+        if number is None:
+            assert found is None
+            return multiple()
+        trial = self.model.trials[number]
+        if trial.state == "queued":
+            trial.state, trial.worker, trial.token = "running", worker, trial.token + 1
+            trial.attempt += 1
+        assert (found.number, found.token) == (number, trial.token)
+        return found
+
+    @rule(claimed=claims, worker=workers)
+    def beat(self, claimed, worker):
+        lease = lease_of(claimed)
+        lost = self.store.beat(worker, self.me[worker].incarnation, [lease], LONG)
+        if self.model.holds(claimed):
+            assert lost == []
+            self.model.trials[claimed.number].expired = False
+        else:
+            assert lost == [lease]
+
+    @rule(study=leads)
+    def beat_for_a_study(self, study):
+        lost = self.store.beat("a", self.me["a"].incarnation, [lease_of(study)], LONG)
+        assert (lost == []) == self._leads(study)
+        if self._leads(study):
+            self.model.expired = False
+
+    @rule(claimed=claims)
+    def worker_falls_silent(self, claimed):
+        if self.model.holds(claimed):
+            expire(self.store, claimed)
+            self.model.trials[claimed.number].expired = True
+
+    @rule()
+    def sweep(self):
+        silent = [n for n, t in enumerate(self.model.trials) if t.state == "running" and t.expired]
+        assert sorted(t.number for t in self.store.sweep(99)) == silent
+        self.model.take(silent)
+
+    @rule(worker=workers)
+    def restart(self, worker):
+        self.me[worker] = self.store.sign_on(worker, 2, {}, stub_host())
+        left = [n for n, t in enumerate(self.model.trials) if (t.state, t.worker) == ("running", worker)]
+        assert sorted(t.number for t in self.store.take_back(worker, 99)) == left
+        self.model.take(left)
+        self.model.expired |= self.model.worker == worker
+
+    @rule(claimed=claims, end=ends)
+    def finish(self, claimed, end):
+        """It may be its worker's, or come late, or for the second time."""
+        trial = self.model.trials[claimed.number]
+        again = (trial.state, trial.worker, trial.token) == (end, claimed.worker, claimed.token)
+        call = {
+            "complete": lambda: self.store.finish_trial(claimed, METRICS, 0.5),
+            "failed": lambda: self.store.fail_trial(claimed, "build", "no"),
+            "pruned": lambda: self.store.prune_trial(claimed, "gate", "slow"),
+        }[end]
+        if again:
+            before = self._rows()
+            assert call().state == end and self._rows() == before
+        elif self.model.holds(claimed):
+            assert call().state == end
+            trial.state, trial.expired = end, False
+        else:
+            self._refused(LeaseLostError, call)
+
+    @rule(claimed=claims)
+    def give_back(self, claimed):
+        if self.model.holds(claimed):
+            self.store.release_trial(claimed)
+            trial = self.model.trials[claimed.number]
+            trial.state, trial.worker, trial.expired = "queued", None, False
+            trial.attempt -= 1
+        else:
+            self._refused(LeaseLostError, lambda: self.store.release_trial(claimed))
+
+    # -- a person
+
+    def _turn(self, call, allowed, state):
+        if self.model.state in allowed:
+            assert call(self.study).state == state
+            self.model.state = state
+        else:
+            self._refused(InputError, lambda: call(self.study))
+
+    @rule()
+    def pause(self):
+        self._turn(self.store.pause, OPEN, "paused")
+
+    @rule()
+    def resume(self):
+        if self.model.state in ("queued", "running", "confirming"):
+            assert self.store.resume(self.study).state == self.model.state
+            return
+        self._turn(self.store.resume, (*OPEN, "interrupted", "cancelled", "failed"), "queued")
+
+    @rule()
+    def begin(self):
+        """What a coordinator does with a queued study."""
+        if self.model.state == "queued":
+            self.store.set_study_state(self.study, "running")
+            self.model.state = "running"
+
+    @rule()
+    def stop(self):
+        busy = any(t.state == "running" for t in self.model.trials)
+        self._turn(self.store.stop, OPEN, "stopping" if busy else "interrupted")
+
+    @rule()
+    def drained(self):
+        busy = any(t.state == "running" for t in self.model.trials)
+        if self.model.state == "stopping" and not busy:
+            self.model.state = "interrupted"
+        assert self.store.drained(self.study).state == self.model.state
+
+    @rule()
+    def cancel(self):
+        could = self.model.state in OPEN
+        self._turn(self.store.cancel, OPEN, "cancelled")
+        if could:
+            model = self.model
+            model.worker, model.token, model.expired = None, model.token + 1, False
+            for trial in model.trials:
+                if trial.state in UNFINISHED:
+                    trial.state, trial.worker, trial.expired = "cancelled", None, False
+                    trial.token += 1
+
+    @precondition(lambda self: self.model.trials)
+    @rule(data=st.data())
+    def retry(self, data):
+        trials = self.model.trials
+        number = data.draw(st.integers(0, len(trials) - 1))
+        unfinished = [n for n, t in enumerate(trials) if t.retry_of == number and t.state in UNFINISHED]
+        if not unfinished and trials[number].state not in ("failed", "cancelled", "pruned"):
+            self._refused(InputError, lambda: self.store.retry_trial(self.study, number))
+            return
+        found = self.store.retry_trial(self.study, number)
+        if unfinished:
+            assert found.number in unfinished
+            return
+        trials.append(ModelTrial(retry_of=number))
+        assert found.number == len(trials) - 1
+        if self.model.state != "paused":
+            self.model.state = "running"
+
+    @precondition(lambda self: self.model.trials)
+    @rule(data=st.data())
+    def discard(self, data):
+        number = data.draw(st.integers(0, len(self.model.trials) - 1))
+        trial = self.model.trials[number]
+        if trial.state in UNFINISHED:
+            self._refused(InputError, lambda: self.store.discard_trial(self.study, number, "why"))
+            return
+        self.store.discard_trial(self.study, number, "why")
+        trial.discarded = True
+        self.model.epoch += 1
+
+    # -- what always holds
+
+    def _refused(self, error: type[TunerError], call) -> None:
+        before = self._rows()
+        with pytest.raises(error):
+            call()
+        assert self._rows() == before
+
+    def _rows(self):
+        with self.store.engine.connect() as connection:
+            return [
+                [tuple(row) for row in connection.execute(select(table.__table__).order_by(table.id))]
+                for table in (StudyRow, TrialRow)
+            ]
+
+    @invariant()
+    def both_are_in_the_same_state(self):
+        if not hasattr(self, "study"):
+            return
+        found, model = self.store.get_study("s"), self.model
+        assert (found.state, found.worker, found.token, found.epoch) == (
+            *(model.state, model.worker, model.token, model.epoch),
+        )
+        trials = self.store.trials(found)
+        assert [(t.number, t.state, t.attempt, t.discarded_at is not None) for t in trials] == [
+            (n, t.state, t.attempt, t.discarded) for n, t in enumerate(model.trials)
+        ]
+        assert [(t.token, t.worker) for t in trials] == [(t.token, t.worker) for t in model.trials]
+
+    @invariant()
+    def leases_are_whole(self):
+        with self.store.engine.connect() as connection:
+            columns = (TrialRow.id, TrialRow.state, TrialRow.worker, TrialRow.lease_until, TrialRow.token)
+            trials = connection.execute(select(*columns)).all()
+            study = connection.execute(select(StudyRow.id, StudyRow.state, StudyRow.token)).all()
+        assert all(t.state in TRIAL_STATES for t in trials) and all(s.state in STUDY_STATES for s in study)
+        for trial in trials:
+            assert (trial.lease_until is not None) == (trial.state == "running")
+            assert trial.state != "running" or trial.worker is not None
+            assert trial.state != "queued" or trial.worker is None
+        running = [t.worker for t in trials if t.state == "running"]
+        assert len(running) == len(set(running))  # one trial a worker
+        tokens = {row.id: row.token for row in [*trials, *study]}
+        assert all(tokens.get(key, 0) >= token for key, token in self.seen.items())
+        self.seen |= tokens
+
+
+def play(url: str, examples: int, steps: int) -> None:
+    with Store.open(url):
+        pass
+    machine = type("Machine", (Leasing,), {"url": url})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    """The URL of a database in memory where there is one: only the order of events matters here."""
+    folder = tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path)
+    yield f"sqlite:///{folder}/t.db"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_sqlite_store_does_what_the_model_does(sqlite_url):
+    play(sqlite_url, examples=25, steps=25)
+
+
+def test_a_postgresql_store_does_what_the_model_does(postgresql_url):
+    play(postgresql_url, examples=5, steps=25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_store_does_what_the_model_does_in_any_order(request, kind):
+    play(request.getfixturevalue(f"{kind}_url"), examples=200, steps=60)

@@ -1,0 +1,79 @@
+"""`tuner dashboard`: the pages in a browser, on this machine unless somebody insists."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+_NAMES = "TUNER_DASHBOARD_HOSTS"  # host names under which browsers may ask for it, separated by commas
+
+
+def dashboard(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 8501,
+    allow_public: Annotated[
+        bool,
+        typer.Option(
+            "--allow-public",
+            help="let others in without a login, as viewers; better configure OIDC (secrets.toml)",
+        ),
+    ] = False,
+) -> None:
+    """Open the dashboard: launch studies, watch their fronts grow, choose a point, export it.
+
+    It listens on this machine only. For others, configure an OIDC login of Streamlit's (`[auth]` in secrets.toml) and
+    name who may change things in TUNER_DASHBOARD_OPERATORS, mail addresses separated by commas.
+    """
+    from tuner.cli.output import note
+    from tuner.errors import InputError
+
+    try:
+        from streamlit.web import cli as streamlit
+
+        from dashboard import settings
+    except ImportError:
+        raise InputError(
+            "the dashboard is not installed; install it with: pip install 'tuner[dashboard]'"
+        ) from None
+    public = not is_local(host)
+    if public and not has_login() and not allow_public:
+        raise InputError(
+            f"--host {host}: others could reach it and nobody would have to sign in; configure an OIDC login "
+            "([auth] in .streamlit/secrets.toml), or insist with --allow-public"
+        )
+    if public and not has_login():
+        os.environ["TUNER_DASHBOARD_ROLE"] = "viewer"
+    names = [name.strip() for name in os.environ.get(_NAMES, "").split(",") if name.strip()]
+    os.environ.update(settings.environment(settings.options(host, port, names)))
+    note(f"tuner dashboard: http://{'localhost' if is_local(host) else host}:{port}  (Ctrl-C ends it)")
+    sys.exit(streamlit.main(["run", settings.script()], prog_name="streamlit", standalone_mode=False))
+
+
+def is_local(host: str) -> bool:
+    """Say whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def has_login() -> bool:
+    """Say whether an OIDC login is configured, where Streamlit looks for it."""
+    import tomllib
+    from pathlib import Path
+
+    for folder in (Path.cwd(), Path.home()):
+        try:
+            found = tomllib.loads((folder / ".streamlit" / "secrets.toml").read_text())
+        except (OSError, ValueError):
+            continue
+        auth = found.get("auth") or {}
+        if auth.get("cookie_secret") and auth.get("redirect_uri"):
+            return True
+    return False

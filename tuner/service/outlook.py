@@ -1,0 +1,113 @@
+"""Outlook: before a study runs, how many candidates it has here, what cannot run and why, and about how long it takes."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tuner.backends.base import Offer
+from tuner.errors import InputError
+from tuner.search.space import Space
+from tuner.service.local import this_machine
+from tuner.service.overview import state_of
+from tuner.service.requires import offers_in
+from tuner.spec.model import StudySpec
+from tuner.spec.sources import resolve
+from tuner.store import Store
+
+Offers = Sequence[tuple[str, Offer]]
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What the machines at hand offer: `of` says whose; `cores` of the largest."""
+
+    of: str
+    offers: list[tuple[str, Offer]]
+    cores: int
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What to expect. Seconds are quartiles of what trials took before; None where none ever ran."""
+
+    candidates: int | None
+    trials: int | None
+    seconds: tuple[float, float] | None
+    notes: tuple[str, ...]
+    problem: str | None = None
+
+
+def abilities(store: Store) -> Abilities:
+    """Return what the living workers offer together, or this machine where there is none.
+
+    Raises:
+        TunerError: there is no worker, and this machine's engines cannot be asked.
+    """
+    alive = [w for w in store.workers() if state_of(w) == "alive" and w.capabilities.get("offers")]
+    if alive:
+        cores = max(int(w.capabilities["cores"]) for w in alive)
+        return Abilities(
+            f"{len(alive)} worker{'s' if len(alive) > 1 else ''}",
+            offers_in(*(w.capabilities for w in alive)),
+            cores,
+        )
+    found = this_machine()
+    known = Offer.__dataclass_fields__
+    offers = [
+        (
+            str(b["engine"]),
+            Offer(**{**{k: v for k, v in b.items() if k in known}, "group_sizes": tuple(b["group_sizes"])}),
+        )
+        for b in found["backends"]
+    ]
+    return Abilities("this machine", offers, len(found["host"]["cores"]))
+
+
+def outlook(store: Store, spec: StudySpec, able: Abilities) -> Outlook:
+    """Return what to expect of a study."""
+    layers = teacher_layers(spec)
+    trials = spec.budget.trials
+    try:
+        space = None if layers is None else Space(spec.axes, _anatomy(layers), able.offers, able.cores)
+    except InputError as error:
+        return Outlook(None, trials, None, (), str(error))
+    size = None if space is None else space.size()
+    ends = [n for n in (trials, size) if n is not None]
+    return Outlook(
+        size, trials, _seconds(store, spec, min(ends) if ends else None), tuple(space.notes) if space else ()
+    )
+
+
+def teacher_layers(spec: StudySpec) -> int | None:
+    """Return the model's depth, as far as it can be told without loading it."""
+    config: Mapping[str, Any] = spec.model.config or {}
+    if spec.model.source is not None:
+        with suppress(InputError, OSError, ValueError):
+            found = resolve(spec.model.source, spec.base)
+            if isinstance(found, Path):
+                config = json.loads((found / "config.json").read_text())
+    for name in ("num_hidden_layers", "n_layers"):
+        if isinstance(config.get(name), int):
+            return int(config[name])
+    asked = spec.axes.distillation.student_layers
+    return max(asked) if asked else None
+
+
+def _anatomy(layers: int) -> dict[str, Any]:
+    return {"layers": layers, "heads": 0, "ffn": 0, "hidden": 0, "refused": {}}
+
+
+def _seconds(store: Store, spec: StudySpec, trials: int | None) -> tuple[float, float] | None:
+    cap = None if spec.budget.minutes is None else spec.budget.minutes * 60
+    took = store.typical_seconds()
+    if trials is None or len(took) < 2:
+        return None if cap is None else (cap, cap)
+    low, _, high = statistics.quantiles(took, n=4)
+    span = (low * trials, high * trials)
+    return span if cap is None else (min(span[0], cap), min(span[1], cap))

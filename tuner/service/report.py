@@ -1,0 +1,121 @@
+"""Report: a study as one HTML file that stands alone, its picture in it; every word from outside is escaped."""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import yaml
+
+from tuner.metrics import METRICS, Estimate
+from tuner.service.handle import StudyHandle
+from tuner.service.rows import TrialRow
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1f2933; --grey: #66727f; --line: #d9dfe6; --ground: #fff }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --grey: #9aa5b1; --line: #323a46; --ground: #0e1117 } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem } p, td, th { text-align: left }
+table { border-collapse: collapse; width: 100% } td, th { padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
+td.n { font-variant-numeric: tabular-nums; white-space: nowrap } .grey { color: var(--grey) }
+img { width: 100%; background: #fff; border-radius: 6px } pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: 6px }
+tr.chosen td { font-weight: 600 }
+"""
+_COLUMNS = ("latency_ms", "speedup", "METRIC", "METRIC_drop", "memory_mb", "size_mb")
+_NAMES = {"latency_ms": "Latency", "speedup": "Speedup", "memory_mb": "Memory", "size_mb": "Size"}
+
+
+def report_html(study: StudyHandle, chosen: int | None = None) -> str:
+    """Return the page; `chosen` is a trial that it is about, beside the front.
+
+    Raises:
+        NotFoundError: there is no such trial.
+    """
+    front = study.front_rows()
+    picked = None if chosen is None else study.row(chosen)
+    parts = [
+        f"<h1>{escape(study.name)}</h1>",
+        f'<p class="grey">{escape(_about(study))}</p>',
+        _chosen(study, picked) if picked else "",
+        f'<h2>The front</h2><img alt="Accuracy against latency of all measured candidates" src="data:image/png;base64,{_picture(study)}">',
+        _table(study, front, picked) if front else "<p>No trial meets the constraints.</p>",
+        f"<h2>The study</h2><pre>{escape(yaml.safe_dump(_plain(study.spec), sort_keys=False, allow_unicode=True))}</pre>",
+    ]
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(study.name)}: the front</title><style>{_STYLE}</style></head>'
+        f"<body>{''.join(parts)}</body></html>"
+    )
+
+
+def _about(study: StudyHandle) -> str:
+    scenario, host = study.spec["scenario"], study.host
+    length = scenario["sequence_length"]
+    parts = [
+        f"{study.state}; batch {scenario['batch']}, {'the data’s own lengths' if length == 'data' else f'{length} tokens'}",
+        f"{host.get('cpu', 'unknown processor')}, {len(host.get('cores', ()))} cores",
+        "constraints: " + (" and ".join(study.spec["constraints"]) or "none"),
+        f"written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by tuner {importlib.metadata.version('tuner')}",
+    ]
+    return " · ".join(parts)
+
+
+def _chosen(study: StudyHandle, row: TrialRow) -> str:
+    changes = "".join(
+        f"<tr><td>{escape(name)}</td><td>{escape(str(base))}</td><td>{escape(str(own))}</td></tr>"
+        for name, (base, own) in row.differences(study.baseline).items()
+    )
+    table = (
+        f"<table><tr><th>field</th><th>baseline</th><th>this point</th></tr>{changes}</table>"
+        if changes
+        else "<p>This is the baseline.</p>"
+    )
+    reason = f"<p>{escape(row.reason)}</p>" if row.reason else ""
+    return f"<h2>Trial {row.number}</h2>{reason}{_table(study, [row], row)}<h2>What differs from the baseline</h2>{table}"
+
+
+def _table(study: StudyHandle, rows: Sequence[TrialRow], chosen: TrialRow | None) -> str:
+    metric = str(study.spec["metric"])
+    names = [name.replace("METRIC", metric) for name in _COLUMNS]
+    heads = "".join(f"<th>{escape(_NAMES.get(n, n.replace('_', ' ')))}</th>" for n in names)
+    lines = []
+    for row in rows:
+        mark = ' class="chosen"' if chosen is not None and row.number == chosen.number else ""
+        cells = "".join(f'<td class="n">{escape(value(n, row.estimate(n)))}</td>' for n in names)
+        lines.append(f"<tr{mark}><td>{row.number}</td><td>{escape(row.candidate.label())}</td>{cells}</tr>")
+    return f"<table><tr><th>trial</th><th>candidate</th>{heads}</tr>{''.join(lines)}</table>"
+
+
+def value(name: str, found: Estimate | None) -> str:
+    """Return a metric with unit and 95 % interval."""
+    if found is None:
+        return "–"
+    unit = METRICS[name][0]
+    scale, text = (
+        (100.0, " pt" if name.endswith("_drop") else " %")
+        if unit == "fraction"
+        else (1.0, "×" if unit == "x" else f" {unit}")
+    )
+    spread = "" if found.low == found.high else f" ({found.low * scale:.3g} to {found.high * scale:.3g})"
+    return f"{found.value * scale:.3g}{text}{spread}"
+
+
+def _picture(study: StudyHandle) -> str:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from tuner.service.plot import draw, drawn
+
+    target = io.BytesIO()
+    FigureCanvasAgg(draw(drawn(study))).print_figure(target, dpi=130, format="png")
+    return base64.b64encode(target.getvalue()).decode()
+
+
+def _plain(spec: Any) -> dict[str, Any]:
+    """Return the specification without the folder it came from: a report goes to others."""
+    return {key: value for key, value in dict(spec).items() if key != "base" and value not in (None, {}, [])}
