@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := .demo
+JOBS ?= 2
 # Where this is set, each of many child processes would compile torch's sources anew: imports twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -21,8 +22,9 @@ first-steps: setup  ## the smallest real study, under two minutes
 dashboard: setup  ## open the dashboard on http://localhost:8501, with the demo's studies where there are any
 	@TUNER_HOME="$${TUNER_HOME:-$(CURDIR)/$(DEMO)}" $(BIN)/tuner dashboard
 
-test: setup  ## the test suite
-	$(BIN)/python -m pytest -m "not slow"
+test: setup  ## the test suite: files side by side, then the tests that measure, alone
+	$(BIN)/python -m pytest -m "not slow and not alone" -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow and alone"
 
 test-slow: setup  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -37,8 +39,10 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measurement fidelity on this machine
+bench: setup  ## measurement fidelity, and what the service costs, on this machine
 	$(BIN)/python -m benchmarks.fidelity
+	$(BIN)/python -m benchmarks.service
+	$(BIN)/python -m benchmarks.two_workers
 
 clean:  ## remove the environment and what demo left
 	rm -rf .venv $(DEMO)

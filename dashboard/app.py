@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard import data
 from dashboard.components.guard import failing_softly
+from dashboard.text import LONGEST
+
+_NUMBER = re.compile(r"\d{1,9}")
 
 # An icon of ours: Streamlit would fetch one of its own names from a font server.
 st.set_page_config(
@@ -42,6 +46,22 @@ def _signed_in() -> bool:
     return False
 
 
+def _clean_address() -> None:
+    """Drop from the address what no link of ours holds: some of it would make a widget fail before we see it."""
+    wrong = []
+    for key in list(st.query_params):
+        values = st.query_params.get_all(key)
+        if any(len(value) > LONGEST for value in values) or (
+            key == "trial" and not _NUMBER.fullmatch(values[-1])
+        ):
+            wrong.append(key)
+    for key in wrong:
+        del st.query_params[key]
+    if wrong:
+        st.rerun()
+
+
+_clean_address()
 page = st.navigation(PAGES, position="top")
 if _signed_in():
     with failing_softly(page.title):

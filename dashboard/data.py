@@ -1,4 +1,4 @@
-"""What pages share: the open database, the viewer's role, zone and theme. The only place that asks Streamlit for them."""
+"""What pages share: the open database, the viewer's role, zone and theme."""
 
 from __future__ import annotations
 

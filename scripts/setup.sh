@@ -3,7 +3,7 @@
 #   scripts/setup.sh [extra,…]     (default: all that the demo and the tests need)
 set -eu
 cd "$(dirname "$0")/.."
-extras=${1:-onnxruntime,openvino,postgresql,ray,samples,dev}
+extras=${1:-onnxruntime,openvino,postgresql,ray,dashboard,samples,dev}
 venv=${TUNER_VENV:-.venv}
 
 say() { printf '%s\n' "setup: $*" >&2; }
@@ -41,6 +41,13 @@ install_postgres() {
 }
 case ",$extras," in *,dev,*)
     has_postgres || install_postgres || say "going on without PostgreSQL: its tests will be skipped" ;;
+esac
+
+# The dashboard is tested in Debian's own browser.
+has_browser() { command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; }
+case ",$extras," in *,dev,*)
+    has_browser || apt_install chromium || say "going on without Chromium: the dashboard's browser tests will be skipped"
+    if [ "${CI:-}" = true ] && ! has_browser; then say "CI needs Chromium"; exit 1; fi ;;
 esac
 
 stamp="$venv/.stamp"

@@ -31,8 +31,8 @@ if name is not None and number is not None:
         st.markdown("**The bundle**")
         size = f"about {bytes_text(found.artefact.size_bytes)}, " if found.artefact else ""
         st.caption(
-            f"A zip ({size}streamed) with artefact, tokenizer, labels, `predict.py` and its exact requirements. It answers "
-            'without the tuner: `python predict.py "a text"`.'
+            f"A zip ({size}streamed) with artefact, tokenizer, labels, `predict.py` and its exact requirements. "
+            'It answers without the tuner: `python predict.py "a text"`.'
         )
         with st.container(horizontal=True):
             st.link_button(
@@ -43,21 +43,32 @@ if name is not None and number is not None:
                 key="download_bundle",
             )
             st.download_button(
-                "Candidate as YAML", candidate_yaml(found.trial.candidate), f"{name}-trial-{number}.yaml", "application/yaml",
-                icon=":material/data_object:", on_click="ignore", key="download_yaml",
-            )  # fmt: skip
+                "Candidate as YAML",
+                candidate_yaml(found.trial.candidate),
+                f"{name}-trial-{number}.yaml",
+                "application/yaml",
+                icon=":material/data_object:",
+                on_click="ignore",
+                key="download_yaml",
+            )
         st.caption(
             "An artefact that is no longer in this machine's cache is built again first, which may take minutes."
         )
     with right.container(border=True, height="stretch", key="report"):
         st.markdown("**The report**")
         st.caption(
-            "One HTML file that stands alone: this point, the front with its picture, and the whole study file. Made to be sent on."
+            "One HTML file that stands alone: this point, the front with its picture, and the whole study file. "
+            "Made to be sent on."
         )
         st.download_button(
-            "Download the report", lambda: report_html(StudyHandle.of(store, store.get_study(name)), number),
-            f"{name}-trial-{number}.html", "text/html", icon=":material/article:", on_click="ignore", key="download_report",
-        )  # fmt: skip
+            "Download the report",
+            lambda: report_html(StudyHandle.of(store, store.get_study(name)), number),
+            f"{name}-trial-{number}.html",
+            "text/html",
+            icon=":material/article:",
+            on_click="ignore",
+            key="download_report",
+        )
     st.markdown("**The same from the command line**")
     st.code(
         f"tuner export {shlex.quote(name)} --trial {number} -o best/\ntuner verify best/", language="bash"

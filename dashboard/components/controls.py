@@ -13,10 +13,25 @@ from tuner.errors import TunerError
 
 _OPEN = ("queued", "running", "stopping", "confirming", "paused")
 _BUTTONS = {
-    "pause": ("Pause", ":material/pause:", ("queued", "running"), "Hand out no more trials; what runs comes to its end."),
-    "resume": ("Resume", ":material/play_arrow:", ("paused", "interrupted", "cancelled", "failed", "stopping"), "Go on where it stopped."),
-    "stop": ("Stop", ":material/stop:", ("queued", "running", "paused", "confirming"), "Let the trial at hand finish, then end."),
-}  # fmt: skip
+    "pause": (
+        "Pause",
+        ":material/pause:",
+        ("queued", "running"),
+        "Hand out no more trials; what runs comes to its end.",
+    ),
+    "resume": (
+        "Resume",
+        ":material/play_arrow:",
+        ("paused", "interrupted", "cancelled", "failed", "stopping"),
+        "Go on where it stopped.",
+    ),
+    "stop": (
+        "Stop",
+        ":material/stop:",
+        ("queued", "running", "paused", "confirming"),
+        "Let the trial at hand finish, then end.",
+    ),
+}
 
 
 def study_controls(names: Sequence[str], states: Sequence[str], key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.text import safe
 from dashboard.views.filters import choices, filtered
@@ -14,33 +15,18 @@ def filter_bar(frame: pd.DataFrame) -> pd.DataFrame:
     """Draw the filter and return the trials that pass it; without a choice all do."""
     engines, formats = choices(frame)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", width="content"):
-        chosen = (
-            st.pills(
-                "Engines",
-                engines,
-                selection_mode="multi",
-                key="engine",
-                bind="query-params",
-                format_func=safe,
-                label_visibility="collapsed",
-            )
-            if len(engines) > 1
-            else []
-        )
-        bits = (
-            st.pills(
-                "Number formats",
-                formats,
-                selection_mode="multi",
-                key="format",
-                bind="query-params",
-                label_visibility="collapsed",
-            )
-            if len(formats) > 1
-            else []
-        )
+        first, second = st.container(width="content"), st.container(width="content")
+        chosen = _pills(first, "Engines", "engine", engines)
+        bits = _pills(second, "Number formats", "format", formats)
         only = st.toggle("Feasible only", key="feasible", bind="query-params")
         kept = filtered(frame, chosen, bits, only)
         if len(kept) < len(frame):
-            st.caption(f"{len(kept)} of {plural(len(frame), 'trial')}")
+            st.caption(f"{len(kept)} of {plural(len(frame), 'trial')}", width="content")
     return kept
+
+
+def _pills(place: DeltaGenerator, label: str, key: str, options: list[str]) -> list[str]:
+    if len(options) < 2:
+        return []
+    shape = {"selection_mode": "multi", "bind": "query-params", "label_visibility": "collapsed"}
+    return place.pills(label, options, key=key, format_func=safe, **shape)

@@ -104,10 +104,16 @@ def _machine(able: Abilities, expected: Outlook | None) -> None:
         icon=":material/memory:",
     ):
         rows = [
-            {"Engine": engine, "Device": o.device, "Format": _BITS.get(o.bits, str(o.bits)) + ("" if o.scheme == "none" else f" {o.scheme}"),
-             "Fixed shape": o.fixed_shape, "Runs": o.available, "Why not": cut(" ".join(o.reason.split()), 200)}
+            {
+                "Engine": engine,
+                "Device": o.device,
+                "Format": _BITS.get(o.bits, str(o.bits)) + ("" if o.scheme == "none" else f" {o.scheme}"),
+                "Fixed shape": o.fixed_shape,
+                "Runs": o.available,
+                "Why not": cut(" ".join(o.reason.split()), 200),
+            }
             for engine, o in able.offers
-        ]  # fmt: skip
+        ]
         st.dataframe(
             pd.DataFrame(rows),
             hide_index=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.views.limits import ANY, drop_steps, latency_steps, limits_of, size_steps
 from tuner.service.desk import StudyInfo
@@ -22,7 +23,7 @@ def limits_bar(info: StudyInfo) -> dict[str, float]:
     return limits_of(steps)
 
 
-def _slider(place: st.delta_generator.DeltaGenerator, label: str, key: str, steps: list[str]) -> str:
+def _slider(place: DeltaGenerator, label: str, key: str, steps: list[str]) -> str:
     if st.session_state.get(key) not in steps:
         st.session_state.pop(key, None)
     return place.select_slider(label, steps, value=ANY, key=key, bind="query-params")

@@ -24,9 +24,14 @@ def _card(offer: Offer, limited: bool) -> None:
         st.markdown(f"**{offer.title}** :small[:gray[{offer.what}]]", width="content")
         if offer.trial is not None:
             st.button(
-                f"Trial {offer.trial}", key=f"pick_{offer.name.replace(' ', '_')}", type="tertiary", icon=":material/my_location:",
-                help="Mark this point everywhere on the page", on_click=pick, args=(offer.trial,),
-            )  # fmt: skip
+                f"Trial {offer.trial}",
+                key=f"pick_{offer.name.replace(' ', '_')}",
+                type="tertiary",
+                icon=":material/my_location:",
+                help="Mark this point everywhere on the page",
+                on_click=pick,
+                args=(offer.trial,),
+            )
     if offer.trial is None:
         st.caption("Nothing meets your limits: move a slider." if limited else "No feasible point yet.")
         return
@@ -44,9 +49,15 @@ def _card(offer: Offer, limited: bool) -> None:
 def _figure(figure: Figure) -> None:
     colour = "off" if figure.better is None else "green" if figure.better else "red"
     st.metric(
-        figure.label, figure.value, figure.change or None, delta_color=colour, delta_arrow="off",
-        delta_description="latency" if figure.label == "Latency" else figure.label.lower(), label_visibility="collapsed", width="content",
-    )  # fmt: skip
+        figure.label,
+        figure.value,
+        figure.change or None,
+        delta_color=colour,
+        delta_arrow="off",
+        delta_description="latency" if figure.label == "Latency" else figure.label.lower(),
+        label_visibility="collapsed",
+        width="content",
+    )
 
 
 def pick(trial: int) -> None:

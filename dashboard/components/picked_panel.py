@@ -82,11 +82,11 @@ def _change(info: StudyInfo, row: pd.Series, number: int) -> None:
         st.button(
             "Try again", icon=":material/replay:", key="retry", on_click=_retry, args=(info.name, number)
         )
-    elif row["state"] == "complete" and not row["discarded"] and not row["is_baseline"]:
-        if st.button(
-            "Discard", icon=":material/block:", key="discard", help="Take it out of the front, with a reason"
-        ):
-            _discard(info.name, number)
+        return
+    may_go = row["state"] == "complete" and not row["discarded"] and not row["is_baseline"]
+    help_text = "Take it out of the front, with a reason"
+    if may_go and st.button("Discard", icon=":material/block:", key="discard", help=help_text):
+        _discard(info.name, number)
 
 
 def _retry(name: str, number: int) -> None:

@@ -40,8 +40,8 @@ def _welcome() -> None:
     with st.container(border=True, horizontal_alignment="left", gap="medium"):
         st.subheader("Find the fastest form of your model")
         st.write(
-            "A study searches pruning, quantization, distillation, parallelism and engine together, measures every candidate, "
-            "and shows what each millisecond costs. The first one takes about two minutes."
+            "A study searches pruning, quantization, distillation, parallelism and engine together, "
+            "measures every candidate, and shows what each millisecond costs. The first one takes about two minutes."
         )
         if st.button("Launch the first study", type="primary", icon=":material/rocket_launch:", key="first"):
             st.switch_page("app_pages/launch.py")
@@ -97,9 +97,16 @@ def _list(table: pd.DataFrame) -> None:
     order = hashlib.sha256("\n".join(table["name"]).encode()).hexdigest()[:8]
     place = st.container(horizontal=True, vertical_alignment="center", gap="small")
     event = st.dataframe(
-        table, hide_index=True, key=f"studies_{order}", on_select="rerun", selection_mode="multi-row", column_config=_columns(),
-        height=table_height(len(table), 17), placeholder="–", alt=f"{plural(len(table), 'study', 'studies')} with state, progress and best point",
-    )  # fmt: skip
+        table,
+        hide_index=True,
+        key=f"studies_{order}",
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_config=_columns(),
+        height=table_height(len(table), 17),
+        placeholder="–",
+        alt=f"{plural(len(table), 'study', 'studies')} with state, progress and best point",
+    )
     rows = [row for row in event["selection"].get("rows") or [] if row < len(table)]
     with place:
         _actions(table.iloc[rows])

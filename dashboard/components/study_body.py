@@ -8,8 +8,8 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components import tabs
-from dashboard.components.guard import failing_softly
 from dashboard.components.front_panel import front_panel
+from dashboard.components.guard import failing_softly
 from dashboard.components.offers import offer_cards, take_picked
 from dashboard.components.picked_panel import picked_number, picked_panel
 from dashboard.components.study_head import study_head
@@ -31,15 +31,16 @@ def _body(name: str, state: str, limits: Mapping[str, float]) -> None:
     if info.state != state:  # the controls above are for another state by now
         st.rerun()
     take_picked()
-    found, frame = study_head(info, everything)
+    _, frame = study_head(info, everything)
     if everything.empty:
         return
     chosen = choose(frame, info.objectives, info.metric, limits)
     left, right = st.columns([2.75, 1], gap="medium")
     with right:
         feasible = int(everything["feasible"].sum())
-        if feasible:  # of a single point all three would be the same
-            offer_cards(offers(frame, chosen, info.metric)[: 1 if feasible == 1 else 3], bool(limits))
+        with st.container():
+            if feasible:  # of a single point all three would be the same
+                offer_cards(offers(frame, chosen, info.metric)[: 1 if feasible == 1 else 3], bool(limits))
         picked_panel(info, everything)
     picked = picked_number(everything)
     with left:

@@ -65,7 +65,8 @@ def importance_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
         alt=importance_alt(found, SHOWN[metric].label),
     )
     st.caption(
-        "How differently the best fifth of the trials is spread over each field's values than all trials are (PED-ANOVA). It says what mattered in this search, not why."
+        "How differently the best fifth of the trials is spread over each field's values than all trials are "
+        "(PED-ANOVA). It says what mattered in this search, not why."
     )
 
 
@@ -108,9 +109,15 @@ def table_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
     """Draw all trials; a click on a row picks its trial."""
     table = trials_table(frame, info.metric)
     event = st.dataframe(
-        table, hide_index=True, key="table", on_select="rerun", selection_mode="single-row", height=520,
-        column_config=_columns(table), alt=f"{len(table)} trials with their numbers; the front first",
-    )  # fmt: skip
+        table,
+        hide_index=True,
+        key="table",
+        on_select="rerun",
+        selection_mode="single-row",
+        height=520,
+        column_config=_columns(table),
+        alt=f"{len(table)} trials with their numbers; the front first",
+    )
     rows = event["selection"].get("rows") or []
     if rows and rows[0] < len(table):
         number = int(table["Trial"].iloc[rows[0]])

@@ -22,7 +22,8 @@ def no_worker_note(overview: Overview, always: bool = False) -> None:
         border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
         st.markdown(
-            ":material/engineering: **No worker is alive.** Studies wait until one is started here or on another host with `tuner worker`.",
+            ":material/engineering: **No worker is alive.** Studies wait until one is started here "
+            "or on another host with `tuner worker`.",
             width="content",
         )
         if data.role() == "operator":

@@ -84,7 +84,7 @@ def figure(name: str, row: pd.Series, base: pd.Series | None) -> Figure:
 
 
 def candidate_text(row: pd.Series) -> str:
-    """Return a candidate in words: `1 layer, heads −75 %, FFN −90 %, int8 static, openvino (fixed shape), 2 threads`."""
+    """Return a candidate in words: `1 layer, heads −75 %, int8 static, openvino (fixed shape), 2 threads`."""
     layers = int(row["student_layers"])
     parts = [f"{layers} layer{'s' if layers > 1 else ''}"]
     parts += [

@@ -94,10 +94,16 @@ def growth_chart(rows: pd.DataFrame, palette: Palette) -> alt.Chart:
         alt.Tooltip("measured:Q", title="Candidates"),
         alt.Tooltip("volume:Q", title="Hypervolume (%)", format=".1f"),
     ]
-    chart = alt.Chart(rows).mark_line(interpolate="step-after", strokeWidth=2, point=alt.OverlayMarkDef(size=24)).encode(
-        x=alt.X("measured:Q", title="Candidates ended", axis=alt.Axis(tickMinStep=1)),
-        y=alt.Y("volume:Q", title="Hypervolume (% of the hoped-for)", scale=alt.Scale(domainMin=0)), color=colour, tooltip=told,
-    )  # fmt: skip
+    chart = (
+        alt.Chart(rows)
+        .mark_line(interpolate="step-after", strokeWidth=2, point=alt.OverlayMarkDef(size=24))
+        .encode(
+            x=alt.X("measured:Q", title="Candidates ended", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("volume:Q", title="Hypervolume (% of the hoped-for)", scale=alt.Scale(domainMin=0)),
+            color=colour,
+            tooltip=told,
+        )
+    )
     return chart.properties(height=300, background="transparent")
 
 
@@ -140,12 +146,17 @@ def summary_table(
         fastest = front.sort_values("latency_ms").head(1)
         rows.append(
             {
-                "Study": cut(name, 60), "Host": cut(host or "–", 40), "Measured": int((frame["state"] == "complete").sum()),
-                "On the front": len(front), "Baseline": metric_text("latency_ms", _first(base, "latency_ms")),
-                "Fastest": metric_text("latency_ms", _first(fastest, "latency_ms")), "Speedup": metric_text("speedup", _first(fastest, "speedup")),
-                SHOWN[metric].label: metric_text(metric, _first(fastest, metric)), "Hypervolume (%)": None if volume is None else volume * 100,
+                "Study": cut(name, 60),
+                "Host": cut(host or "–", 40),
+                "Measured": int((frame["state"] == "complete").sum()),
+                "On the front": len(front),
+                "Baseline": metric_text("latency_ms", _first(base, "latency_ms")),
+                "Fastest": metric_text("latency_ms", _first(fastest, "latency_ms")),
+                "Speedup": metric_text("speedup", _first(fastest, "speedup")),
+                SHOWN[metric].label: metric_text(metric, _first(fastest, metric)),
+                "Hypervolume (%)": None if volume is None else volume * 100,
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 

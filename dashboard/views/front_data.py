@@ -87,9 +87,10 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame) -> None:
         f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)
     ]
     out["Verdict"] = [
-        ("confirmed on test data, " if c else "") + {"front": "on the front", "dominated": "dominated", "infeasible": "misses a constraint"}[r]
+        ("confirmed on test data, " if c else "")
+        + {"front": "on the front", "dominated": "dominated", "infeasible": "misses a constraint"}[r]
         for c, r in zip(data["confirmed"], out["role"], strict=True)
-    ]  # fmt: skip
+    ]
     for name in TOLD:
         columns = (data[f"{name}_low"], data[name], data[f"{name}_high"])
         out[SHOWN[name].label] = [told(name, *values) for values in zip(*columns, strict=True)]

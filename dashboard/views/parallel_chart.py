@@ -64,9 +64,15 @@ def _axis(rows: pd.DataFrame, name: str, title: str, values: pd.Series, log: boo
         place = {key: i / max(len(order) - 1, 1) for i, key in enumerate(order)}
         height = values.map(lambda v: place[_key(v)])
     return pd.DataFrame(
-        {"trial": rows["number"].astype(int), "axis": title, "height": height.to_numpy(float), "value": texts,
-         "rank": [_rank(r) for r in rows["rank"]], "label": rows["label"]}
-    )  # fmt: skip
+        {
+            "trial": rows["number"].astype(int),
+            "axis": title,
+            "height": height.to_numpy(float),
+            "value": texts,
+            "rank": [_rank(r) for r in rows["rank"]],
+            "label": rows["label"],
+        }
+    )
 
 
 def _key(value: object) -> tuple[int, float, str]:
@@ -98,11 +104,20 @@ def _rank(rank: float) -> str:
 def parallel_chart(data: pd.DataFrame, palette: Palette, selection: str) -> alt.LayerChart:
     """Return the chart; a click on a line picks its trial."""
     axes = list(dict.fromkeys(data["axis"]))
-    two_lines = "split(datum.label, ' (')[1] ? [split(datum.label, ' (')[0], '(' + split(datum.label, ' (')[1]] : datum.label"
+    parts = "split(datum.label, ' (')"
+    two_lines = f"{parts}[1] ? [{parts}[0], '(' + {parts}[1]] : datum.label"
     labels = alt.Axis(
-        labelAngle=0, labelLimit=120, labelPadding=14, labelExpr=two_lines, labelOverlap=False, labelFontSize=11.5,
-        ticks=False, domain=False, grid=True, gridOpacity=0.9,
-    )  # fmt: skip
+        labelAngle=0,
+        labelLimit=120,
+        labelPadding=14,
+        labelExpr=two_lines,
+        labelOverlap=False,
+        labelFontSize=11.5,
+        ticks=False,
+        domain=False,
+        grid=True,
+        gridOpacity=0.9,
+    )
     x = alt.X("axis:N", sort=axes, title=None, axis=labels, scale=alt.Scale(padding=0.35))
     y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.02, 1.02]))
     colours = [palette.accent, palette.several[2], palette.several[1], palette.grey, palette.grey]

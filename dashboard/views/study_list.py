@@ -29,9 +29,23 @@ def study_table(infos: Sequence[StudyInfo], overview: Overview, zone: tzinfo, no
 
 
 COLUMNS = (
-    "Study", "State", "Best against the baseline", "Done", "Candidates", "Time left", "Hypervolume", "Growth", "Model",
-    "Task", "Host", "Heartbeat", "Tags", "Last change", "name", "state",
-)  # fmt: skip
+    "Study",
+    "State",
+    "Best against the baseline",
+    "Done",
+    "Candidates",
+    "Time left",
+    "Hypervolume",
+    "Growth",
+    "Model",
+    "Task",
+    "Host",
+    "Heartbeat",
+    "Tags",
+    "Last change",
+    "name",
+    "state",
+)
 
 
 def heartbeats(overview: Overview) -> dict[str, float]:
@@ -53,7 +67,9 @@ def _row(info: StudyInfo, line: StudyLine, beat: float | None, zone: tzinfo, now
         "State": BADGES.get(line.state, (line.state, "", ""))[0],
         "Best against the baseline": best_text(line.best_speedup, line.accuracy_drop),
         "Done": None if share is None else share * 100,
-        "Candidates": f"{line.done}" + (f" of {line.total}" if line.total else "") + (f", {line.failed} failed" if line.failed else ""),
+        "Candidates": f"{line.done}"
+        + (f" of {line.total}" if line.total else "")
+        + (f", {line.failed} failed" if line.failed else ""),
         "Time left": span_text(line.seconds_left) if line.state in MOVING else NONE,
         "Hypervolume": None if line.hypervolume is None else line.hypervolume * 100,
         "Growth": history if len(history) > 1 else [],
@@ -65,7 +81,7 @@ def _row(info: StudyInfo, line: StudyLine, beat: float | None, zone: tzinfo, now
         "Last change": moment_text(line.updated, zone, now),
         "name": info.name,
         "state": line.state,
-    }  # fmt: skip
+    }
 
 
 def model_text(spec: Mapping[str, Any]) -> str:
@@ -82,9 +98,9 @@ def filtered(table: pd.DataFrame, text: str, states: Sequence[str], tags: Sequen
     kept = pd.Series(True, index=table.index)
     if text:
         wanted = text.casefold()
-        kept &= [wanted in f"{n} {m}".casefold() for n, m in zip(table["name"], table["Model"], strict=True)]
+        kept &= (table["name"] + " " + table["Model"]).map(lambda found: wanted in found.casefold())
     if states:
         kept &= table["State"].isin(states)
     for tag in tags:
-        kept &= [tag in found for found in table["Tags"]]
+        kept &= table["Tags"].map(lambda found, tag=tag: tag in found)
     return table[kept].reset_index(drop=True)

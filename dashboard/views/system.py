@@ -26,24 +26,35 @@ def _worker(worker: WorkerLine, zone: tzinfo, now: datetime) -> dict[str, Any]:
     does = [f"{cut(study, 40)} #{trial}" for study, trial in worker.trials]
     does += [f"coordinates {cut(study, 40)}" for study in worker.coordinates]
     return {
-        "Worker": cut(worker.name, 60), "State": _STATES[worker.state], "Does": ", ".join(does[:4]) or ("idle" if worker.state == "alive" else "–"),
-        "Host": cut(worker.host or "–", 40), "Heartbeat": f"{span_text(worker.silent_s)} ago", "Cores": worker.cores,
-        "Engines": [cut(e, 30) for e in worker.engines], "Labels": [cut(f"{k}={v}", 40) for k, v in worker.labels.items()],
-        "Process": worker.pid, "Started": moment_text(worker.started, zone, now),
-    }  # fmt: skip
+        "Worker": cut(worker.name, 60),
+        "State": _STATES[worker.state],
+        "Does": ", ".join(does[:4]) or ("idle" if worker.state == "alive" else "–"),
+        "Host": cut(worker.host or "–", 40),
+        "Heartbeat": f"{span_text(worker.silent_s)} ago",
+        "Cores": worker.cores,
+        "Engines": [cut(e, 30) for e in worker.engines],
+        "Labels": [cut(f"{k}={v}", 40) for k, v in worker.labels.items()],
+        "Process": worker.pid,
+        "Started": moment_text(worker.started, zone, now),
+    }
 
 
 def hosts_table(hosts: Sequence[Any]) -> pd.DataFrame:
     """Return one row a machine that ever measured."""
     rows = [
         {
-            "Host": cut(h.name, 60), "Processor": cut(h.data.get("cpu", "unknown"), 80), "Cores": len(h.data.get("cores", ())),
-            "Memory (GB)": (h.data.get("memory_mb") or 0) / 1000, "Instructions": [cut(f, 20) for f in h.data.get("flags", ())],
-            "System": cut(h.data.get("os", ""), 40), "Python": cut(h.data.get("python", ""), 20), "Energy meter": ", ".join(map(str, h.data.get("meters") or ())) or "none",
+            "Host": cut(h.name, 60),
+            "Processor": cut(h.data.get("cpu", "unknown"), 80),
+            "Cores": len(h.data.get("cores", ())),
+            "Memory (GB)": (h.data.get("memory_mb") or 0) / 1000,
+            "Instructions": [cut(f, 20) for f in h.data.get("flags", ())],
+            "System": cut(h.data.get("os", ""), 40),
+            "Python": cut(h.data.get("python", ""), 20),
+            "Energy meter": ", ".join(map(str, h.data.get("meters") or ())) or "none",
             "Fingerprint": h.fingerprint,
         }
         for h in hosts
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 

@@ -1,4 +1,4 @@
-"""Tables: trials and studies as rows that a person sorts and filters. Numbers stay numbers; units are in the headings."""
+"""Tables: trials and studies as rows. Numbers stay numbers, so that they can be sorted; units are in the headings."""
 
 from __future__ import annotations
 

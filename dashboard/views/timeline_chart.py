@@ -51,9 +51,13 @@ def timeline_chart(
         "start:T", title="Time of day", axis=alt.Axis(format="%H:%M:%S", tickCount=8, labelOverlap=True)
     )
     told = [
-        alt.Tooltip("trial:Q", title="Trial"), alt.Tooltip("label:N", title="Candidate"), alt.Tooltip("state:N", title="State"),
-        alt.Tooltip("took:N", title="Took"), alt.Tooltip("start:T", title="Start", format="%H:%M:%S"), alt.Tooltip("worker:N", title="Worker"),
-    ]  # fmt: skip
+        alt.Tooltip("trial:Q", title="Trial"),
+        alt.Tooltip("label:N", title="Candidate"),
+        alt.Tooltip("state:N", title="State"),
+        alt.Tooltip("took:N", title="Took"),
+        alt.Tooltip("start:T", title="Start", format="%H:%M:%S"),
+        alt.Tooltip("worker:N", title="Worker"),
+    ]
     pick = alt.selection_point(selection, fields=["trial"], on="click", clear=False, toggle=False)
     colour = alt.Color(
         "state:N",
@@ -116,8 +120,14 @@ def stage_chart(data: pd.DataFrame, palette: Palette) -> alt.Chart:
         alt.Tooltip("minutes:Q", title="Minutes", format=".2f"),
         alt.Tooltip("told:N", title="How often"),
     ]
-    bars = alt.Chart(long).mark_bar(height={"band": 0.62}, cornerRadiusEnd=2).encode(
-        x=alt.X("minutes:Q", title="Minutes", axis=alt.Axis(tickCount=8)), y=y, tooltip=told,
-        color=alt.Color("what:N", scale=colours, legend=alt.Legend(title=None, orient="top")),
-    )  # fmt: skip
+    bars = (
+        alt.Chart(long)
+        .mark_bar(height={"band": 0.62}, cornerRadiusEnd=2)
+        .encode(
+            x=alt.X("minutes:Q", title="Minutes", axis=alt.Axis(tickCount=8)),
+            y=y,
+            tooltip=told,
+            color=alt.Color("what:N", scale=colours, legend=alt.Legend(title=None, orient="top")),
+        )
+    )
     return bars.properties(height=110 + 30 * len(data), background="transparent")

@@ -1,4 +1,4 @@
-"""One trial's measurements as charts: how its latency is spread, how the reference drifted beside it, who it mistook."""
+"""One trial's measurements as charts: how latency is spread, how the reference drifted, what is mistaken."""
 
 from __future__ import annotations
 
@@ -97,11 +97,19 @@ def drift_chart(own: Sequence[float], reference: Sequence[float], palette: Palet
         scale=alt.Scale(domain=["This trial", "Reference beside it"], range=[palette.accent, palette.grey]),
         legend=alt.Legend(title=None, orient="top"),
     )
-    chart = alt.Chart(data).mark_line(strokeWidth=1.8, interpolate="monotone").encode(
-        x=alt.X("progress:Q", title="Progress of the measurement (%)", scale=alt.Scale(domain=[0, 100])),
-        y=alt.Y("off:Q", title="Off its own median (%)", axis=alt.Axis(tickCount=6)), color=colour,
-        tooltip=[alt.Tooltip("what:N", title="Of"), alt.Tooltip("off:Q", title="Off its median (%)", format="+.1f")],
-    )  # fmt: skip
+    chart = (
+        alt.Chart(data)
+        .mark_line(strokeWidth=1.8, interpolate="monotone")
+        .encode(
+            x=alt.X("progress:Q", title="Progress of the measurement (%)", scale=alt.Scale(domain=[0, 100])),
+            y=alt.Y("off:Q", title="Off its own median (%)", axis=alt.Axis(tickCount=6)),
+            color=colour,
+            tooltip=[
+                alt.Tooltip("what:N", title="Of"),
+                alt.Tooltip("off:Q", title="Off its median (%)", format="+.1f"),
+            ],
+        )
+    )
     return chart.properties(height=280, background="transparent")
 
 
@@ -130,9 +138,16 @@ def confusion_chart(
         alt.Tooltip("share:Q", title="Share of the class (%)", format=".1f"),
     ]
     colours = ["#182230", "#2F7FBF"] if palette.dark else ["#F2F6FA", "#0B63B0"]
-    cells = alt.Chart(data).mark_rect(cornerRadius=3, stroke=palette.ground, strokeWidth=2).encode(
-        x=x, y=y, tooltip=told, color=alt.Color("share:Q", scale=alt.Scale(domain=[0, 100], range=colours), legend=None)
-    )  # fmt: skip
+    cells = (
+        alt.Chart(data)
+        .mark_rect(cornerRadius=3, stroke=palette.ground, strokeWidth=2)
+        .encode(
+            x=x,
+            y=y,
+            tooltip=told,
+            color=alt.Color("share:Q", scale=alt.Scale(domain=[0, 100], range=colours), legend=None),
+        )
+    )
     few = "#E8EAED" if palette.dark else "#1F2933"
     texts = (
         alt.Chart(data)
@@ -172,5 +187,9 @@ def changes_table(changes: Sequence[tuple[str, object, object]]) -> pd.DataFrame
         )
 
     return pd.DataFrame(
-        {"Field": [FIELDS.get(n, n) for n, _, _ in changes], "Baseline": [said(n, b) for n, b, _ in changes], "This trial": [said(n, o) for n, _, o in changes]}
-    )  # fmt: skip
+        {
+            "Field": [FIELDS.get(n, n) for n, _, _ in changes],
+            "Baseline": [said(n, b) for n, b, _ in changes],
+            "This trial": [said(n, o) for n, _, o in changes],
+        }
+    )

@@ -60,7 +60,7 @@ def failing_engine(store, name, engine="openvino"):
     def fail(candidate):
         return BuildError("no such kernel") if candidate.backend.engine == engine else None
 
-    return ran(store, name, 24, fail)
+    return ran(store, name, 14, fail)
 
 
 def huge(store, name, trials, state="finished", seed=0):
@@ -113,9 +113,14 @@ def _trial(study_id, host_row, number, candidate, at, rng):
     ms, right = latency_ms(candidate) * rng.uniform(0.9, 1.1), min(accuracy(candidate) + noise, 0.99)
     failed = number > 0 and rng.random() < 0.03
     values = {
-        "accuracy": right, "accuracy_drop": 0.955 - right, "latency_ms": ms, "speedup": BASE_MS / ms,
-        "throughput": 1000 / ms, "memory_mb": rng.uniform(60, 600), "size_mb": rng.uniform(2, 90),
-    }  # fmt: skip
+        "accuracy": right,
+        "accuracy_drop": 0.955 - right,
+        "latency_ms": ms,
+        "speedup": BASE_MS / ms,
+        "throughput": 1000 / ms,
+        "memory_mb": rng.uniform(60, 600),
+        "size_mb": rng.uniform(2, 90),
+    }
     metrics = {
         n: {"value": v, "low": v - abs(v) * 0.01, "high": v + abs(v) * 0.01} for n, v in values.items()
     }
@@ -126,19 +131,38 @@ def _trial(study_id, host_row, number, candidate, at, rng):
         else {"kind": None, "reason": None, "state": "complete"}
     )
     return {
-        "id": str(uuid.uuid4()), "study_id": study_id, "number": number, "candidate": candidate.canonical(),
-        "hash": candidate.hash, "seed": False, "metrics": {} if failed else metrics, "ratio": None if failed else ratio,
-        **({n: None for n in values} if failed else values), "host_id": host_row, "requires": {}, "requires_key": "none",
-        "token": 1, "attempt": 1, "told": True, "created_at": at, "started_at": at, "finished_at": at + timedelta(seconds=18),
+        "id": str(uuid.uuid4()),
+        "study_id": study_id,
+        "number": number,
+        "candidate": candidate.canonical(),
+        "hash": candidate.hash,
+        "seed": False,
+        "metrics": {} if failed else metrics,
+        "ratio": None if failed else ratio,
+        **(dict.fromkeys(values) if failed else values),
+        "host_id": host_row,
+        "requires": {},
+        "requires_key": "none",
+        "token": 1,
+        "attempt": 1,
+        "told": True,
+        "created_at": at,
+        "started_at": at,
+        "finished_at": at + timedelta(seconds=18),
         **ended,
-    }  # fmt: skip
+    }
 
 
 def _stage(trial_id, candidate):
     return {
-        "id": str(uuid.uuid4()), "trial_id": trial_id, "position": 0, "name": "build", "key": f"k{candidate.hash}",
-        "hit": False, "seconds": 12.0,
-    }  # fmt: skip
+        "id": str(uuid.uuid4()),
+        "trial_id": trial_id,
+        "position": 0,
+        "name": "build",
+        "key": f"k{candidate.hash}",
+        "hit": False,
+        "seconds": 12.0,
+    }
 
 
 def open_store(home):

@@ -8,20 +8,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import ray
+
 from tests.service.stub import StubPipeline
 from tuner.candidate import Candidate
+from tuner.errors import InputError
 from tuner.hardware import Host
 from tuner.pipeline.evaluate import Evaluation
 from tuner.store import Study
 
 
 class FolderPipeline(StubPipeline):
-    """In the folder `RAY_STUB`, a file `hold` keeps it waiting, and one with a candidate's hash kills its process."""
+    """A file in the folder `RAY_STUB` says what it does: `hold` keeps it waiting; one with a candidate's hash kills its
+    process; `unfit`, in which a node's id stands, lets it fail there.
+    """
 
     def evaluate(self, study: Study, candidate: Candidate) -> Evaluation:
         folder, end = Path(os.environ["RAY_STUB"]), time.monotonic() + 60
         while (folder / "hold").exists() and time.monotonic() < end:
             time.sleep(0.02)
+        unfit = folder / "unfit"
+        if unfit.exists() and ray.get_runtime_context().get_node_id() == unfit.read_text():
+            raise InputError("data: there is none")
         if (folder / candidate.hash).exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return super().evaluate(study, candidate)

@@ -15,7 +15,7 @@ from tests.databases import only_postgresql
 from tuner.backends.base import Offer
 from tuner.hardware import this_host
 from tuner.pipeline.quiet import Quiet
-from tuner.service import doctor
+from tuner.service import doctor, machine
 from tuner.store import Store, migrate
 
 
@@ -96,9 +96,9 @@ def test_a_file_that_is_no_database(home, monkeypatch, tmp_path):
 
 def test_compiler_and_meter(home):
     host = replace(this_host(), compiler=None, meters=())
-    assert (only(doctor._compiler, host).state, only(doctor._energy, host).state) == ("note", "note")
+    assert (only(machine.compiler, host).state, only(machine.energy, host).state) == ("note", "note")
     host = replace(host, compiler="/usr/bin/g++", meters=("/sys/x",))
-    assert (only(doctor._compiler, host).state, only(doctor._energy, host).state) == ("ok", "ok")
+    assert (only(machine.compiler, host).state, only(machine.energy, host).state) == ("ok", "ok")
 
 
 def test_engines_have_their_reasons_and_torch_is_needed(home, monkeypatch):
@@ -129,41 +129,41 @@ def test_the_driver_is_needed_where_the_database_is_postgresql(home, monkeypatch
 
 def test_a_containers_quota_and_cores_that_may_not_be_used(home, tmp_path, monkeypatch):
     (tmp_path / "cpu.max").write_text("150000 100000\n")
-    assert doctor._quota(tmp_path / "cpu.max") == 1.5
+    assert machine._quota(tmp_path / "cpu.max") == 1.5
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert doctor._quota(tmp_path / "cpu.max") is None and doctor._quota(tmp_path / "nothing") is None
-    monkeypatch.setattr(doctor, "_quota", lambda: 1.5)
-    cores, quota = doctor._cores(replace(this_host(), cores=(0, 1)))
+    assert machine._quota(tmp_path / "cpu.max") is None and machine._quota(tmp_path / "nothing") is None
+    monkeypatch.setattr(machine, "_quota", lambda: 1.5)
+    cores, quota = machine.cores(replace(this_host(), cores=(0, 1)))
     assert cores.what == "cores" and quota.state == "note" and "1.5 cores" in quota.found
 
 
 def test_the_lock_is_free_held_or_not_usable(home, tmp_path, monkeypatch):
-    assert only(doctor._lock).found.endswith("free")
+    assert only(machine.lock).found.endswith("free")
     with Quiet().shared():
-        found = only(doctor._lock)
+        found = only(machine.lock)
     assert found.state == "ok" and "held" in found.found
     (tmp_path / "file").touch()
     monkeypatch.setenv("TUNER_QUIET", str(tmp_path / "file/quiet"))
-    found = only(doctor._lock)
+    found = only(machine.lock)
     assert found.state == "missing" and "TUNER_QUIET" in found.remedy
 
 
 def test_a_process_that_computes_is_named(home, monkeypatch):
-    monkeypatch.setattr(doctor, "_BUSY", 0.02)  # where others compute as well, it gets a part of a core only
+    monkeypatch.setattr(machine, "_BUSY", 0.02)  # where others compute as well, it gets a part of a core only
     child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         psutil.Process(child.pid).cpu_percent()
-        found = {int(name.split()[-1]): share for name, share in doctor._busy()}
+        found = {int(name.split()[-1]): share for name, share in machine._busy()}
         assert 0.02 < found[child.pid] < 2
     finally:
         child.kill()
         child.wait()
-    assert child.pid not in [int(name.split()[-1]) for name, _ in doctor._busy()]
+    assert child.pid not in [int(name.split()[-1]) for name, _ in machine._busy()]
 
 
 def test_a_quiet_machine_and_a_busy_one(home, monkeypatch):
-    monkeypatch.setattr(doctor, "_busy", lambda: [])
-    assert only(doctor._load).state == "ok"
-    monkeypatch.setattr(doctor, "_busy", lambda: [("cc1plus 42", 0.98)])
-    found = only(doctor._load)
+    monkeypatch.setattr(machine, "_busy", lambda: [])
+    assert only(machine.load).state == "ok"
+    monkeypatch.setattr(machine, "_busy", lambda: [("cc1plus 42", 0.98)])
+    found = only(machine.load)
     assert found.state == "note" and "cc1plus 42 (98% of a core)" in found.found

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -37,7 +37,7 @@ from tuner.store import Store, Study, Trial
 from tuner.store.leases import COORDINATED, lease_of
 from tuner.store.models import STUDY_STATES, TRIAL_STATES, StudyRow, TrialRow
 
-WORKERS = ("a", "b", "c")
+WORKERS = ("a", "b")
 ATTEMPTS = 2
 LONG = 600.0
 OPEN = ("queued", "running", "confirming", "stopping", "paused")
@@ -89,31 +89,30 @@ class ModelStudy:
 
 
 class Leasing(RuleBasedStateMachine):
-    """One study, three workers, and a person who changes their mind."""
+    """One study, two workers, and a person who changes their mind."""
 
-    url = ""
+    store: Store
     claims = Bundle("claims")
     leads = Bundle("leads")
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Store.open_as_is(self.url)
         empty(self.store)
         self.model = ModelStudy()
         self.ids = itertools.count()
         self.seen: dict[str, int] = {}
 
-    def teardown(self) -> None:
-        self.store.close()
-
     @initialize(target=leads)
     def submit(self) -> Study:
         spec = stub_study("s", limits={"attempts": ATTEMPTS})
-        self.study = self.store.create_study(spec)
+        self.study = self.store.create_study(spec, meta={"anatomy": {"layers": 6}})
         self.me = {w: self.store.sign_on(w, 1, {}, stub_host()) for w in WORKERS}
         self.store.set_study_state(self.study, "running")
         self.model.state = "running"
-        return self._claim_study("a")
+        study = self._claim_study("a")
+        for _ in range(3):
+            self.queue(study)
+        return study
 
     # -- coordinating
 
@@ -147,6 +146,9 @@ class Leasing(RuleBasedStateMachine):
         self.model.expired = True
 
     @rule(study=leads)
+    def ask(self, study):
+        self.queue(study)
+
     def queue(self, study):
         number = next(self.ids)
         candidate = baseline(number + 1, 1)
@@ -198,13 +200,14 @@ class Leasing(RuleBasedStateMachine):
         if self._leads(study):
             self.model.expired = False
 
-    @rule(claimed=claims)
-    def worker_falls_silent(self, claimed):
+    @rule(claimed=claims, swept=st.booleans())
+    def worker_falls_silent(self, claimed, swept):
         if self.model.holds(claimed):
             expire(self.store, claimed)
             self.model.trials[claimed.number].expired = True
+        if swept:
+            self.sweep()
 
-    @rule()
     def sweep(self):
         silent = [n for n, t in enumerate(self.model.trials) if t.state == "running" and t.expired]
         assert sorted(t.number for t in self.store.sweep(99)) == silent
@@ -249,6 +252,10 @@ class Leasing(RuleBasedStateMachine):
 
     # -- a person
 
+    @rule(what=st.sampled_from(["pause", "stop", "cancel", "drained", "reopen", *(["resume"] * 4)]))
+    def change(self, what):
+        getattr(self, what)()
+
     def _turn(self, call, allowed, state):
         if self.model.state in allowed:
             assert call(self.study).state == state
@@ -256,37 +263,31 @@ class Leasing(RuleBasedStateMachine):
         else:
             self._refused(InputError, lambda: call(self.study))
 
-    @rule()
     def pause(self):
         self._turn(self.store.pause, OPEN, "paused")
 
-    @rule()
     def resume(self):
         if self.model.state in ("queued", "running", "confirming"):
             assert self.store.resume(self.study).state == self.model.state
             return
-        self._turn(self.store.resume, (*OPEN, "interrupted", "cancelled", "failed"), "queued")
+        self._turn(self.store.resume, (*OPEN, "interrupted", "cancelled", "failed"), "running")
 
-    @rule()
-    def begin(self):
-        """What a coordinator does with a queued study."""
-        if self.model.state == "queued":
-            self.store.set_study_state(self.study, "running")
-            self.model.state = "running"
+    def reopen(self):
+        if self.model.state == "confirming":
+            assert self.store.reopen(self.study).state == "confirming"
+            return
+        self._turn(self.store.reopen, STUDY_STATES, "running")
 
-    @rule()
     def stop(self):
         busy = any(t.state == "running" for t in self.model.trials)
         self._turn(self.store.stop, OPEN, "stopping" if busy else "interrupted")
 
-    @rule()
     def drained(self):
         busy = any(t.state == "running" for t in self.model.trials)
         if self.model.state == "stopping" and not busy:
             self.model.state = "interrupted"
         assert self.store.drained(self.study).state == self.model.state
 
-    @rule()
     def cancel(self):
         could = self.model.state in OPEN
         self._turn(self.store.cancel, OPEN, "cancelled")
@@ -376,20 +377,17 @@ class Leasing(RuleBasedStateMachine):
 
 
 def play(url: str, examples: int, steps: int) -> None:
-    with Store.open(url):
-        pass
-    machine = type("Machine", (Leasing,), {"url": url})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],  # a failing run is short enough to be read as it is
+        suppress_health_check=list(HealthCheck),
     )
+    with Store.open(url) as store:
+        run_state_machine_as_test(type("Machine", (Leasing,), {"store": store}), settings=chosen)
 
 
 @pytest.fixture

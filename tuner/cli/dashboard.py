@@ -23,10 +23,11 @@ def dashboard(
         ),
     ] = False,
 ) -> None:
-    """Open the dashboard: launch studies, watch their fronts grow, choose a point, export it.
+    """Open the dashboard in a browser.
 
-    It listens on this machine only. For others, configure an OIDC login of Streamlit's (`[auth]` in secrets.toml) and
-    name who may change things in TUNER_DASHBOARD_OPERATORS, mail addresses separated by commas.
+    Launch studies, watch their fronts grow, choose a point, export it. It listens on this machine only. For others,
+    configure an OIDC login of Streamlit's (`[auth]` in secrets.toml) and name who may change things in
+    TUNER_DASHBOARD_OPERATORS, mail addresses separated by commas.
     """
     from tuner.cli.output import note
     from tuner.errors import InputError

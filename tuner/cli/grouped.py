@@ -15,7 +15,12 @@ class Grouped(TyperGroup):
         groups: dict[str, list[Any]] = {}
         for command in self.commands.values():
             groups.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append(command)
-        room = formatter.width - 6 - max(len(name) for name in self.commands)
         for title, commands in groups.items():
+            room = formatter.width - 6 - max(len(command.name) for command in commands)
             with formatter.section(title):
-                formatter.write_dl([(c.name, c.get_short_help_str(room).rstrip(".")) for c in commands])
+                formatter.write_dl([(c.name, _line(c.get_short_help_str(room))) for c in commands])
+
+
+def _line(text: str) -> str:
+    """Return a line of a list: no full stop, unless it tells that the text was cut."""
+    return text if text.endswith("...") else text.rstrip(".")

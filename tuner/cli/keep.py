@@ -11,6 +11,7 @@ import typer
 from tuner.cli.study import Json
 
 if TYPE_CHECKING:
+    from tuner.service.doctor import Finding
     from tuner.service.garbage import Collected
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -62,7 +63,7 @@ def _print_collected(found: Collected) -> None:
         print_table(["stage", "entries", "size"], rows)
     print(f"{sum(kinds.values())} entries {would}removed, {megabytes(found.removed_bytes)}")
     if found.leftovers:
-        print(f"{len(found.leftovers)} leftovers of crashes {would}removed")
+        print(f"{len(found.leftovers)} old locks and leftovers of crashes {would}removed")
     stays = f"{found.kept} entries {'would ' if found.dry_run else ''}stay, {megabytes(found.kept_bytes)}"
     print(f"{stays}; stored studies refer to {megabytes(found.referenced_bytes)} of them")
 
@@ -72,13 +73,22 @@ def megabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
+def _print_findings(findings: list[Finding]) -> None:
+    """Print a line for each finding and, below one that is not as it should be, the remedy."""
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        print(f"{finding.state:<7}  {finding.what:<{width}}  {finding.found}")
+        if finding.remedy:
+            print(f"{'':<{width + 11}}{finding.remedy}")
+
+
 def doctor(as_json: Json = False) -> None:
     """Say what this host lacks for tuning, and the remedy.
 
     Makes, migrates and installs nothing. Exit code 1 where tuning cannot work here.
     """
     from tuner.cli.guard import FAILED
-    from tuner.cli.output import print_json, print_table, working
+    from tuner.cli.output import print_json, working
     from tuner.service.doctor import examine
 
     with working():
@@ -87,7 +97,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print_json({"works": not missing, "findings": [finding.to_json() for finding in findings]})
     else:
-        print_table(["", "", "found", "remedy"], [[f.what, f.state, f.found, f.remedy] for f in findings])
+        _print_findings(findings)
         print(
             f"tuning cannot work here for want of: {', '.join(missing)}" if missing else "tuning works here"
         )

@@ -105,13 +105,12 @@ def delete(
 def _ask(name: str) -> None:
     """Let a person on a terminal agree to a removal, or not."""
     from tuner.cli.output import note
+    from tuner.errors import InputError
     from tuner.service import api
 
     (study,) = api.overview(name).studies
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise typer.BadParameter(
-            f"this removes study {name!r} for good, and nobody is there to ask: say --yes"
-        )
+        raise InputError(f"this removes study {name!r} for good, and nobody is there to ask: say --yes")
     count = study.measured + study.failed + study.repeated + study.cancelled
     trials = "1 trial" if count == 1 else f"{count} trials"
     if not typer.confirm(f"Remove study {name} with {trials} for good?", err=True):

@@ -17,15 +17,18 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache as memoize
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tuner.errors import JobError, TunerError
+from tuner.pipeline.quiet import all_frozen
+
+_LOOK = 1.0  # seconds of waiting before somebody looks if the maker is frozen
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,26 @@ class Cache:
 
     def _made(self, final: Path, parts: Mapping[str, Any], make: Callable[[Path], Any]) -> bool:
         """Make the entry, unless another process was about to: then wait for theirs and return True."""
-        with self._lock(final):
+        with self._turn(final):
             if (final / "entry.json").exists():
                 return True
             self._fill(final, parts, make)
             return False
+
+    @contextlib.contextmanager
+    def _turn(self, final: Path) -> Iterator[None]:
+        """Wait for whoever makes this entry, but not for a frozen process: its work is another's by then."""
+        lock = self._lock(final)
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=_LOOK)
+            except Timeout:
+                if _is_held_by_frozen(Path(lock.lock_file)):
+                    break  # of two who make an entry, the first one's is kept
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _lock(self, final: Path) -> FileLock:
         folder = self.root / "locks"
@@ -98,6 +116,12 @@ class Cache:
             raise _explained(error, self.root) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_held_by_frozen(file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return all_frozen(file.stat().st_ino)
+    return False
 
 
 def _used(entry: Path) -> dict[str, Any]:

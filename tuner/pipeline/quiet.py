@@ -104,8 +104,12 @@ def _try(descriptor: int, mode: int) -> bool:
 
 
 def _all_frozen(descriptor: int) -> bool:
+    return all_frozen(os.fstat(descriptor).st_ino)
+
+
+def all_frozen(inode: int) -> bool:
     """Say whether all who hold this file's lock are stopped (SIGSTOP); Linux only, elsewhere nobody is."""
-    holders = _holders(os.fstat(descriptor).st_ino)
+    holders = _holders(inode)
     return bool(holders) and all(_frozen(pid) for pid in holders)
 
 

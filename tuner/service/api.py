@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from tuner.service import steering
 from tuner.service.events import Listener
 from tuner.service.overview import read_overview
-from tuner.spec.load import load_spec
 from tuner.spec.model import StudySpec
 from tuner.store import Store
 
@@ -194,6 +193,8 @@ def _spec(
     seed: int | None,
     overrides: Sequence[str],
 ) -> StudySpec:
+    from tuner.spec.load import load_spec
+
     settings = [*overrides, *_budget(trials, timeout_s)]
     return load_spec(study, [*settings, *([] if seed is None else [f"seed={seed}"])])
 

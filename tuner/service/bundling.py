@@ -47,7 +47,7 @@ class Tickets:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def give(self, study: str, trial: int) -> str:
-        """Return a word that stands for the trial for half an hour; the same one while more than half of that is left."""
+        """Return a word that stands for the trial for half an hour; the same one while half of that is left."""
         now = time.monotonic()
         with self._lock:
             self._known = {w: t for w, t in self._known.items() if t.ends > now}

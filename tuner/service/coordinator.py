@@ -184,7 +184,7 @@ class Coordinator:
     def _hear(self, view: View, study: Study) -> list[Trial]:
         found = self.store.untold(study)
         for trial in found:
-            view.hear(trial)
+            view.hear(study, trial)
         return found
 
     def _summarised(self, view: View, study: Study, heard: list[Trial]) -> Study:
@@ -249,7 +249,7 @@ class Coordinator:
         else:
             repeated = self.store.repeat_trial(study, number, candidate, known)
             self.progress.repeated(study, repeated, known)
-            view.hear(repeated)
+            view.hear(study, repeated)
         return False
 
     def _bound(self, spec: StudySpec, study: Study) -> str | None:

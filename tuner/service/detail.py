@@ -28,7 +28,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Detail:
-    """One trial. `changes` are field, baseline's value, own value; confusions are rows of truth by columns of answers."""
+    """One trial. `changes` are field, baseline's value, own value; confusions have a row for each truth."""
 
     trial: Trial
     changes: list[tuple[str, Any, Any]]

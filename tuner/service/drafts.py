@@ -97,7 +97,9 @@ def refusal(source: str, roots: Sequence[Path], hub_only: bool = False) -> str:
 
     Of a path outside the roots it is not said whether it exists.
     """
-    outside = "only installed packages (pkg://…), Hub ids, and files under the configured source folders may be named here"
+    outside = (
+        "only installed packages (pkg://…), Hub ids, and files under the source folders may be named here"
+    )
     if "\0" in source or len(source) > 500 or "://" in source.removeprefix("pkg://"):
         return outside
     if source.startswith("pkg://"):
@@ -106,10 +108,8 @@ def refusal(source: str, roots: Sequence[Path], hub_only: bool = False) -> str:
     if source.startswith("~") or ".." in path.parts:
         return outside
     real = (path if path.is_absolute() else roots[0] / path).resolve()
-    if path.is_absolute() and not any(real.is_relative_to(root) for root in roots):
-        return outside
-    if real.exists() and not any(real.is_relative_to(root) for root in roots):
-        return outside  # a link inside a root that leads out of it
+    if not any(real.is_relative_to(root) for root in roots):
+        return outside  # also by a link inside a root that leads out of it
     if hub_only:
         return ""
     return _resolved(source, roots[0])

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-from filelock import FileLock, Timeout
-
 from tuner.hardware import this_host
+from tuner.service.leftovers import delete, leftovers_in
+from tuner.service.pieces import Piece, pieces_in, reached_from, used
 from tuner.store import Store, tuner_home
 
-_HOUR, _DAY = 3600.0, 86400.0
-_APART = ("partial", "locks")  # folders of the cache that hold no entries
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A directory of the cache, `root/KIND/KEY`: an entry, or what all builds of one checkpoint share."""
-
-    kind: str
-    key: str
-    path: Path
-    size_bytes: int
-    used: float  # when it was used last, in seconds since 1970
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON-able data."""
-        return {"kind": self.kind, "key": self.key, "bytes": self.size_bytes, "used": round(self.used)}
+_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -71,8 +52,8 @@ def collect(store: Store, dry_run: bool = False, keep_bytes: int = 0) -> Collect
 
     Unreferenced entries stay, the last used first, while the whole cache is no larger than `keep_bytes`.
     """
-    pieces = list(_pieces(tuner_home() / "cache"))
-    named = _reached(pieces, store.referenced_keys())
+    pieces = list(pieces_in(tuner_home() / "cache"))
+    named = reached_from(pieces, store.referenced_keys())
     since = _in_use_since(store)
     fixed = [p for p in pieces if p.key in named or p.used >= since]
     room = keep_bytes - sum(p.size_bytes for p in fixed)
@@ -80,9 +61,9 @@ def collect(store: Store, dry_run: bool = False, keep_bytes: int = 0) -> Collect
     doomed = _beyond(loose, room)
     if not dry_run:
         doomed = [piece for piece in doomed if _remove(store, piece)]
-    leftovers = list(_leftovers(tuner_home()))
+    leftovers = list(leftovers_in(tuner_home()))
     for path in () if dry_run else leftovers:
-        _delete(path)
+        delete(path)
     stay = [p for p in pieces if p not in set(doomed)]
     return Collected(
         dry_run,
@@ -92,53 +73,6 @@ def collect(store: Store, dry_run: bool = False, keep_bytes: int = 0) -> Collect
         kept_bytes=sum(p.size_bytes for p in stay),
         referenced_bytes=sum(p.size_bytes for p in stay if p.key in named),
     )
-
-
-def _pieces(cache: Path) -> Iterator[Piece]:
-    for path in sorted(cache.glob("*/*")):
-        if path.is_dir() and path.parent.name not in _APART:
-            files = [p.stat() for p in path.rglob("*") if p.is_file()]
-            yield Piece(path.parent.name, path.name, path, sum(f.st_size for f in files), _used(path))
-
-
-def _used(path: Path) -> float:
-    """Return when an entry was used last: whoever finds it touches its description."""
-    entry = path / "entry.json"
-    with contextlib.suppress(FileNotFoundError):
-        return entry.stat().st_mtime
-    return max((p.stat().st_mtime for p in [path, *path.rglob("*")]), default=0.0)
-
-
-def _reached(pieces: Iterable[Piece], keys: set[str]) -> set[str]:
-    """Return the keys, and those of all entries that one of these entries was made from."""
-    known: dict[str, list[Piece]] = {}
-    for piece in pieces:
-        known.setdefault(piece.key, []).append(piece)
-    reached, ahead = set[str](), list(keys & known.keys())
-    while ahead:
-        key = ahead.pop()
-        if key not in reached:
-            reached.add(key)
-            ahead += [text for piece in known[key] for text in _texts(_parts(piece.path)) if text in known]
-    return reached
-
-
-def _parts(path: Path) -> Any:
-    try:
-        return json.loads((path / "entry.json").read_text())["parts"]
-    except (OSError, ValueError, KeyError):
-        return {}
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Return all strings inside JSON data."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _texts(list(value.values()))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
 
 
 def _in_use_since(store: Store) -> float:
@@ -164,7 +98,7 @@ def _remove(store: Store, piece: Piece) -> bool:
     """Remove an entry unless it was used meanwhile; it goes by one rename, so that others see all of it or nothing."""
     gone = piece.path.parents[1] / "partial" / f"gone-{uuid.uuid4().hex[:12]}"
     try:
-        if _used(piece.path) > piece.used:
+        if used(piece.path) > piece.used:
             return False
         gone.parent.mkdir(parents=True, exist_ok=True)
         piece.path.rename(gone)
@@ -174,44 +108,3 @@ def _remove(store: Store, piece: Piece) -> bool:
     if piece.kind == "build":
         store.forget_artefact(piece.key, this_host())
     return True
-
-
-def _leftovers(home: Path) -> Iterator[Path]:
-    """Return what crashes left, if it is older than a day: unfinished entries, locks, folders of jobs that are dead."""
-    places = (
-        (home / "cache" / "partial", "*"),
-        (home / "cache" / "locks", "*.lock"),
-        (home / "workers", "*.lock"),
-    )
-    for folder, pattern in places:
-        yield from (p for p in sorted(folder.glob(pattern)) if _age(p) > _DAY)
-    jobs = [p for p in sorted((home / "jobs").glob("job-*")) if _age(p) > _DAY]
-    open_files = _open_files() if jobs else set[Path]()
-    yield from (p for p in jobs if not any(file.is_relative_to(p) for file in open_files))
-
-
-def _age(path: Path) -> float:
-    """Return the seconds since anything in a directory, or a file, was written."""
-    times = [p.stat().st_mtime for p in [path, *path.rglob("*")] if p.exists()]
-    return time.time() - max(times, default=time.time())
-
-
-def _open_files() -> set[Path]:
-    """Return the files that processes of this host have open, as far as we may know: a job's log is, while it runs."""
-    found: set[Path] = set()
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            found |= {Path(file.path) for file in process.open_files()}
-    return found
-
-
-def _delete(path: Path) -> None:
-    """Remove a leftover; a lock only while it is ours: without its file others would come in beside its holder."""
-    with contextlib.suppress(OSError, Timeout):
-        if path.suffix == ".lock":
-            with FileLock(path, timeout=0):
-                path.unlink()
-        elif path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

@@ -102,7 +102,9 @@ def _bounds(frame: pd.DataFrame, spec: Mapping[str, Any]) -> Iterator[Card]:
             continue
         end = min(allowed) if name == "student_layers" else max(allowed)
         if (front[name] == end).all() and not (name == "student_layers" and end == 1):
-            text = f"All {len(front)} points of the front have {key} {plain(float(end))}, the {'least' if name == 'student_layers' else 'most'} that axes.{part}.{key} allows. Widen it."
+            most = "least" if name == "student_layers" else "most"
+            text = f"All {len(front)} points of the front have {key} {plain(float(end))}, the {most} that "
+            text += f"axes.{part}.{key} allows. Widen it."
             yield Card("warning", f"The best points sit at the end of {key}", text)
 
 
@@ -112,8 +114,10 @@ def _noise(frame: pd.DataFrame, spec: Mapping[str, Any]) -> Iterator[Card]:
     for host, rows in measured.groupby("host_name"):
         half = (rows["latency_ms_high"] - rows["latency_ms_low"]) / 2 / rows["latency_ms"]
         if len(rows) >= _MANY and half.median() > max(_NOISY, 2 * wanted):
-            text = f"Half of the latencies are known no better than ±{half.median():.0%}. Give measure.seconds more time, or a calmer machine."
+            text = f"Half of the latencies are known no better than ±{half.median():.0%}. "
+            text += "Give measure.seconds more time, or a calmer machine."
             yield Card("warning", f"{host} is noisy", text)
         elif len(rows) >= _MANY and half.median() > 2 * wanted:
-            text = f"Latencies are known to ±{half.median():.1%} in the median; ±{wanted:.0%} was asked for. More measure.seconds helps."
+            text = f"Latencies are known to ±{half.median():.1%} in the median; ±{wanted:.0%} was asked for. "
+            text += "More measure.seconds helps."
             yield Card("note", f"Measurements on {host} ended early", text)

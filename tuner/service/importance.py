@@ -53,7 +53,7 @@ def importance(frame: pd.DataFrame, metric: str, best_share: float = 0.2) -> pd.
 
 
 def _divergence(everywhere: pd.Series, among_best: pd.Series) -> tuple[float, str]:
-    """Return Pearson's divergence of the best trials' values from all trials' values, and what the best have more of."""
+    """Return Pearson's divergence of the best trials' values from all trials', and what the best have more of."""
     text_all, text_top = everywhere.map(plain), among_best.map(plain)
     values: Sequence[str] = sorted(text_all.unique())
     base = np.array([(text_all == v).mean() for v in values])

@@ -1,4 +1,4 @@
-"""Outlook: before a study runs, how many candidates it has here, what cannot run and why, and about how long it takes."""
+"""Outlook: before a study runs, how many candidates it has here, what cannot run, and about how long it takes."""
 
 from __future__ import annotations
 

@@ -45,16 +45,18 @@ def state_of(worker: Worker) -> WorkerState:
 
 def _worker(worker: Worker, running: Iterable[Running], studies: Iterable[Standing]) -> WorkerLine:
     names, having, state = {study.id: study.name for study in studies}, worker.capabilities, state_of(worker)
-    engines = {f"{engine}@{offer['device']}" for engine, offer in having["offers"] if offer["available"]}
+    engines = {
+        f"{engine}@{offer['device']}" for engine, offer in having.get("offers", ()) if offer["available"]
+    }
     trials = ((names.get(r.study_id, "?"), r.trial) for r in running if r.worker == worker.name)
     return WorkerLine(
         name=worker.name,
         state=state,
         host=having.get("host") or (None if worker.host is None else worker.host.name),
         pid=worker.pid,
-        cores=int(having["cores"]),
+        cores=int(having.get("cores", 0)),
         engines=tuple(sorted(engines)),
-        labels=having["labels"],
+        labels=having.get("labels", {}),
         trials=tuple(trials),
         coordinates=tuple(study.name for study in studies if study.coordinator == worker.name),
         silent_s=worker.silent_s,

@@ -28,6 +28,7 @@ def _two(losses: Losses) -> NDArray[np.int64]:
     ranks = np.zeros(len(losses), dtype=np.int64)
     least: list[float] = []  # by rank; ascending, for a point of rank r is undercut by one of rank r - 1
     before: tuple[float, float] | None = None
+    last = 0
     for i in np.lexsort((losses[:, 1], losses[:, 0])):
         x, y = float(losses[i, 0]), float(losses[i, 1])
         if before == (x, y):

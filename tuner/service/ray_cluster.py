@@ -266,7 +266,12 @@ def connected(address: str | None) -> Iterator[ModuleType]:
 
 def _connect(ray: ModuleType, address: str | None) -> None:
     where = address or os.environ.get("RAY_ADDRESS") or "this machine"
-    host, _, port = where.removeprefix("ray://").rpartition(":")
+    if where.startswith("ray://"):
+        raise InputError(
+            f"--address: {where} is for Ray's client; start the tuner on a machine of the cluster, with the address "
+            "of its GCS (host:6379)"
+        )
+    host, _, port = where.rpartition(":")
     try:
         if host and port.isdigit():  # else Ray would try for many minutes
             socket.create_connection((host, int(port)), timeout=_REACHED).close()

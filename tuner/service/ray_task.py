@@ -2,10 +2,11 @@
 
 These are plain functions: Ray calls them in processes of its own, which it keeps for later tasks. What is expensive
 (the zygote, the reference worker, the prepared study) hangs on such a process and is found again by the next task of
-the same place. This was measured against one actor for each slot of a node: Ray gives a task to the process that was
-idle for the shortest time, whatever resources the task asks for, so that a node that runs one trial at a time keeps to
-one process; a task costs 2 to 4 ms, as a call of an actor does. And an actor would hold its resources as long as the
-study lasts, while a task holds those that its own trial requires, for as long as that runs.
+the same place. One actor for each slot of a node would do the same, and a call of it costs 0.6 ms where a task costs 2.
+But an actor holds its resources as long as the study lasts, while a task holds what its own trial requires, for as long
+as that runs. And the processes do stay: Ray gives a task to the one that was idle for the shortest time, whatever the
+task requires, and ends none as long as there are no more of them than CPUs (60 tasks of one to three CPUs, and others
+after pauses of four seconds, all ran in one process).
 """
 
 from __future__ import annotations

@@ -144,7 +144,6 @@ class RayWorker(Worker):
         self.cluster.look()
         self._welcome()
         self._sweep()
-        self._announce()
         self._coordinate(idle=False)
         self._submit()
         if self._idle() and self._coordinate(idle=True):
@@ -154,6 +153,7 @@ class RayWorker(Worker):
 
     def _look(self, study: Study, idle: bool) -> Study | None:
         """Look at the study; at its end also for the other kinds of hardware that it was measured on."""
+        self._announce()  # first: what follows may be the confirmation, and last long
         found = super()._look(study, idle)
         for node in self.cluster.ready():
             if found is not None and found.state == "confirming":
@@ -185,7 +185,8 @@ class RayWorker(Worker):
             TunerError: no node is left, for they all had to give up.
         """
         why = self.cluster.lacking(lambda node: unmet(trial.requires, node.capabilities))
-        if not self.cluster.ready() and any(n.alive and n.refused for n in self.cluster.nodes.values()):
+        given_up = [n for n in self.cluster.nodes.values() if n.alive and n.refused and n.worker]
+        if given_up and not self.cluster.ready():
             raise TunerError(f"no node of the cluster can go on: {why}")
         message = f"trial {trial.number} waits: no node of the cluster can run it: {why}"
         if (key := repr(trial.requires)) not in self._said:

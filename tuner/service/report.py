@@ -19,11 +19,14 @@ from tuner.service.rows import TrialRow
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --grey: #66727f; --line: #d9dfe6; --ground: #fff }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --grey: #9aa5b1; --line: #323a46; --ground: #0e1117 } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground);
+  max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem } p, td, th { text-align: left }
-table { border-collapse: collapse; width: 100% } td, th { padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
+table { border-collapse: collapse; width: 100% }
+td, th { padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
 td.n { font-variant-numeric: tabular-nums; white-space: nowrap } .grey { color: var(--grey) }
-img { width: 100%; background: #fff; border-radius: 6px } pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: 6px }
+img { width: 100%; background: #fff; border-radius: 6px }
+pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: 6px }
 tr.chosen td { font-weight: 600 }
 """
 _COLUMNS = ("latency_ms", "speedup", "METRIC", "METRIC_drop", "memory_mb", "size_mb")
@@ -42,14 +45,17 @@ def report_html(study: StudyHandle, chosen: int | None = None) -> str:
         f"<h1>{escape(study.name)}</h1>",
         f'<p class="grey">{escape(_about(study))}</p>',
         _chosen(study, picked) if picked else "",
-        f'<h2>The front</h2><img alt="Accuracy against latency of all measured candidates" src="data:image/png;base64,{_picture(study)}">',
+        '<h2>The front</h2><img alt="Accuracy against latency of all measured candidates" '
+        f'src="data:image/png;base64,{_picture(study)}">',
         _table(study, front, picked) if front else "<p>No trial meets the constraints.</p>",
-        f"<h2>The study</h2><pre>{escape(yaml.safe_dump(_plain(study.spec), sort_keys=False, allow_unicode=True))}</pre>",
+        f"<h2>The study</h2><pre>{escape(_file(study.spec))}</pre>",
     ]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<meta name="viewport" content="width=device-width"><title>{escape(study.name)}: the front</title><style>{_STYLE}</style></head>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta name="viewport" content="width=device-width"><title>{escape(study.name)}: the front</title>'
+        f"<style>{_STYLE}</style></head>"
         f"<body>{''.join(parts)}</body></html>"
     )
 
@@ -57,8 +63,9 @@ def report_html(study: StudyHandle, chosen: int | None = None) -> str:
 def _about(study: StudyHandle) -> str:
     scenario, host = study.spec["scenario"], study.host
     length = scenario["sequence_length"]
+    tokens = "the data’s own lengths" if length == "data" else f"{length} tokens"
     parts = [
-        f"{study.state}; batch {scenario['batch']}, {'the data’s own lengths' if length == 'data' else f'{length} tokens'}",
+        f"{study.state}; batch {scenario['batch']}, {tokens}",
         f"{host.get('cpu', 'unknown processor')}, {len(host.get('cores', ()))} cores",
         "constraints: " + (" and ".join(study.spec["constraints"]) or "none"),
         f"written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by tuner {importlib.metadata.version('tuner')}",
@@ -77,7 +84,8 @@ def _chosen(study: StudyHandle, row: TrialRow) -> str:
         else "<p>This is the baseline.</p>"
     )
     reason = f"<p>{escape(row.reason)}</p>" if row.reason else ""
-    return f"<h2>Trial {row.number}</h2>{reason}{_table(study, [row], row)}<h2>What differs from the baseline</h2>{table}"
+    differs = f"<h2>What differs from the baseline</h2>{table}"
+    return f"<h2>Trial {row.number}</h2>{reason}{_table(study, [row], row)}{differs}"
 
 
 def _table(study: StudyHandle, rows: Sequence[TrialRow], chosen: TrialRow | None) -> str:
@@ -116,6 +124,7 @@ def _picture(study: StudyHandle) -> str:
     return base64.b64encode(target.getvalue()).decode()
 
 
-def _plain(spec: Any) -> dict[str, Any]:
-    """Return the specification without the folder it came from: a report goes to others."""
-    return {key: value for key, value in dict(spec).items() if key != "base" and value not in (None, {}, [])}
+def _file(spec: Any) -> str:
+    """Return the specification as YAML, without the folder it came from: a report goes to others."""
+    plain = {key: value for key, value in dict(spec).items() if key != "base" and value not in (None, {}, [])}
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))

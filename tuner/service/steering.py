@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import InputError, LeaseLostError
-from tuner.service.opening import open_study
 from tuner.service.overview import read_overview
 from tuner.spec.model import StudySpec
 from tuner.store import Store, Study, Trial, tuner_home
@@ -35,6 +34,8 @@ def submit(store: Store, spec: StudySpec) -> Change:
     Raises:
         InputError: one of that name is stored with another specification.
     """
+    from tuner.service.opening import open_study
+
     known = store.find_study(spec.name)
     study = open_study(store, spec)
     if known is None:

@@ -102,11 +102,11 @@ class View:
         """Tell Optuna that a trial it was asked for is not going to be run."""
         patiently(self.store, lambda: asktell.tell_failed(self.optuna_study, number))
 
-    def hear(self, trial: Trial) -> None:
+    def hear(self, study: Study, trial: Trial) -> None:
         """Tell Optuna how a stored trial ended, and note that it was told."""
         fault("before_tell")
         number = patiently(self.store, lambda: self._tell(trial))
-        self.store.set_told(trial, number)
+        self.store.set_told(trial, number, study)
         if trial.state == "complete":
             self.trials[trial.id] = trial
 

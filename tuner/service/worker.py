@@ -125,7 +125,7 @@ class Worker:
         return self._rest()
 
     def _sweep(self) -> None:
-        for trial in self.store.sweep(ATTEMPTS):
+        for trial in self.store.sweep(ATTEMPTS, lambda: self._heart.steady):
             self.progress.note(
                 f"trial {trial.number}: its worker was lost; it is {trial.state} now", trial=trial
             )
@@ -267,8 +267,9 @@ def at_work(earlier: WorkerRecord | None, host: Host, lease_s: float) -> bool:
         return False
     if earlier.host is None or earlier.host.name != host.name:
         return False  # who restarts on another host under the same name is the same worker
-    if earlier.pid == os.getpid():
-        return True
     with contextlib.suppress(psutil.Error):
-        return psutil.Process(earlier.pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED)
+        process = psutil.Process(earlier.pid)
+        if process.create_time() > earlier.started_at.timestamp() + 1:
+            return False  # its number was given to another one since: in a restarted container always
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED)
     return False

@@ -64,7 +64,7 @@ class Cells(Repository):
 
     @retried
     def cells(self, study_id: str, seen: datetime | None = None) -> list[Cell]:
-        """Return a study's trials by number: all, or those that changed since the last look and what may still change."""
+        """Return a study's trials by number: all, or those that changed since the last look or may still change."""
         query = select(
             *(getattr(TrialRow, name) for name in Cell._fields[:-2]), HostRow.fingerprint, HostRow.name
         )
@@ -75,7 +75,7 @@ class Cells(Repository):
             query = query.where(or_(TrialRow.state.in_(UNFINISHED), *recent))
         with self._reading() as session:
             rows = session.execute(query.order_by(TrialRow.number)).all()
-            return [Cell(*row) for row in rows if row[1] is not None]
+            return [Cell._make(row) for row in rows]
 
     @retried
     def stage_costs(self, study_id: str | None = None) -> list[StageCost]:

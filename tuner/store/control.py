@@ -159,9 +159,9 @@ class Control(Repository):
                     f"trial {number} of {owner.name!r} is {row.state}: stop the study first, or wait"
                 )
             row.discarded_at, row.discard_reason = now(), plain(why)
-            owner.epoch += (
-                1  # Optuna keeps what it was told for ever: its next study hears all but the discarded
-            )
+            owner.epoch += 1  # Optuna keeps what it was told for ever: its next study hears all but these
+            owner.token += 1  # who looks at it now has the old view
+            owner.worker, owner.lease_until = None, None
             session.execute(
                 update(TrialRow)
                 .where(TrialRow.study_id == owner.id, TrialRow.discarded_at.is_(None))

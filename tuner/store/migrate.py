@@ -52,7 +52,9 @@ def head() -> str:
     """
     texts = [file.read_text() for file in (script_directory() / "versions").glob("*.py")]
     found = [dict(_REVISION.findall(text)) for text in texts]
-    heads = {each.get("revision") for each in found} - {each.get("down_revision") for each in found}
+    heads = {each.get("revision") for each in found} - {
+        each["down_revision"] for each in found if len(each) > 1
+    }
     head = heads.pop() if len(heads) == 1 else _head_by_alembic()
     if head is None:
         raise TunerError("the migrations of this installation are empty; install the tuner again")

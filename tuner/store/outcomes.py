@@ -128,6 +128,10 @@ class Outcomes(Repository):
             source = trial_row(session, of.id)
             if source.state in UNFINISHED or source.hash != candidate.hash:
                 raise TunerError(f"trial {source.number} cannot answer for {candidate.label()}")
+            twice = select(TrialRow).where(TrialRow.study_id == study.id, TrialRow.state == "repeated")
+            twice = twice.where(TrialRow.optuna_number == optuna_number, TrialRow.hash == candidate.hash)
+            if optuna_number is not None and (same := session.scalars(twice).first()) is not None:
+                return trial_record(same)  # stored before; only the answer was lost
             last = session.scalar(select(func.max(TrialRow.number)).where(TrialRow.study_id == study.id))
             row = TrialRow(
                 study_id=study.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import Select, select, update
@@ -22,10 +22,13 @@ class Reclaim(Repository):
     """Take trials from workers that are gone. `attempts` is for studies that say nothing else (`limits.attempts`)."""
 
     @retried
-    def sweep(self, attempts: int) -> list[Trial]:
-        """Take the trials whose leases ran out, and return them as they are now."""
+    def sweep(self, attempts: int, steady: Callable[[], bool] = lambda: True) -> list[Trial]:
+        """Take the trials whose leases ran out, and return them as they are now.
+
+        `steady` says, once there are such, if it is not only the database that was gone.
+        """
         with self._reading() as session:
-            if session.scalar(_expired().limit(1)) is None:
+            if session.scalar(_expired().limit(1)) is None or not steady():
                 return []
         with self._writing() as session:
             return _taken_all(session, session.execute(_expired()).tuples().all(), _expired(), attempts)

@@ -41,11 +41,10 @@ class Trials(Repository):
         with self._writing() as session:
             held_study(session, study)
             twice = select(TrialRow).where(TrialRow.study_id == study.id, TrialRow.hash == candidate.hash)
-            twice = twice.where(TrialRow.state == "queued", TrialRow.optuna_number == optuna_number)
-            if (
-                same := session.scalars(twice).first()
-            ) is not None:  # stored before; only the answer was lost
-                return trial_record(same)
+            twice = twice.where(TrialRow.optuna_number == optuna_number)
+            twice = twice.where(TrialRow.state.not_in(("repeated", "cancelled")))
+            if (same := session.scalars(twice).first()) is not None:
+                return trial_record(same)  # stored before; only the answer was lost
             last = session.scalar(select(func.max(TrialRow.number)).where(TrialRow.study_id == study.id))
             row = TrialRow(
                 study_id=study.id,
@@ -70,9 +69,15 @@ class Trials(Repository):
             return trial_record(row)
 
     @retried
-    def set_told(self, trial: Trial, optuna_number: int | None) -> None:
-        """Note that Optuna has heard how a trial ended, and under which number."""
+    def set_told(self, trial: Trial, optuna_number: int | None, study: Study | None = None) -> None:
+        """Note that Optuna has heard how a trial ended, and under which number.
+
+        Raises:
+            LeaseLostError: `study`, as it was claimed, is coordinated by another by now, or anew.
+        """
         with self._writing() as session:
+            if study is not None:
+                held_study(session, study)
             row = trial_row(session, trial.id)
             row.told, row.optuna_number = True, optuna_number
 

@@ -1,0 +1,245 @@
+"""Every page in every state: no exception, the right words, the right controls."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+APP = Path(__file__).parents[2] / "dashboard" / "app.py"
+
+
+def page(name, **query):
+    """Run the app on one of its pages."""
+    at = AppTest.from_file(APP, default_timeout=60)
+    at.switch_page(f"app_pages/{name}.py")
+    for key, value in query.items():
+        at.query_params[key] = value
+    return at.run()
+
+
+def fine(at):
+    """Assert that nothing failed, also not softly."""
+    assert not at.exception, at.exception
+    assert not [e for e in at.error if "log says" in e.value], [e.value for e in at.error]
+    return at
+
+
+def words(at):
+    """Return all text of a page."""
+    found = [
+        *at.markdown,
+        *at.caption,
+        *at.info,
+        *at.warning,
+        *at.error,
+        *at.success,
+        *at.title,
+        *at.subheader,
+    ]
+    return "\n".join(str(e.value) + str(getattr(e.proto, "title", "")) for e in found)
+
+
+@pytest.mark.parametrize("name", ["finished", "all-failed", "infeasible", "first-trial", "huge"])
+def test_every_tab_of_a_study_in_every_state(served, name):
+    at = fine(page("study", study=name, trial="0"))
+    for tab in ("Growth", "Importance", "Parallel", "Trials", "Timeline", "Health", "Log"):
+        at.session_state["tab"] = tab
+        fine(at.run())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("finished", "on the front"),
+        ("all-failed", "The study failed"),
+        ("infeasible", "No trial meets the constraints yet"),
+        ("first-trial", "One point so far"),
+        ("waiting", "No worker is alive"),
+        ("huge", "700 candidates of 700"),
+        ("bad-engine", "failed"),
+    ],
+)
+def test_a_study_says_what_its_state_is(served, name, said):
+    assert said in words(fine(page("study", study=name)))
+
+
+def test_limits_move_the_recommended_point(served):
+    at = fine(page("study", study="finished"))
+    before = [b.label for b in at.button if b.label.startswith("Trial")]
+    at.select_slider(key="drop").set_value("0.1 pt").run()
+    fine(at)
+    assert [b.label for b in at.button if b.label.startswith("Trial")] != before
+    at.select_slider(key="latency").set_value("0.01 ms").run()
+    assert "Nothing meets your limits" in words(fine(at))
+
+
+def test_the_address_holds_the_view(served):
+    at = fine(page("study", study="second", latency="5.6 ms", trial="2", tab="Growth", engine="openvino"))
+    assert at.selectbox(key="study").value == "second"
+    assert at.select_slider(key="latency").value == "5.6 ms"
+    assert at.number_input(key="trial").value == 2
+
+
+@pytest.mark.parametrize("value", ["<script>", "../../etc/passwd", "x" * 10_000, "9" * 400, "-1", "nan"])
+def test_a_hostile_address_does_no_harm(served, value):
+    keys = (
+        "trial",
+        "latency",
+        "drop",
+        "memory",
+        "size",
+        "tab",
+        "x",
+        "y",
+        "log",
+        "engine",
+        "format",
+        "over",
+        value,
+    )
+    fine(page("study", study="finished", **{key: value for key in keys if len(key) < 300}))
+    for name in ("study", "trial", "export", "compare", "studies"):
+        fine(page(name, study=value, studies=value, state=value, q=value, tag=value))
+
+
+def test_an_offer_is_picked_and_leads_on(served):
+    at = fine(page("study", study="finished"))
+    at.button(key="pick_recommended").click().run()
+    fine(at)
+    assert at.number_input(key="trial").value is not None
+    assert at.button(key="to_export")
+
+
+def test_the_list_shows_all_studies(served):
+    at = fine(page("studies"))
+    table = at.dataframe[0].value
+    assert {"finished", "waiting", "huge"} <= set(table["name"])
+    assert table.set_index("name").loc["finished", "Best against the baseline"].startswith("−")
+    at.text_input(key="q").set_value("FINI").run()
+    assert list(fine(at).dataframe[0].value["name"]) == ["finished"]
+
+
+def test_an_empty_database_welcomes(tmp_path, monkeypatch, served):
+    import streamlit as st
+
+    monkeypatch.setenv("TUNER_HOME", str(tmp_path))
+    st.cache_resource.clear()
+    assert at_button(fine(page("studies")), "first")
+    for name in ("study", "trial", "export"):
+        assert "No study yet" in words(fine(page(name)))
+    assert "Nothing to compare yet" in words(fine(page("compare")))
+    assert "No worker is alive" in words(fine(page("system")))
+
+
+def at_button(at, key):
+    return next(b for b in at.button if b.key == key)
+
+
+def test_a_trial_with_all_that_was_measured(served):
+    at = fine(page("trial", study="finished", trial="1"))
+    assert "What differs from the baseline" in words(at) and "tuner run finished.yaml" in at.code[0].value
+    assert "the baseline" in words(fine(page("trial", study="finished", trial="0")))
+    at = fine(page("trial", study="all-failed", trial="0"))
+    assert "<script>" not in words(at).replace("\\<", "")
+    assert "number of a trial" in words(fine(page("trial", study="finished", trial="99999")))
+
+
+def test_export_offers_bundle_yaml_command_and_report(served):
+    at = fine(page("export", study="finished", trial="1"))
+    assert any("tuner export finished --trial 1" in c.value for c in at.code)
+    assert "nothing to export" in words(fine(page("export", study="all-failed", trial="0")))
+
+
+def test_compare_and_system(served):
+    at = page("compare")
+    at.multiselect(key="studies").set_value(["finished", "second"]).run()
+    assert "Settings" in words(fine(at)) and "Only differences" in [t.label for t in at.toggle]
+    at = fine(page("system"))
+    assert "revision" in [m.value.split()[0] for m in at.metric]
+
+
+@pytest.fixture
+def no_engines(monkeypatch):
+    """The launch page without asking the engines of this machine, which takes seconds."""
+    from tests.service.stub import OFFERS
+    from tuner.service.outlook import Abilities
+
+    found = Abilities("this machine", list(OFFERS), 2)
+    monkeypatch.setattr("tuner.service.outlook.abilities", lambda store: found)
+    monkeypatch.setattr("dashboard.components.launch_outlook.abilities", lambda store: found)
+
+
+def test_form_and_text_are_two_views_of_one_study(served, no_engines):
+    at = fine(page("launch"))
+    at.button(key="template_first-steps").click().run()
+    at.number_input(key="f_trials").set_value(3).run()
+    fine(at)
+    assert (
+        "trials: 3" in at.text_area(key="yaml").value
+        and "# fields of a transformers" in at.text_area(key="yaml").value
+    )
+    at.text_area(key="yaml").set_value(at.text_area(key="yaml").value.replace("trials: 3", "trials: 5")).run()
+    assert fine(at).number_input(key="f_trials").value == 5
+
+
+def test_an_error_stands_at_its_field_and_line(served, no_engines):
+    at = fine(page("launch"))
+    text = at.text_area(key="yaml").value.replace("bits: [32, 16, 8, 4]", "bits: [7]")
+    at.text_area(key="yaml").set_value(text).run()
+    assert "should be 32, 16, 8 or 4" in words(fine(at)).replace("\\", "")
+    assert at.button(key="launch").disabled
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- 1",
+        "name: [",
+        "a: &a [*a]",
+        "x" * 90_000,
+        "name: !!python/object/apply:os.system ['id']",
+        "\x00",
+    ],
+)
+def test_hostile_text_is_refused_in_words(served, no_engines, text):
+    at = fine(page("launch"))
+    at.text_area(key="yaml").set_value(text).run()
+    assert fine(at).button(key="launch").disabled
+
+
+def test_launch_submits_and_opens_the_study(served, no_engines, store):
+    at = fine(page("launch"))
+    model, data = "{config: {model_type: bert, num_hidden_layers: 2}}", "{source: owner/data, format: hub}"
+    text = f"name: launched\nmodel: {model}\ndata: {data}\nbudget: {{trials: 2}}\n"
+    at.text_area(key="yaml").set_value(text).run()
+    fine(at).button(key="launch").click().run()
+    fine(at)
+    assert store.get_study("launched").state == "queued"
+    store.delete_study(store.get_study("launched").id)
+
+
+def test_a_viewer_sees_no_controls(served, monkeypatch, no_engines):
+    monkeypatch.setenv("TUNER_DASHBOARD_ROLE", "viewer")
+    at = fine(page("study", study="waiting"))
+    assert not [b for b in at.button if b.label in ("Pause", "Stop", "Cancel", "Delete")]
+    assert fine(page("launch")).button(key="launch").disabled
+
+
+def test_pause_and_resume_from_the_page(served, store):
+    at = fine(page("study", study="waiting"))
+    at_button(at, "study_pause").click().run()
+    assert store.get_study("waiting").state == "paused"
+    at_button(fine(at), "study_resume").click().run()
+    assert store.get_study("waiting").state == "queued"
+
+
+def test_the_dashboard_imports_no_engine(served):
+    import subprocess
+
+    names = ("components.study_body", "components.studies_body", "components.launch_outlook", "downloads")
+    imports = ", ".join(f"dashboard.{name}" for name in names)
+    code = f"import sys, {imports}; print([m for m in ('torch', 'optuna') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
