@@ -21,7 +21,8 @@ from tuner.store.records import Worker
 def state_badge(state: str) -> None:
     """Draw a study's state."""
     word, colour, icon = BADGES.get(state, (state, "gray", ":material/help:"))
-    st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]
+    with st.container(key="study_state", width="content"):
+        st.badge(word, color=colour, icon=icon)  # type: ignore[arg-type]
 
 
 def study_head(info: StudyInfo, frame: pd.DataFrame) -> tuple[Notice, pd.DataFrame]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -22,33 +25,46 @@ _TOLD_FIRST = (
     "Threads × replicas",
 )
 PICK = "pick"
+_HEIGHT = 460
 
 
-def front_chart(
-    data: pd.DataFrame,
+@lru_cache(maxsize=64)
+def front_spec(
     x: str,
     y: str,
     palette: Palette,
+    engines: tuple[str, ...],
+    formats: tuple[str, ...],
     logs: tuple[bool, bool] = (True, False),
     domain: tuple[float, float] | None = None,
     intervals: bool = True,
-    height: int = 460,
-) -> alt.LayerChart:
-    """Return the chart of `front_data`. Its spec holds no data: a live refresh changes rows and nothing else.
+) -> dict[str, Any]:
+    """Return the chart of `front_data` as a Vega-Lite spec without any data: a live refresh changes rows only.
 
-    `domain` limits the vertical axis (points beyond sit on its edge), see `zoomed`.
+    Making and checking it takes longer than all else, so each is made once. `domain` limits the vertical axis (points
+    beyond sit on its edge), see `zoomed`; `engines` and `formats` are those that occur.
     """
     scales = _scale(logs[0], None), _scale(logs[1], domain)
-    base = alt.Chart(data)
+    base = alt.Chart(alt.NamedData("rows"))
+    colours = _engines(palette, engines)
     ex = alt.X("x:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0]))
     ey = alt.Y("y:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1]))
     layers = [_line(base, ex, ey, x, palette), *_baseline(base, ex, ey, palette)]
     if intervals:
         low_x = alt.X("x_low:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0]))
         low_y = alt.Y("y_low:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1]))
-        layers += _intervals(base, (ex, low_x), (ey, low_y), _colour(palette, data))
-    layers += [_points(base, ex, ey, palette, data), *_marks(base, ex, ey, palette)]
-    return alt.layer(*layers).properties(height=height, background="transparent")
+        layers += _intervals(base, (ex, low_x), (ey, low_y), _colour(colours))
+    layers += [_points(base, ex, ey, palette, colours, formats), *_marks(base, ex, ey, palette)]
+    spec: dict[str, Any] = alt.layer(*layers).properties(height=_HEIGHT, background="transparent").to_dict()
+    del spec["data"]
+    return spec
+
+
+def occurring(data: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the engines and number formats that occur, in a fixed order."""
+    return tuple(sorted(set(data["engine"]))), tuple(
+        name for name in BIT_SHAPES if name in set(data["format"])
+    )
 
 
 def zoomed(data: pd.DataFrame, y: str) -> tuple[float, float] | None:
@@ -110,22 +126,23 @@ def _intervals(
     return [across, strong.mark_rule(**style).encode(x=x[0], y=y[1], y2="y_high:Q", color=colour)]
 
 
-def _colour(palette: Palette, data: pd.DataFrame) -> alt.Color:
-    return alt.Color("engine:N", scale=_engines(palette, data), legend=_engine_legend())
+def _colour(colours: alt.Scale) -> alt.Color:
+    return alt.Color("engine:N", scale=colours, legend=_engine_legend())
 
 
 def _engine_legend() -> alt.Legend:
     return alt.Legend(title="Engine", orient="top", symbolType="circle", symbolOpacity=1)
 
 
-def _engines(palette: Palette, data: pd.DataFrame) -> alt.Scale:
-    names, colours = palette.engines(data["engine"])
+def _engines(palette: Palette, engines: Sequence[str]) -> alt.Scale:
+    names, colours = palette.engines(engines)
     return alt.Scale(domain=names, range=colours)
 
 
-def _points(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette, data: pd.DataFrame) -> alt.Chart:
-    formats = [name for name in BIT_SHAPES if name in set(data["format"])]
-    shapes = alt.Scale(domain=formats, range=[BIT_SHAPES[name] for name in formats])
+def _points(
+    base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette, colours: alt.Scale, formats: Sequence[str]
+) -> alt.Chart:
+    shapes = alt.Scale(domain=list(formats), range=[BIT_SHAPES[name] for name in formats])
     legend = alt.Legend(
         title="Number format", orient="top", symbolFillColor=palette.grey, symbolStrokeColor=palette.grey
     )
@@ -142,8 +159,8 @@ def _points(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette, data: pd.Da
         .encode(
             x=ex,
             y=ey,
-            color=_colour(palette, data),
-            fill=alt.Fill("engine:N", scale=_engines(palette, data), legend=_engine_legend()),
+            color=_colour(colours),
+            fill=alt.Fill("engine:N", scale=colours, legend=_engine_legend()),
             shape=alt.Shape("format:N", scale=shapes, legend=legend),
             fillOpacity=alt.FillOpacity(
                 "role:O",

@@ -185,7 +185,7 @@ def test_launch_watch_choose_export_and_stop(chromium, address, home, tmp_path):
         assert re.match(r"\d+", page.locator(".st-key-trial input").input_value()), (
             "the picked point stays picked"
         )
-        sync_api.expect(page.get_by_text("finished", exact=True).first).to_be_visible(timeout=PATIENCE)
+        sync_api.expect(page.locator(".st-key-study_state")).to_contain_text("finished", timeout=PATIENCE)
 
         thumb = page.locator(".st-key-drop [role=slider]")
         thumb.focus()
@@ -226,7 +226,7 @@ def test_launch_watch_choose_export_and_stop(chromium, address, home, tmp_path):
         launch(page, address, "stopped", 8)
         wait_for_points(page, 1)
         page.locator(".st-key-study_stop button").click()
-        sync_api.expect(page.get_by_text("stopped", exact=True).last).to_be_visible(timeout=PATIENCE)
+        sync_api.expect(page.locator(".st-key-study_state")).to_contain_text("stopped", timeout=PATIENCE)
         sync_api.expect(page.locator(".st-key-study_resume button")).to_be_visible()
 
 

@@ -13,7 +13,7 @@ from dashboard.views import limits, numbers, states
 from dashboard.views.cards import best_text, candidate_text, offers, row_of
 from dashboard.views.compare import front_rows, fronts_chart, settings_table
 from dashboard.views.filters import filtered
-from dashboard.views.front_chart import front_alt, front_chart, zoomed
+from dashboard.views.front_chart import front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import MOST_PALE, front_data, steps
 from dashboard.views.history_chart import best_chart, volume_chart
 from dashboard.views.importance_chart import importance_chart
@@ -141,11 +141,11 @@ def test_the_front_chart_holds_no_data_in_its_spec(desk):
     info, frame = study(desk)
     chosen = choose(frame, info.objectives, info.metric, {})
     points, left_out = front_data(frame, "latency_ms", "accuracy", chosen, 3)
-    chart = front_chart(points, "latency_ms", "accuracy", LIGHT, domain=zoomed(points, "accuracy"))
-    spec = chart.to_dict()
+    made = ("latency_ms", "accuracy", LIGHT, *occurring(points), (True, False), zoomed(points, "accuracy"))
+    spec = front_spec(*made)
     assert left_out == 0 and points["picked"].sum() == 1 and (points["baseline"]).sum() == 1
-    assert len(spec["datasets"]) == 1
-    assert "param" in json.dumps(spec) and "trial" in json.dumps(spec["params"])
+    assert "datasets" not in spec and "data" not in spec and front_spec(*made) is spec
+    assert "trial" in json.dumps(spec["params"])
     assert f"{len(points)} trials" in front_alt(points, "latency_ms", "accuracy")
 
 

@@ -113,6 +113,26 @@ def test_a_process_killed_in_the_middle_leaves_no_entry_and_nobody_waits_for_it(
     assert again.hit is False and sorted(p.name for p in again.path.iterdir()) == ["entry.json", "whole"]
 
 
+def test_a_frozen_maker_is_not_waited_for(tmp_path):
+    def freezes(out):
+        (out / "late").write_text("x")
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    process = multiprocessing.get_context("fork").Process(
+        target=lambda: Cache(tmp_path).get("stage", {"a": 1}, freezes)
+    )
+    process.start()
+    os.waitpid(process.pid, os.WUNTRACED)  # it is stopped
+    began = time.monotonic()
+    entry = Cache(tmp_path).get("stage", {"a": 1}, lambda out: (out / "mine").write_text("x"))
+    assert not entry.hit and time.monotonic() - began < 20
+    os.kill(process.pid, signal.SIGCONT)
+    process.join(30)
+    assert process.exitcode == 0  # the first one's is kept
+    assert sorted(p.name for p in entry.path.iterdir()) == ["entry.json", "mine"]
+    assert not list((tmp_path / "partial").iterdir())
+
+
 def test_an_entry_is_synced_hashed_and_only_then_there(tmp_path, monkeypatch):
     synced, published = [], []
     fsync, rename = os.fsync, Path.rename

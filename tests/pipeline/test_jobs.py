@@ -162,7 +162,7 @@ def test_a_broken_stream_on_a_full_disk_is_a_full_disk(jobs, tmp_path):
     ).returncode:
         pytest.skip("no right to mount a small disk")
     try:
-        with pytest.raises(JobError, match="no space left.*iostream") as caught:
+        with pytest.raises(JobError, match=r"no space left.*iostream") as caught:
             run(jobs, "broken_stream", out=str(tmp_path))
         assert caught.value.kind == "disk-full"
     finally:

@@ -26,7 +26,18 @@ def test_a_study_still_exports_what_it_measured(copy, tmp_path):
     done = tuner(copy, "gc", "--json")
     assert done.returncode == 0, done.stderr
     removed = {piece["kind"] for piece in json.loads(done.stdout)["removed"]}
-    kept = {"documents", "tokenizer", "source", "data", "fine-tune", "describe", "shape", "recover", "build", "export"}
+    kept = {
+        "documents",
+        "tokenizer",
+        "source",
+        "data",
+        "fine-tune",
+        "describe",
+        "shape",
+        "recover",
+        "build",
+        "export",
+    }
     assert removed and not removed & kept
     trials = json.loads(tuner(copy, "front", "first-steps", "--json").stdout)
     for number in (trials[0]["trial"], trials[-1]["trial"]):

@@ -256,7 +256,7 @@ def test_a_real_study_from_the_command_line(home):
         "measure.seconds=1.5",
     ]
     with tempfile.TemporaryDirectory(prefix="ray-") as temporary:
-        kept = {"RAY_TMPDIR": temporary, "RAY_AUTH_MODE": "disabled"}  # else it writes to the home of the user
+        kept = {"RAY_TMPDIR": temporary, "RAY_AUTH_MODE": "disabled"}  # it writes a token to the user's home
         done = tuner(home, "run", FIRST_STEPS, "--trials", "3", *options, **kept)
     assert done.returncode == 0, done.stderr
     assert "confirmed on the test split" in done.stdout

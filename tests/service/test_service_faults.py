@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import signal
 import sqlite3
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,11 +20,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from studies import FIRST_STEPS, tuner
 from tests.databases import Server, find_binaries
 from tests.service.crew import Crew, Member, until
 from tests.service.stub import stub_study
-from tests.service.whole import assert_whole, left_of
+from tests.service.whole import assert_whole, left_of, noted
 from tuner.store import Store, Study, Trial
 from tuner.store.optuna_storage import open_optuna_storage
 
@@ -339,8 +336,9 @@ FAULTS = [
     Fault("SIGTERM twice", aborted),
     Fault("SIGSTOP before the result, SIGCONT", frozen("before_result:stop,2", "its result is dropped", 1)),
     Fault("SIGSTOP in build, SIGCONT meanwhile", frozen_for_a_while),
+    Fault("SIGSTOP before ask, SIGCONT", frozen("before_ask:stop,2", "is not coordinated by A", 0)),
     Fault("SIGSTOP between ask and queue, SIGCONT", frozen("after_ask:stop,2", "is not coordinated by A", 0)),
-    Fault("SIGSTOP before tell, SIGCONT", frozen("before_tell:stop,2", "", 0)),
+    Fault("SIGSTOP before tell, SIGCONT", frozen("before_tell:stop,2", "is not coordinated by A", 0)),
     Fault("SIGSTOP in the confirmation, SIGCONT", frozen("in_confirm:stop", "is not coordinated by A", 0)),
     Fault("SIGSTOP, restarted under its name, SIGCONT", superseded),
     Fault("the worker's disk is full", disk_full),
@@ -384,16 +382,7 @@ def _play(fault: Fault, kind: str, folder: Path, server: Server | None) -> str:
         with scene.crew:
             seen = fault.play(scene)
         scene.store.close()
-    return _noted(fault.name, kind, seen, began)
-
-
-def _noted(name: str, kind: str, seen: str, began: float) -> str:
-    """Return a row of the table; `TUNER_FAULT_TABLE` names a file that collects them."""
-    row = f"| {name} | {kind} | {seen} | {time.monotonic() - began:.1f} s |"
-    if table := os.environ.get("TUNER_FAULT_TABLE"):
-        with Path(table).open("a") as stream:
-            stream.write(f"{row}\n")
-    return row
+    return noted(fault.name, kind, seen, began)
 
 
 @contextlib.contextmanager
@@ -413,33 +402,6 @@ def _database(
     else:
         with server.database() as url:
             yield url, server
-
-
-def test_children_that_end_badly(played, home):
-    """Five builds of a real study end in five ways: each costs its trial, and the study comes to its end."""
-    name, mark, began = "ill-fated", f"mark-{uuid.uuid4()}", time.monotonic()
-    settings = [f"name={name}", "measure.seconds=1", "recover.steps=0", "limits.minutes=0.2"]
-    ways = ("exit", "raise", "memory", "kill", "hang")
-    done = tuner(
-        home,
-        *("run", FIRST_STEPS, "--trials", 7),  # the first two are known to the cache, and so are not built
-        *(part for setting in settings for part in ("--set", setting)),
-        TUNER_FAULT=" ".join(f"job_build:{way},{count}" for count, way in enumerate(ways, 1)),
-        TUNER_MARK=mark,
-    )
-    assert done.returncode == 0, done.stderr
-    assert left_of(marker=mark) == []
-    with Store.open(f"sqlite:///{home}/tuner.db") as store:
-        trials = assert_whole(store, name)
-    assert [(t.kind, t.reason) for t in trials if t.state == "failed"] == [
-        ("error", "child exited with 3 and no result"),
-        ("error", "RuntimeError: fault at job_build"),
-        ("out-of-memory", "MemoryError: fault at job_build"),
-        ("out-of-memory", "child killed by SIGKILL"),
-        ("time-limit", "ran longer than 12 s"),
-    ]
-    seen = "five failed trials, each with its reason; the study finished"
-    _noted("children that exit, raise, want memory, are killed, hang", "sqlite", seen, began)
 
 
 @pytest.mark.parametrize(("fault", "kind"), ROWS)

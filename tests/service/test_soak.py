@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -13,7 +12,7 @@ import pytest
 
 from tests.service.crew import Crew, until
 from tests.service.stub import stub_study
-from tests.service.whole import assert_whole, left_of
+from tests.service.whole import assert_whole, left_of, noted
 from tuner.store import Store
 
 
@@ -59,8 +58,6 @@ def test_a_short_soak(url, tmp_path):
 @pytest.mark.timeout(1200)
 def test_the_soak(url, tmp_path):
     """4 workers, 300 trials, a random kill every second: 300 results, 0 duplicates."""
+    began = time.monotonic()
     figures = soaked(url, tmp_path, workers=4, trials=300, every=1.0)
-    print(figures)
-    if table := os.environ.get("TUNER_FAULT_TABLE"):
-        with Path(table).open("a") as stream:
-            stream.write(f"| soak | {url.partition(':')[0]} | {figures} |\n")
+    print(noted("the soak", url.partition(":")[0], figures, began))

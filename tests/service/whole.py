@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
+import time
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import psutil
 from sqlalchemy import func, select
@@ -98,3 +100,12 @@ def left_of(pids: Iterable[int] = (), marker: str = "") -> list[str]:
             if ours and process.status() != psutil.STATUS_ZOMBIE:
                 left.append(f"{process.pid} {process.cmdline()}")
     return left
+
+
+def noted(name: str, kind: str, seen: str, began: float) -> str:
+    """Return a row of the table of faults; `TUNER_FAULT_TABLE` names a file that collects them."""
+    row = f"| {name} | {kind} | {seen} | {time.monotonic() - began:.1f} s |"
+    if table := os.environ.get("TUNER_FAULT_TABLE"):
+        with Path(table).open("a") as stream:
+            stream.write(f"{row}\n")
+    return row

@@ -260,6 +260,9 @@ def test_a_discard_opens_an_epoch_in_which_optuna_hears_of_all_others_again(stor
     assert [t.number for t in store.untold(study)] == [0, 2]
     now = store.get_study("s")
     assert (now.epoch, now.optuna_name) == (1, f"{study.id}.1")
+    with pytest.raises(LeaseLostError):  # who coordinates it now has the old view
+        store.move_study(study, summary={"front": [1]})
+    assert coordinate(store, now, "another").epoch == 1
     store.discard_trial(study, 2, "why")
     assert store.get_study("s").epoch == 2 and [t.number for t in store.untold(study)] == [0]
 

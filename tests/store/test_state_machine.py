@@ -17,11 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
     multiple,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -68,14 +66,10 @@ class ModelStudy:
     epoch: int = 0
     trials: list[ModelTrial] = field(default_factory=list)
 
-    def next_for(self, worker: str) -> int | None:
-        """The trial that a claim gives: the worker's own, if it runs one, else the oldest queued."""
-        for number, trial in enumerate(self.trials):
-            if (trial.state, trial.worker) == ("running", worker):
-                return number
-        if self.state != "running":
-            return None
-        return next((n for n, t in enumerate(self.trials) if t.state == "queued"), None)
+    def oldest(self) -> int | None:
+        """The trial that the next claim gives."""
+        queued = (n for n, t in enumerate(self.trials) if t.state == "queued")
+        return next(queued, None) if self.state == "running" else None
 
     def holds(self, claimed: Trial) -> bool:
         trial = self.trials[claimed.number]
@@ -129,25 +123,21 @@ class Leasing(RuleBasedStateMachine):
     def _leads(self, study: Study) -> bool:
         return (self.model.worker, self.model.token) == (study.worker, study.token)
 
-    @rule(target=leads, worker=workers)
-    def claim_study(self, worker):
+    @rule(target=leads, worker=workers, silent=st.booleans())
+    def claim_study(self, worker, silent):
+        if silent and self.model.worker:
+            expire(self.store, self.study)
+            self.model.expired = True
         return self._claim_study(worker)
 
-    @rule(study=consumes(leads))
+    @rule(study=leads, what=st.sampled_from(["queue", "queue", "confirm", "beat_for", "release_study"]))
+    def coordinate(self, study, what):
+        getattr(self, what)(study)
+
     def release_study(self, study):
         self.store.release_study(study)
         if self._leads(study):
             self.model.worker, self.model.expired = None, False
-
-    @precondition(lambda self: self.model.worker)
-    @rule()
-    def coordinator_falls_silent(self):
-        expire(self.store, self.study)
-        self.model.expired = True
-
-    @rule(study=leads)
-    def ask(self, study):
-        self.queue(study)
 
     def queue(self, study):
         number = next(self.ids)
@@ -158,7 +148,6 @@ class Leasing(RuleBasedStateMachine):
         else:
             self._refused(LeaseLostError, lambda: self.store.new_trial(study, number, candidate))
 
-    @rule(study=leads)
     def confirm(self, study):
         if not self._leads(study):
             self._refused(LeaseLostError, lambda: self.store.move_study(study, "confirming"))
@@ -167,19 +156,24 @@ class Leasing(RuleBasedStateMachine):
         assert self.store.move_study(now, "confirming", summary={"front": []}).state == "confirming"
         self.model.state = "confirming"
 
+    def beat_for(self, study):
+        lost = self.store.beat("a", self.me["a"].incarnation, [lease_of(study)], LONG)
+        assert (lost == []) == self._leads(study)
+        if self._leads(study):
+            self.model.expired = False
+
     # -- running
 
     @rule(target=claims, worker=workers)
     def claim(self, worker):
         found = self.store.claim_trial(worker, lambda requires: True, LONG, stub_host())
-        number = self.model.next_for(worker)
+        number = self.model.oldest()
         if number is None:
             assert found is None
             return multiple()
         trial = self.model.trials[number]
-        if trial.state == "queued":
-            trial.state, trial.worker, trial.token = "running", worker, trial.token + 1
-            trial.attempt += 1
+        trial.state, trial.worker, trial.token = "running", worker, trial.token + 1
+        trial.attempt += 1
         assert (found.number, found.token) == (number, trial.token)
         return found
 
@@ -193,33 +187,39 @@ class Leasing(RuleBasedStateMachine):
         else:
             assert lost == [lease]
 
-    @rule(study=leads)
-    def beat_for_a_study(self, study):
-        lost = self.store.beat("a", self.me["a"].incarnation, [lease_of(study)], LONG)
-        assert (lost == []) == self._leads(study)
-        if self._leads(study):
-            self.model.expired = False
-
-    @rule(claimed=claims, swept=st.booleans())
-    def worker_falls_silent(self, claimed, swept):
-        if self.model.holds(claimed):
-            expire(self.store, claimed)
-            self.model.trials[claimed.number].expired = True
-        if swept:
-            self.sweep()
+    @rule(claimed=claims, how=st.sampled_from(["silent", "swept", "swept", "restarted", "given back"]))
+    def lose(self, claimed, how):
+        if how == "restarted":
+            self.restart(claimed.worker)
+        elif how == "given back":
+            self.give_back(claimed)
+        else:
+            if self.model.holds(claimed):
+                expire(self.store, claimed)
+                self.model.trials[claimed.number].expired = True
+            if how == "swept":
+                self.sweep()
 
     def sweep(self):
         silent = [n for n, t in enumerate(self.model.trials) if t.state == "running" and t.expired]
         assert sorted(t.number for t in self.store.sweep(99)) == silent
         self.model.take(silent)
 
-    @rule(worker=workers)
     def restart(self, worker):
         self.me[worker] = self.store.sign_on(worker, 2, {}, stub_host())
         left = [n for n, t in enumerate(self.model.trials) if (t.state, t.worker) == ("running", worker)]
         assert sorted(t.number for t in self.store.take_back(worker, 99)) == left
         self.model.take(left)
         self.model.expired |= self.model.worker == worker
+
+    def give_back(self, claimed):
+        if self.model.holds(claimed):
+            self.store.release_trial(claimed)
+            trial = self.model.trials[claimed.number]
+            trial.state, trial.worker, trial.expired = "queued", None, False
+            trial.attempt -= 1
+        else:
+            self._refused(LeaseLostError, lambda: self.store.release_trial(claimed))
 
     @rule(claimed=claims, end=ends)
     def finish(self, claimed, end):
@@ -240,19 +240,9 @@ class Leasing(RuleBasedStateMachine):
         else:
             self._refused(LeaseLostError, call)
 
-    @rule(claimed=claims)
-    def give_back(self, claimed):
-        if self.model.holds(claimed):
-            self.store.release_trial(claimed)
-            trial = self.model.trials[claimed.number]
-            trial.state, trial.worker, trial.expired = "queued", None, False
-            trial.attempt -= 1
-        else:
-            self._refused(LeaseLostError, lambda: self.store.release_trial(claimed))
-
     # -- a person
 
-    @rule(what=st.sampled_from(["pause", "stop", "cancel", "drained", "reopen", *(["resume"] * 4)]))
+    @rule(what=st.sampled_from(["pause", "stop", "cancel", "drained", "reopen", *(["resume"] * 5)]))
     def change(self, what):
         getattr(self, what)()
 
@@ -299,11 +289,12 @@ class Leasing(RuleBasedStateMachine):
                     trial.state, trial.worker, trial.expired = "cancelled", None, False
                     trial.token += 1
 
-    @precondition(lambda self: self.model.trials)
-    @rule(data=st.data())
-    def retry(self, data):
+    @rule(what=st.sampled_from(["retry", "retry", "discard"]), draw=st.integers(0, 99))
+    def reconsider(self, what, draw):
+        getattr(self, what)(draw % len(self.model.trials))
+
+    def retry(self, number):
         trials = self.model.trials
-        number = data.draw(st.integers(0, len(trials) - 1))
         unfinished = [n for n, t in enumerate(trials) if t.retry_of == number and t.state in UNFINISHED]
         if not unfinished and trials[number].state not in ("failed", "cancelled", "pruned"):
             self._refused(InputError, lambda: self.store.retry_trial(self.study, number))
@@ -317,17 +308,16 @@ class Leasing(RuleBasedStateMachine):
         if self.model.state != "paused":
             self.model.state = "running"
 
-    @precondition(lambda self: self.model.trials)
-    @rule(data=st.data())
-    def discard(self, data):
-        number = data.draw(st.integers(0, len(self.model.trials) - 1))
+    def discard(self, number):
         trial = self.model.trials[number]
         if trial.state in UNFINISHED:
             self._refused(InputError, lambda: self.store.discard_trial(self.study, number, "why"))
             return
         self.store.discard_trial(self.study, number, "why")
         trial.discarded = True
-        self.model.epoch += 1
+        model = self.model
+        model.epoch, model.token = model.epoch + 1, model.token + 1
+        model.worker, model.expired = None, False
 
     # -- what always holds
 
@@ -369,8 +359,6 @@ class Leasing(RuleBasedStateMachine):
             assert (trial.lease_until is not None) == (trial.state == "running")
             assert trial.state != "running" or trial.worker is not None
             assert trial.state != "queued" or trial.worker is None
-        running = [t.worker for t in trials if t.state == "running"]
-        assert len(running) == len(set(running))  # one trial a worker
         tokens = {row.id: row.token for row in [*trials, *study]}
         assert all(tokens.get(key, 0) >= token for key, token in self.seen.items())
         self.seen |= tokens

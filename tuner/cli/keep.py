@@ -11,8 +11,8 @@ import typer
 from tuner.cli.study import Json
 
 if TYPE_CHECKING:
-    from tuner.service.doctor import Finding
     from tuner.service.garbage import Collected
+    from tuner.service.machine import Finding
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import Candidate
@@ -95,8 +95,9 @@ def tell_complete(
     """
     from optuna.trial import TrialState
 
-    if _constrained(study, trial, constraints):
-        study.tell(trial, list(values), state=TrialState.COMPLETE, skip_if_finished=True)
+    with _or_finished_meanwhile():
+        if _constrained(study, trial, constraints):
+            study.tell(trial, list(values), state=TrialState.COMPLETE, skip_if_finished=True)
 
 
 def tell_pruned(
@@ -105,8 +106,9 @@ def tell_pruned(
     """Tell that a trial was given up by the gate or is unsupported: samplers learn to avoid the region."""
     from optuna.trial import TrialState
 
-    if _constrained(study, trial, constraints):
-        study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+    with _or_finished_meanwhile():
+        if _constrained(study, trial, constraints):
+            study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
 
 
 def add(
@@ -162,7 +164,8 @@ def tell_failed(study: optuna.Study, trial: optuna.Trial | int) -> None:
     """
     from optuna.trial import TrialState
 
-    study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+    with _or_finished_meanwhile():
+        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
 
 def running_numbers(study: optuna.Study) -> list[int]:
@@ -185,6 +188,15 @@ def drop_orphans(study: optuna.Study, known: set[int]) -> list[int]:
     for number in orphans:
         tell_failed(study, number)
     return orphans
+
+
+@contextlib.contextmanager
+def _or_finished_meanwhile() -> Iterator[None]:
+    """Accept that a coordinator whose lease ran out in the middle of a tell tells the same at the same moment."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    with contextlib.suppress(UpdateFinishedTrialError):
+        yield
 
 
 def _constrained(

@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import Candidate
-from tuner.errors import InputError, JobError, LeaseLostError
+from tuner.errors import InputError, LeaseLostError
 from tuner.service.budget import Spent
 from tuner.service.confirm import confirm, finalists, unconfirmed_hosts
 from tuner.service.heart import Heart
@@ -78,26 +78,34 @@ class Coordinator:
         claimed = self.store.claim_study(study.id, self.me.name, self.lease_s)
         if claimed is None:
             return None
-        study, inherited = claimed
+        (study, inherited), settled = claimed, False
         with self.heart.holding(lease_of(study)):
             try:
-                return self._looked(study, inherited, idle, only_hear)
+                looked = self._looked(study, inherited, idle, only_hear)
+                settled = True
+                return looked
             except LeaseLostError as error:  # cancelled, or this process was frozen: another goes on
-                self.views.pop(study.id, None)
-                self.progress.note(str(error), study)
-                return None
+                self._lost(study, error)
             except InputError as error:
                 found = self._refuse(study, error)
                 if self.alone:
                     raise
                 return found
-            except BaseException as error:
-                self.views.pop(study.id, None)  # what was left half done is settled by the next look
-                if isinstance(error, JobError) and self.heart.lost(lease_of(study)):
-                    return None  # aborted, for another coordinates it by now
-                raise
+            except Exception as error:
+                if self._is_ours(study):
+                    raise
+                self._lost(study, error)  # aborted, or in the way of another who coordinates it by now
             finally:
-                self.store.release_study(study)
+                self.store.release_study(study, settled)
+        return None
+
+    def _lost(self, study: Study, error: Exception) -> None:
+        self.views.pop(study.id, None)
+        self.progress.note(str(error), study)
+
+    def _is_ours(self, study: Study) -> bool:
+        found = self.store.find_study(study.name)
+        return found is not None and lease_of(found) == lease_of(study)
 
     def _needed(self, study: Study, idle: bool) -> bool:
         """Say whether a look is worth a lease: read only, since every worker asks it all the time."""
@@ -237,6 +245,14 @@ class Coordinator:
         candidate = fixed
         if candidate is None or candidate in view.space:
             number, candidate = view.ask(study, fixed)
+        try:
+            return self._stored(view, study, number, candidate, seed)
+        except LeaseLostError:
+            if number is not None:
+                view.drop(number)
+            raise
+
+    def _stored(self, view: View, study: Study, number: int | None, candidate: Candidate, seed: bool) -> bool:
         known = self.store.find_trial(study, candidate)
         if known is None:
             needs = required(view.spec, candidate, self._bound(view.spec, study))

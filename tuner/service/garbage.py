@@ -53,25 +53,31 @@ def collect(store: Store, dry_run: bool = False, keep_bytes: int = 0) -> Collect
     Unreferenced entries stay, the last used first, while the whole cache is no larger than `keep_bytes`.
     """
     pieces = list(pieces_in(tuner_home() / "cache"))
+    since = _in_use_since(store)  # first: a trial that ends after this look is known by its keys at the next
     named = reached_from(pieces, store.referenced_keys())
-    since = _in_use_since(store)
-    fixed = [p for p in pieces if p.key in named or p.used >= since]
-    room = keep_bytes - sum(p.size_bytes for p in fixed)
-    loose = sorted((p for p in pieces if p not in set(fixed)), key=lambda p: p.used, reverse=True)
-    doomed = _beyond(loose, room)
+    loose = [piece for piece in pieces if piece.key not in named and piece.used < since]
+    room = keep_bytes - (sum(p.size_bytes for p in pieces) - sum(p.size_bytes for p in loose))
+    doomed = _beyond(sorted(loose, key=lambda piece: piece.used, reverse=True), room)
     if not dry_run:
         doomed = [piece for piece in doomed if _remove(store, piece)]
     leftovers = list(leftovers_in(tuner_home()))
     for path in () if dry_run else leftovers:
         delete(path)
-    stay = [p for p in pieces if p not in set(doomed)]
+    return _collected(dry_run, pieces, doomed, leftovers, named)
+
+
+def _collected(
+    dry_run: bool, pieces: list[Piece], removed: list[Piece], leftovers: list[Path], named: set[str]
+) -> Collected:
+    gone = set(removed)
+    stay = [piece for piece in pieces if piece not in gone]
     return Collected(
         dry_run,
-        tuple(doomed),
+        tuple(removed),
         tuple(leftovers),
         kept=len(stay),
-        kept_bytes=sum(p.size_bytes for p in stay),
-        referenced_bytes=sum(p.size_bytes for p in stay if p.key in named),
+        kept_bytes=sum(piece.size_bytes for piece in stay),
+        referenced_bytes=sum(piece.size_bytes for piece in stay if piece.key in named),
     )
 
 

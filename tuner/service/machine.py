@@ -37,6 +37,7 @@ class Finding:
 
 
 def cores(host: Host) -> Iterator[Finding]:
+    """Look which cores may be used, and at a container's limit on their time."""
     usable, there = len(host.cores), os.cpu_count() or len(host.cores)
     found = f"{usable} of {there}, {host.cpu}"
     some = usable < there
@@ -68,6 +69,7 @@ def _quota(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
 
 
 def memory(host: Host) -> Iterator[Finding]:
+    """Look how much memory is free."""
     free = psutil.virtual_memory().available
     found = f"{free / _GB:.1f} of {host.memory_mb / 1000:.1f} GB free"
     little = free < _MEMORY
@@ -77,6 +79,7 @@ def memory(host: Host) -> Iterator[Finding]:
 
 
 def compiler(host: Host) -> Iterator[Finding]:
+    """Look for what torch-compile builds with."""
     if host.compiler:
         yield Finding("compiler", "ok", host.compiler)
         return
@@ -85,6 +88,7 @@ def compiler(host: Host) -> Iterator[Finding]:
 
 
 def energy(host: Host) -> Iterator[Finding]:
+    """Look for a power meter."""
     from tuner.measure.energy import energy_refusal
 
     refusal = energy_refusal(host)
@@ -95,6 +99,7 @@ def energy(host: Host) -> Iterator[Finding]:
 
 
 def lock(host: Host) -> Iterator[Finding]:
+    """Look if the machine's lock can be used."""
     from tuner.pipeline.quiet import Quiet, quiet_folder
 
     folder, end = quiet_folder(), time.monotonic() + _WAIT
@@ -117,6 +122,7 @@ def lock(host: Host) -> Iterator[Finding]:
 
 
 def load(host: Host) -> Iterator[Finding]:
+    """Look who else computes at this moment."""
     busy = _busy()
     if not busy:
         yield Finding("load", "ok", "nothing else computes now")

@@ -30,6 +30,7 @@ class Piece:
 
 
 def pieces_in(cache: Path) -> Iterator[Piece]:
+    """Return what lies in a cache, unfinished entries and locks aside."""
     for path in sorted(cache.glob("*/*")):
         if path.is_dir() and path.parent.name not in _APART:
             files = [p.stat() for p in path.rglob("*") if p.is_file()]

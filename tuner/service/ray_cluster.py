@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -265,17 +266,38 @@ def connected(address: str | None) -> Iterator[ModuleType]:
 
 
 def _connect(ray: ModuleType, address: str | None) -> None:
-    where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+    where = address or os.environ.get("RAY_ADDRESS") or _noted()
     if where.startswith("ray://"):
         raise InputError(
             f"--address: {where} is for Ray's client; start the tuner on a machine of the cluster, with the address "
             "of its GCS (host:6379)"
         )
-    host, _, port = where.rpartition(":")
     try:
-        if host and port.isdigit():  # else Ray would try for many minutes
-            socket.create_connection((host, int(port)), timeout=_REACHED).close()
-        ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        _reach(where)
+        ray.init(address=where, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError, AssertionError, ray.exceptions.RayError) as error:
         ray.shutdown()
-        raise InputError(f"--address: no Ray cluster at {where}: {gist(error)}") from error
+        hint = (
+            "" if "RAY_AUTH_MODE" in os.environ else "; where one asks for a token, set RAY_AUTH_MODE=token"
+        )
+        raise InputError(f"--address: no Ray cluster at {where}: {gist(error)}{hint}") from error
+
+
+def _noted() -> str:
+    """Return `auto` where this machine's cluster is there, as Ray has noted it, else `local`: a new one."""
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    with contextlib.suppress(OSError):
+        _reach(Path(folder, "ray", "ray_current_cluster").read_text().strip())
+        return "auto"
+    return "local"
+
+
+def _reach(address: str) -> None:
+    """See that somebody listens at `host:port`; Ray itself would try for many minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_REACHED).close()

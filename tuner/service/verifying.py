@@ -98,8 +98,8 @@ def _measured(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, A
     busy = same and clock_ms > _BUSY * (report["baseline_ms"] or clock_ms)
     if busy:
         notes.append(
-            f"this machine is busy: the baseline takes {clock_ms:.3g} ms, it took {report['baseline_ms']:.3g} ms when the "
-            "claims were measured; times are shown and not judged"
+            f"this machine is busy: the baseline takes {clock_ms:.3g} ms, and took {report['baseline_ms']:.3g} ms when "
+            "the claims were measured; times are shown and not judged"
         )
     claims = [_claim(name, report["metrics"].get(name), value) for name, value in found.items()]
     return [{**c, "holds": None} if busy and c["metric"] in _TIMES else c for c in claims], notes

@@ -87,6 +87,7 @@ class View:
 
     def ask(self, study: Study, fixed: Candidate | None) -> tuple[int, Candidate]:
         """Return Optuna's number of a new trial and its candidate: the sampler's, or the `fixed` one."""
+        fault("before_ask")
         tries = itertools.count()
 
         def once() -> tuple[optuna.Trial, Candidate]:

@@ -137,15 +137,18 @@ class Leases(Repository):
             return study_record(row), inherited
 
     @retried
-    def release_study(self, study: Study) -> None:
-        """Give a study's lease back; nothing happens if it is another's by now."""
+    def release_study(self, study: Study, settled: bool = True) -> None:
+        """Give a study's lease back; nothing happens if it is another's by now.
+
+        Not `settled`: something was left half done, and whoever claims it next is told so.
+        """
         with self._writing() as session:
             session.execute(
                 update(StudyRow)
                 .where(
                     StudyRow.id == study.id, StudyRow.worker == study.worker, StudyRow.token == study.token
                 )
-                .values(worker=None, lease_until=None)
+                .values({"worker": None, "lease_until": None} if settled else {"lease_until": 0.0})
                 .execution_options(synchronize_session=False)
             )
 

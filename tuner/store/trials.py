@@ -194,7 +194,7 @@ def _chunks(ids: list[str], size: int = 500) -> list[list[str]]:
     return [ids[i : i + size] for i in range(0, len(ids), size)]
 
 
-def _with_ids(ids: list[str]) -> Select[tuple[TrialRow]]:
+def _with_ids(ids: list[str]) -> Select[TrialRow]:
     return select(TrialRow).where(TrialRow.id.in_(ids))
 
 
