@@ -10,6 +10,7 @@ __all__ = ["new_url", "postgresql", "postgresql_url", "url"]
 _ALONE = ("tests/measure/", "tests/benchmarks/")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are read
 def pytest_collection_modifyitems(items):
     """Keep a file's tests in one process, and with them those of other files that share what takes long to make."""
     for item in items:

@@ -204,11 +204,22 @@ def test_discarding_takes_a_trial_out_of_front_and_summary_and_keeps_it(store, u
     assert api.overview("s", url).studies[0].best_speedup == pytest.approx(8.0)
 
 
-def test_discarding_while_somebody_coordinates_leaves_the_summary_to_them(store, url):
-    study = front_of_three(store, "running")
-    coordinate(store, study, "w")
+def test_who_coordinates_while_a_trial_is_discarded_has_the_old_view_and_loses_its_lease(store, url):
+    held = coordinate(store, front_of_three(store, "running"), "w")
     api.discard("s", 2, "why", url)
-    assert store.trial(study, 2).discarded_at is not None and store.get_study("s").worker == "w"
+    assert store.get_study("s").summary["front"] == [0, 1]
+    with pytest.raises(LeaseLostError):
+        store.move_study(held, summary={"front": [0, 1, 2]})
+
+
+def test_who_coordinates_by_the_time_of_the_summary_makes_it_anew(store, url, monkeypatch):
+    front_of_three(store, "running")
+    monkeypatch.setattr(
+        "tuner.service.summary.summarise",
+        lambda study, trials: coordinate(store, study, "w") and {"front": []},
+    )
+    assert api.discard("s", 2, "why", url).state == "running"
+    assert store.get_study("s").summary["front"] == [0, 1, 2] and store.get_study("s").worker == "w"
 
 
 def test_the_baseline_is_not_discarded(store, url):

@@ -68,7 +68,7 @@ def _run_all(worker, begin, answers, url):
 
 
 def test_eight_processes_share_the_trials_and_none_is_run_twice(store, study):
-    count = 60
+    count = 40
     queue(store, study, count)
     found = at_once(_run_all, store.url)
     assert sorted(number for done in found for number in done) == list(range(count))

@@ -387,11 +387,11 @@ def sqlite_url(tmp_path):
 
 
 def test_a_sqlite_store_does_what_the_model_does(sqlite_url):
-    play(sqlite_url, examples=25, steps=25)
+    play(sqlite_url, examples=15, steps=25)
 
 
 def test_a_postgresql_store_does_what_the_model_does(postgresql_url):
-    play(postgresql_url, examples=5, steps=25)
+    play(postgresql_url, examples=4, steps=25)
 
 
 @pytest.mark.slow

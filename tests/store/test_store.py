@@ -227,8 +227,8 @@ def test_deleting_a_study_takes_its_rows_along_and_no_others(store, study):
 def test_each_host_has_a_clock(store, study):
     """It is the median of what all the study's trials on that host saw of the baseline."""
     seen = []
-    for reference_ms in (20.0, 30.0, 22.0):
-        store.new_trial(study, None, baseline(6, 2))
+    for layers, reference_ms in enumerate((20.0, 30.0, 22.0), start=1):
+        store.new_trial(study, None, baseline(layers, 2))
         clock_ms = store.clock_with(study, this_host(), reference_ms)
         trial = claim(store, host=this_host())
         store.finish_trial(trial, METRICS, reference_ms=reference_ms, clock_ms=clock_ms)

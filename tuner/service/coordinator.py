@@ -198,7 +198,8 @@ class Coordinator:
     def _summarised(self, view: View, study: Study, heard: list[Trial]) -> Study:
         study = self.store.move_study(study, summary=summarise(self._fresh(study), view.complete(study)))
         dead = next(
-            (t for t in heard if t.state == "failed" and is_baseline(t.candidate) and t.number == 0), None
+            (t for t in heard if t.state == "failed" and is_baseline(t.candidate) and (t.seed or t.retry_of)),
+            None,
         )
         if dead is not None:  # everything is held against it: no fault of a candidate
             why = f"the baseline could not be measured: {dead.kind}: {dead.reason}"
@@ -306,13 +307,23 @@ class Coordinator:
             self.specs[study.id] = (study.spec, StudySpec.model_validate(dict(study.spec)))
         return self.specs[study.id][1]
 
+    def takes_part(self, study: Study) -> bool:
+        """Say whether there can be something for this worker to do in a study: if not, it need not wait for it."""
+        spec = self._spec(study)
+        if not study.meta.get("anatomy"):
+            return study_unmet(spec, self.me.capabilities) is None
+        return unmet(self._needs(spec, study), self.me.capabilities) is None
+
+    def _needs(self, spec: StudySpec, study: Study) -> dict[str, Any]:
+        return {**study_required(spec), "engine": None, "hardware": self._bound(spec, study)}
+
     def _live(self) -> list[Worker]:
         return [w for w in self.store.workers() if w.stopped_at is None and w.silent_s < self.lease_s]
 
     def _wanted(self, study: Study, counts: Mapping[str, int], idle: bool) -> int:
         """Return how many candidates should be queued or run: as many as the workers can run that can take part."""
         spec = self._spec(study)
-        needs = {**study_required(spec), "engine": None, "hardware": self._bound(spec, study)}
+        needs = self._needs(spec, study)
         able = sum(slots(w.capabilities) for w in self._live() if unmet(needs, w.capabilities) is None)
         mine = unmet(needs, self.me.capabilities) is None
         if idle and mine and counts.get("queued", 0) < _AHEAD * able:

@@ -133,7 +133,7 @@ class RayWorker(Worker):
         with contextlib.suppress(TunerError):
             for trial in self._trials("running"):
                 if trial.id in self._flights and self.cluster.worker(trial.worker):
-                    self._give_back(trial, TunerError("aborted"))
+                    self._give_back(self.store.study_of(trial), trial, TunerError("aborted"))
 
     # -- one turn
 

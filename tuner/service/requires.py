@@ -20,6 +20,7 @@ def capabilities(
 ) -> dict[str, Any]:
     """Return what a worker on this host has, as plain data: what it signs on with."""
     return {
+        "host": host.name,  # machines that are alike share a host's row
         "hardware": host.fingerprint,
         "cores": len(host.cores),
         "memory_mb": host.memory_mb,

@@ -126,9 +126,8 @@ class Worker:
 
     def _sweep(self) -> None:
         for trial in self.store.sweep(ATTEMPTS, lambda: self._heart.steady):
-            self.progress.note(
-                f"trial {trial.number}: its worker was lost; it is {trial.state} now", trial=trial
-            )
+            study, lost = self.store.study_of(trial), f"its worker was lost; it is {trial.state} now"
+            self.progress.note(f"trial {trial.number}: {lost}", study, trial)
 
     def _coordinate(self, idle: bool) -> bool:
         looked = [self._look(study, idle) for study in self._open_studies() if not self.draining]
@@ -143,6 +142,8 @@ class Worker:
             self._coordinator.refused.add(study.id)  # others may have more luck; we go on with other studies
             self.progress.note(f"study {study.name}: {error}", study)
             return None
+        if found is not None and self.only is None and found.state not in COORDINATED:
+            self.progress.ended(found)
         return found
 
     def _open_studies(self) -> list[Study]:
@@ -173,7 +174,7 @@ class Worker:
         """Wait for work; False where none is to come."""
         if self.only is not None or self.drain:
             left = [s for s in self._open_studies() if s.id not in self._coordinator.refused]
-            if not left:
+            if not any(self.only is not None or self._coordinator.takes_part(study) for study in left):
                 return False
         self._woken.wait(self.poll_s)
         self._woken.clear()
@@ -195,7 +196,7 @@ class Worker:
                 self.progress.note(str(error), study, trial)
                 return
             except BaseException as error:
-                self._give_back(trial, error)
+                self._give_back(study, trial, error)
                 raise
         fault("after_result")
         if self.only is not None:  # who watches a run wants to see where the study stands with this trial
@@ -209,7 +210,7 @@ class Worker:
             return self._failed(trial, error)
         except InputError as error:  # data or model are not there on this host: another one's turn
             self._coordinator.refused.add(study.id)
-            raise self._not_here(trial, error) from error
+            raise self._not_here(study, trial, error) from error
         fault("before_result")
         return record(self.store, trial, found, self.host, self.pipeline.take_remains()[1])
 
@@ -221,19 +222,24 @@ class Worker:
         stages, log = self.pipeline.take_remains()
         return record_failure(self.store, trial, error, stages, log)
 
-    def _not_here(self, trial: Trial, error: InputError) -> TunerError:
+    def _not_here(self, study: Study, trial: Trial, error: InputError) -> TunerError:
         if self.only is not None:
             return error
-        self._give_back(trial, error)
+        self._give_back(study, trial, error)
         return LeaseLostError(f"trial {trial.number} was given back: {error}")
 
-    def _give_back(self, trial: Trial, error: BaseException) -> None:
-        """Return a trial that could not be run to its end through no fault of its own; no attempt is counted."""
+    def _give_back(self, study: Study, trial: Trial, error: BaseException) -> None:
+        """Return a trial that could not be run to its end. Only an error that nobody foresaw costs it an attempt.
+
+        Such a one may be the candidate's: uncounted, it would end one worker after another for ever.
+        """
         with contextlib.suppress(TunerError):
-            self.store.release_trial(trial)
-        self.progress.note(
-            f"trial {trial.number} was given back: {str(error) or type(error).__name__}", trial=trial
-        )
+            if isinstance(error, Exception) and not isinstance(error, TunerError | OSError):
+                self.store.take_trial(trial, ATTEMPTS)
+            else:
+                self.store.release_trial(trial)
+        why = str(error) or type(error).__name__
+        self.progress.note(f"trial {trial.number} was given back: {why}", study, trial)
 
     # -- coming and going
 
@@ -251,9 +257,8 @@ class Worker:
         self.store.forget_workers(_FORGOTTEN)
         me = self.store.sign_on(self.name, os.getpid(), self.capabilities, self.host)
         for trial in self.store.take_back(self.name, ATTEMPTS):
-            self.progress.note(
-                f"trial {trial.number}: taken back from an earlier process; {trial.state}", trial=trial
-            )
+            study, back = self.store.study_of(trial), f"taken back from an earlier process; {trial.state}"
+            self.progress.note(f"trial {trial.number}: {back}", study, trial)
         return me
 
 
@@ -265,7 +270,8 @@ def at_work(earlier: WorkerRecord | None, host: Host, lease_s: float) -> bool:
     """Say whether a worker lives: on this host by its process. One on another host gives way to its successor here."""
     if earlier is None or earlier.stopped_at is not None or earlier.silent_s > lease_s:
         return False
-    if earlier.host is None or earlier.host.name != host.name:
+    where = earlier.capabilities.get("host") or (earlier.host.name if earlier.host else None)
+    if where != host.name:
         return False  # who restarts on another host under the same name is the same worker
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(earlier.pid)

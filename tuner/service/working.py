@@ -48,10 +48,7 @@ def work(
         store,
         name,
         host,
-        {
-            **capabilities(host, offers(host), labels),
-            "host": host.name,
-        },  # machines that are alike share a host's row
+        capabilities(host, offers(host), labels),
         Works(host, progress.stage),
         progress,
         once=once,

@@ -95,7 +95,7 @@ def _finite(value: Any) -> Any:
 
 
 def plain(text: str | None, most: int | None = None) -> str | None:
-    """Return text that every database takes: without NUL and lone surrogates, at most so long; None where none is left."""
+    """Return text that every database takes: no NUL, no lone surrogates, at most so long; None where none is left."""
     if not text:
         return None
     return text.replace("\x00", "").encode(errors="replace").decode()[:most] or None

@@ -149,7 +149,7 @@ class Control(Repository):
 
         Raises:
             NotFoundError: there is no such trial.
-            InputError: it runs, or is the baseline that everything is held against.
+            InputError: it runs.
         """
         with self._writing() as session:
             owner = study_row(session, study)
@@ -177,7 +177,8 @@ class Control(Repository):
 
 def _require(row: StudyRow, states: tuple[str, ...], what: str) -> None:
     if row.state not in states:
-        raise InputError(f"study {row.name!r} is {row.state} and cannot {what}")
+        remedy = "; run it with a larger budget to go on" if what == "go on" else ""
+        raise InputError(f"study {row.name!r} is {row.state} and cannot {what}{remedy}")
 
 
 def _turned(session: Session, row: StudyRow, state: StudyState) -> Study:

@@ -79,9 +79,9 @@ def writer(engine: Engine) -> Engine:
 
 @contextmanager
 def writing_turn(url: URL) -> Iterator[None]:
-    """Wait for this process's turn to write, on SQLite: its own way of waiting, sleep and try again, starves many writers.
+    """Wait for this process's turn to write, on SQLite, whose own way of waiting starves many writers.
 
-    The kernel wakes the next one at once, and frees the lock of a process that dies. Who does not ask for a turn (Optuna,
+    The kernel wakes the next one at once, and frees the lock of a process that dies. Who asks for no turn (Optuna,
     another program) is waited for in SQLite's way.
     """
     file = sqlite_file(url)

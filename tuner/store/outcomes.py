@@ -11,7 +11,7 @@ from tuner.candidate import Candidate
 from tuner.errors import TunerError
 from tuner.metrics import Estimate, Metrics
 from tuner.stage import StageRun
-from tuner.store.base import Repository, touch, trial_row
+from tuner.store.base import Repository, study_row, touch, trial_row
 from tuner.store.columns import now, plain
 from tuner.store.convert import HEADLINE, estimate_out, headline, metrics_out, stage_row, trial_record
 from tuner.store.hosts import host_id
@@ -183,6 +183,7 @@ class Outcomes(Repository):
 
 def _ending(session: Session, trial: Trial, state: str) -> TrialRow | None:
     """End the trial's row and return it; None where this very call did so before, and only its answer was lost."""
+    study_row(session, trial.study_id)  # locked first, as everywhere
     row = trial_row(session, trial.id)
     if row.state == state and (row.worker, row.token) == (trial.worker, trial.token):
         return None
