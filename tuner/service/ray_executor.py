@@ -26,8 +26,8 @@ from tuner.service.progress import Progress
 from tuner.service.ray_cluster import Cluster, Node, connected
 from tuner.service.ray_errands import Errands, Remote
 from tuner.service.ray_worker import RayWorker, room_on
-from tuner.service.requires import offers_in, study_required, study_unmet
-from tuner.service.run import Run, free_name, refuse_unmeasurable
+from tuner.service.requires import offers_in, refuse_unmeasurable, study_required, study_unmet
+from tuner.service.run import Run, free_name
 from tuner.spec.model import StudySpec
 from tuner.store import Store, Study
 

@@ -9,7 +9,9 @@ from typing import Any, cast
 
 from tuner.backends.base import Offer
 from tuner.candidate import Candidate
+from tuner.errors import InputError
 from tuner.hardware import Host
+from tuner.measure.energy import energy_refusal
 from tuner.spec.model import StudySpec
 
 Capabilities = Mapping[str, Any]
@@ -115,3 +117,15 @@ def _no_engine(requires: Mapping[str, Any], having: Capabilities) -> str | None:
 def default_worker_name() -> str:
     """Return the name of a worker that was given none: the host's, so that a restarted one gets its work back."""
     return socket.gethostname()
+
+
+def refuse_unmeasurable(spec: StudySpec, host: Host) -> None:
+    """Refuse an objective on energy where this host has no meter.
+
+    Raises:
+        InputError: it has none; the message says why.
+    """
+    asked = " ".join([*spec.objectives, *spec.constraints])
+    refusal = energy_refusal(host)
+    if "energy_j" in asked and refusal:
+        raise InputError(f"objectives: energy_j cannot be measured on this host: {refusal}")

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 
 from tuner.backends.registry import offers
 from tuner.errors import InputError, TunerError
-from tuner.hardware import Host, this_host
-from tuner.measure.energy import energy_refusal
+from tuner.hardware import this_host
 from tuner.search.precision import legs
 from tuner.service.events import Listener
 from tuner.service.opening import open_study
 from tuner.service.pipeline import Works
 from tuner.service.progress import Progress
-from tuner.service.requires import capabilities
+from tuner.service.requires import capabilities, refuse_unmeasurable
 from tuner.service.signals import draining
 from tuner.service.worker import Worker
 from tuner.spec.model import StudySpec
@@ -90,18 +89,6 @@ class Run:
             raise TunerError(error) if study.summary else InputError(error)
         self.progress.ended(study)
         return study
-
-
-def refuse_unmeasurable(spec: StudySpec, host: Host) -> None:
-    """Refuse an objective on energy where this host has no meter.
-
-    Raises:
-        InputError: it has none; the message says why.
-    """
-    asked = " ".join([*spec.objectives, *spec.constraints])
-    refusal = energy_refusal(host)
-    if "energy_j" in asked and refusal:
-        raise InputError(f"objectives: energy_j cannot be measured on this host: {refusal}")
 
 
 def free_name(store: Store, name: str) -> str:

@@ -88,7 +88,7 @@ def _message(detail: ErrorDetails, place: Place) -> str:
     if kind in _WORDING:
         return _WORDING[kind]
     if kind == "string_pattern_mismatch":
-        return f"{value!r} may only hold letters, digits and . _ - (at most 100)"
+        return f"{value!r} may only hold letters, digits and . _ - (at most 100, and no . in front)"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if kind == "literal_error" and isinstance(value, str):
         known = [part.strip("' ") for part in detail["ctx"]["expected"].replace(" or ", ",").split(",")]

@@ -286,7 +286,9 @@ class Requires(_Section):
 class StudySpec(_Section):
     """A whole study file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="under which the study is stored")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", description="under which the study is stored"
+    )
     task: Literal["text-classification"] = Field(
         default="text-classification", description="what the model does"
     )
