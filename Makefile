@@ -23,7 +23,7 @@ dashboard: setup  ## open the dashboard on http://localhost:8501, with the demo'
 	@TUNER_HOME="$${TUNER_HOME:-$(CURDIR)/$(DEMO)}" $(BIN)/tuner dashboard
 
 test: setup  ## the test suite: files side by side, then the tests that measure, alone
-	$(BIN)/python -m pytest -m "not slow and not alone" -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow and not alone" -n $(JOBS) --dist loadfile
 	$(BIN)/python -m pytest -m "not slow and alone"
 
 test-slow: setup  ## the tests that take minutes

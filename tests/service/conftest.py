@@ -1,9 +1,12 @@
 """One real study, run once for all tests of this folder."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.kept import kept_url, store
 
@@ -15,10 +18,17 @@ __all__ = ["kept_url", "store"]
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
-    """A tuner's home in which `first-steps` was run to its end."""
-    home = tmp_path_factory.mktemp("home")
-    done = tuner(home, "run", FIRST_STEPS, "--trials", "5", *QUICK)
-    assert done.returncode == 0, done.stderr
-    (home / "stdout").write_text(done.stdout)
-    (home / "stderr").write_text(done.stderr)
-    return home
+    """A tuner's home in which `first-steps` was run to its end.
+
+    Where tests run side by side, the study is run by the first process that needs it, and the others copy its home.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "first-steps"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "stdout").exists():
+            done = tuner(shared, "run", FIRST_STEPS, "--trials", "5", *QUICK)
+            assert done.returncode == 0, done.stderr
+            (shared / "stderr").write_text(done.stderr)
+            (shared / "stdout").write_text(done.stdout)
+    own = tmp_path_factory.mktemp("home")
+    return shutil.copytree(shared, own, dirs_exist_ok=True)

@@ -14,8 +14,9 @@ QUICK = ["--set", "measure.seconds=1"]
 
 
 def environment(home, **more):
-    """Return the environment of a run: its own home, and a quiet lock that no other test run waits for."""
-    quiet = Path(tempfile.gettempdir()) / f"tuner-quiet-{os.getpid()}"
+    """Return the environment of a run: its own home, and a quiet lock that only this test run's processes share."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or os.getpid()
+    quiet = Path(tempfile.gettempdir()) / f"tuner-quiet-{run}"
     env = {**os.environ, "TUNER_HOME": str(home), "NO_COLOR": "1", "TUNER_QUIET": str(quiet), **more}
     env.pop("TUNER_DB", None)
     return env
