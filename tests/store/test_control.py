@@ -50,6 +50,9 @@ def trial_in_state(store, state, name="s"):
     return study, 0
 
 
+FURTHER = "go on; run it with a larger budget to go on"
+
+
 def outcomes(store, action, **meta):
     """Return the state, or the refusal, to which an action takes a study of each state."""
     found = {}
@@ -89,7 +92,7 @@ def test_cancel(store):
 def test_resume_and_reopen(store, meta, begun):
     at_work = {state: state for state in ("queued", "running", "confirming")}
     again = dict.fromkeys(("paused", "stopping", "interrupted", "cancelled", "failed"), begun)
-    assert outcomes(store, store.resume, **meta) == {**at_work, **again, **refused(["finished"], "go on")}
+    assert outcomes(store, store.resume, **meta) == {**at_work, **again, **refused(["finished"], FURTHER)}
     assert outcomes(store, store.reopen, **meta) == {**at_work, **again, "finished": begun}
 
 
