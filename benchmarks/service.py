@@ -145,7 +145,7 @@ def overhead(url: str, sampler: str, trials: int) -> dict[str, float]:
 # -- 3. reading
 
 
-def reading(url: str, studies: int, trials: int, repeats: int = 5) -> dict[str, float]:
+def reading(url: str, studies: int, trials: int, repeats: int = 3) -> dict[str, float]:
     """Return seconds of whole processes, medians: Python's start alone, `tuner status` and `tuner list`."""
     with Store.open(url) as store:
         made = [store.create_study(stub_study(f"study-{i}")) for i in range(studies)]
@@ -195,9 +195,9 @@ def main() -> None:
     with databases() as made:
         for dialect, database in made.items():
             print(f"{dialect}")
-            rates = {n: throughput(database(), n, 1000 // share) for n in _WORKERS}
+            rates = {n: throughput(database(), n, 320 // share) for n in _WORKERS}
             print("  claim to result: " + ", ".join(f"{n} workers {r:.0f}/s" for n, r in rates.items()))
-            costs = {s: overhead(database(), s, 100 // share) for s in ("random", "tpe-grouped")}
+            costs = {s: overhead(database(), s, 60 // share) for s in ("random", "tpe-grouped")}
             for sampler, cost in costs.items():
                 print(
                     f"  a trial ({sampler}): service {cost['service_ms']:.0f} ms, Optuna {cost['optuna_ms']:.0f} ms"

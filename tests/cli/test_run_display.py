@@ -47,7 +47,7 @@ def test_without_a_terminal_each_trial_is_one_plain_line():
     assert len(lines) == 3 and "\x1b" not in text
     assert lines[1] == (
         "[3/9] trial 2  2L h-0% f-0% int8-static openvino@cpu 2x1  accuracy 94.4 ±2.0 %, 5.00 ±0.10 ms, 12.0x"
-        "  (best feasible 14.2x, about 3 min left)"
+        "  (best feasible 14.2x, hypervolume 0.512, about 3 min left)"
     )
     assert lines[2].startswith("[4/9] trial 3: build: boom")
 

@@ -1,5 +1,7 @@
 """One database with a study in every state, built once for all tests of this folder."""
 
+import sys
+
 import pytest
 
 from tests.dashboard import fill
@@ -24,6 +26,14 @@ def home(tmp_path_factory):
         fill.queued(store, "waiting")
         fill.huge(store, "huge", 700)
     return home
+
+
+@pytest.fixture(autouse=True)
+def own_main():
+    """Put `__main__` back: a page under test takes its place, and later tests' processes would run the page."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 @pytest.fixture

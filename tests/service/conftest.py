@@ -17,10 +17,10 @@ __all__ = ["kept_url", "store"]
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory):
-    """A tuner's home in which `first-steps` was run to its end.
+def first_steps(tmp_path_factory):
+    """A tuner's home in which `first-steps` was run to its end: to be copied, not to be changed.
 
-    Where tests run side by side, the study is run by the first process that needs it, and the others copy its home.
+    Where tests run side by side, the study is run by the first process that needs it.
     """
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "first-steps"
@@ -30,5 +30,10 @@ def home(tmp_path_factory):
             assert done.returncode == 0, done.stderr
             (shared / "stderr").write_text(done.stderr)
             (shared / "stdout").write_text(done.stdout)
-    own = tmp_path_factory.mktemp("home")
-    return shutil.copytree(shared, own, dirs_exist_ok=True)
+    return shared
+
+
+@pytest.fixture(scope="session")
+def home(first_steps, tmp_path_factory):
+    """A copy of that home, for this process's tests to go on in."""
+    return shutil.copytree(first_steps, tmp_path_factory.mktemp("home"), dirs_exist_ok=True)

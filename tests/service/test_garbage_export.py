@@ -14,9 +14,9 @@ from studies import tuner
 
 
 @pytest.fixture
-def copy(home, tmp_path):
+def copy(first_steps, tmp_path):
     """The home of the study that was run for this folder's tests, with a cache that nobody used for a day."""
-    shutil.copytree(home, tmp_path / "copy")
+    shutil.copytree(first_steps, tmp_path / "copy")
     for path in (tmp_path / "copy/cache").rglob("*"):
         os.utime(path, (time.time() - 90_000,) * 2)
     return tmp_path / "copy"
@@ -40,7 +40,7 @@ def test_a_study_still_exports_what_it_measured(copy, tmp_path):
     }
     assert removed and not removed & kept
     trials = json.loads(tuner(copy, "front", "first-steps", "--json").stdout)
-    for number in (trials[0]["trial"], trials[-1]["trial"]):
+    for number in {trials[0]["trial"], trials[-1]["trial"]}:
         bundle = tmp_path / f"bundle-{number}"
         done = tuner(copy, "export", "first-steps", "--trial", number, "-o", bundle)
         assert done.returncode == 0, done.stderr
