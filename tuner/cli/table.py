@@ -21,13 +21,21 @@ def print_front(study: StudyHandle, rows: Sequence[TrialRow]) -> None:
     from rich.markup import escape
 
     metric = study.spec["metric"]
-    beside = [(row, why) for row, why in comparisons(study) if row.number not in {r.number for r in rows}]
-    names = {row.number: why for row, why in comparisons(study)}
+    names = _remarks(study)
+    beside = [row for row, _ in comparisons(study) if row.number not in {r.number for r in rows}]
     lines = [_cells(row, metric, names.get(row.number, "")) for row in rows]
-    lines += [_cells(row, metric, why) for row, why in beside]
+    lines += [_cells(row, metric, names[row.number]) for row in beside]
     print_table(_headers(metric), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
     if any(_is_noisy(row) for row in rows):
         note("speedups whose intervals overlap are tied")
+
+
+def _remarks(study: StudyHandle) -> dict[int, str]:
+    """Return what is said of a trial in the last column: what it is, and where several hosts measured, on which."""
+    names, trials = {row.number: why for row, why in comparisons(study)}, study.rows()
+    if len({row.host for row in trials}) < 2:
+        return names
+    return {r.number: ", ".join(filter(None, (names.get(r.number), f"on {r.host}"))) for r in trials}
 
 
 def comparisons(study: StudyHandle) -> list[tuple[TrialRow, str]]:
