@@ -128,9 +128,9 @@ def add(
     """
     from optuna.trial import TrialState, create_trial
 
-    for known in study.get_trials(deepcopy=False):
-        if known.user_attrs.get(_KEY) == key:
-            return int(known.number)
+    known = _added(study, key)
+    if known is not None:
+        return known
     trial = create_trial(
         state=TrialState.PRUNED if values is None else TrialState.COMPLETE,
         values=None if values is None else list(values),
@@ -140,12 +140,15 @@ def add(
         user_attrs={_KEY: key},
     )
     study.add_trial(trial)
-    return add_number(study, key)
+    number = _added(study, key)
+    assert number is not None
+    return number
 
 
-def add_number(study: optuna.Study, key: str) -> int:
-    """Return the number of the trial that was added under a key."""
-    return next(int(t.number) for t in study.get_trials(deepcopy=False) if t.user_attrs.get(_KEY) == key)
+def _added(study: optuna.Study, key: str) -> int | None:
+    """Return the number of the trial that was added under a key, None where there is none."""
+    found = (int(t.number) for t in study.get_trials(deepcopy=False) if t.user_attrs.get(_KEY) == key)
+    return next(found, None)
 
 
 def delete_study(storage: BaseStorage, name: str) -> None:

@@ -15,9 +15,10 @@ from tuner.service.pipeline import Works
 from tuner.service.progress import Progress
 from tuner.service.requires import capabilities, refuse_unmeasurable
 from tuner.service.signals import draining
-from tuner.service.worker import Worker
+from tuner.service.worker import Worker, at_work
 from tuner.spec.model import StudySpec
 from tuner.store import Store
+from tuner.store.leases import lease_seconds
 from tuner.store.records import Study
 
 
@@ -93,7 +94,5 @@ class Run:
 
 def free_name(store: Store, name: str) -> str:
     """Return the run's own worker name, numbered where another run of the same study is at work beside it."""
-    from tuner.service.worker import at_work, lease_seconds
-
     names = [name, *(f"{name}-{i}" for i in range(2, 100))]
     return next(n for n in names if not at_work(store.find_worker(n), this_host(), lease_seconds()))

@@ -31,16 +31,11 @@ from tuner.service.record import record, record_failure
 from tuner.service.requires import unmet
 from tuner.store import Store, Study, Trial
 from tuner.store import Worker as WorkerRecord
-from tuner.store.leases import COORDINATED, lease_of
+from tuner.store.leases import COORDINATED, lease_of, lease_seconds
 
 ATTEMPTS = 3  # workers that may be lost with a trial, where its study says nothing else
 _INFRASTRUCTURE = ("disk-full",)  # no property of the candidate: the trial goes back, and this worker ends
 _FORGOTTEN = 7 * 86400.0  # seconds after which a worker that nobody heard of is not remembered
-
-
-def lease_seconds() -> float:
-    """Return how long a lease lasts without a beat: `TUNER_LEASE`, else 30 seconds."""
-    return float(os.environ.get("TUNER_LEASE", "30"))
 
 
 @dataclass

@@ -40,19 +40,15 @@ class Control(Repository):
         """
         with self._writing() as session:
             row = study_row(session, study)
-            if row.state in ("queued", "running", "confirming"):
-                return study_record(row)
             _require(row, (*_OPEN, "interrupted", "cancelled", "failed"), "go on")
-            return _turned(session, row, "running" if row.meta.get("anatomy") else "queued")
+            return _going_on(session, row)
 
     @retried
     def reopen(self, study: Study | str) -> Study:
         """Let a study go on whatever its state: its budget may have grown, or a trial is to be tried again."""
         with self._writing() as session:
             row = study_row(session, study)
-            if row.state in ("queued", "running", "confirming"):
-                return study_record(row)
-            return _turned(session, row, "running" if row.meta.get("anatomy") else "queued")
+            return _going_on(session, row)
 
     @retried
     def stop(self, study: Study | str) -> Study:
@@ -179,6 +175,12 @@ def _require(row: StudyRow, states: tuple[str, ...], what: str) -> None:
     if row.state not in states:
         remedy = "; run it with a larger budget to go on" if what == "go on" else ""
         raise InputError(f"study {row.name!r} is {row.state} and cannot {what}{remedy}")
+
+
+def _going_on(session: Session, row: StudyRow) -> Study:
+    if row.state in ("queued", "running", "confirming"):
+        return study_record(row)
+    return _turned(session, row, "running" if row.meta.get("anatomy") else "queued")
 
 
 def _turned(session: Session, row: StudyRow, state: StudyState) -> Study:
