@@ -108,7 +108,8 @@ def test_the_first_signal_drains(home):
         assert process.returncode == 130, errors
         assert "draining" in errors
         drained = trials(home, name)
-        assert all(t.state == "complete" for t in drained)  # the trial at hand was finished
+        # The trial at hand was finished; one may have been asked for already, and waits for the next command.
+        assert {t.state for t in drained} <= {"complete", "queued"}
         assert len(drained) < count
 
     done = tuner(home, *command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def configuration() -> Config:
     """Return Alembic's configuration. It holds no database URL: a connection travels in `attributes`."""
     from alembic.config import Config
 
-    config = Config()
+    config = Config(stdout=sys.stdout)  # its default is what that was when alembic was imported
     config.set_main_option("script_location", str(script_directory()).replace("%", "%%"))
     return config
 
