@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tuner.errors import BuildError, JobError
+from tuner.pipeline import jobs as jobs_module
 from tuner.pipeline.jobs import JobLimits, Jobs
 
 HERE = os.path.dirname(__file__)
@@ -63,6 +64,15 @@ def test_a_crash_names_its_signal_and_the_next_job_runs(jobs):
         run(jobs, "dies")
     assert caught.value.kind == "signal"
     assert run(jobs, "double", n=2) == 4
+
+
+def test_a_job_that_ends_before_anybody_looks_is_seen_to_have_ended(jobs, monkeypatch):
+    def send_and_be_busy(pipe, request, send=jobs_module._send):
+        send(pipe, request)
+        time.sleep(0.5)  # long enough for the job to begin and end
+
+    monkeypatch.setattr(jobs_module, "_send", send_and_be_busy)
+    assert [run(jobs, "double", JobLimits(5, 8000), n=n) for n in (1, 2)] == [2, 4]
 
 
 def test_time_limit(jobs):

@@ -110,6 +110,9 @@ class StubPipeline:
         taken, self._remains = self._remains, ([], "")
         return taken
 
+    def others_measure(self) -> bool:
+        return False
+
     def abort(self) -> None:
         self._aborted.set()
 

@@ -222,6 +222,7 @@ def test_a_candidate_in_flight_that_is_proposed_again_is_dropped(store, monkeypa
         evaluate_next(store, study)
     (queued,) = store.trials(study, ("queued",))  # a candidate of the sampler's own
     propose(monkeypatch, queued.candidate, queued.candidate)
+    monkeypatch.setattr("tuner.service.coordinator._ROLL", 0.0)
     store.sign_on("another", 2, capabilities(stub_host(), OFFERS), stub_host())  # so that two are wanted
     count = len(store.trials(study))
     me.look(store.get_study("s"))
@@ -297,14 +298,16 @@ def test_what_a_coordinator_asked_for_and_never_stored_is_dropped_by_the_next(st
 
 
 @sqlite_only
-def test_a_cancelled_study_that_goes_on_tells_what_was_cancelled_as_never_run(store):
+def test_what_was_cancelled_is_told_as_never_run_and_tried_anew_when_the_study_goes_on(store):
     study = store.create_study(stub_study("s", trials=6))
     me = coordinator(store, "me")
     me.look(study)
     evaluate_next(store, study)
     me.look(store.get_study("s"))
     store.cancel(study)
-    assert me.look(store.get_study("s")) is None
+    assert me.look(store.get_study("s")).state == "cancelled"
+    assert "RUNNING" not in [t.state.name for t in optuna_trials(store, study)]
+    assert store.open_studies() == [] and me.look(store.get_study("s")) is None
     store.resume(study)
     work(stub_worker(store, "w", drain=True))
     assert_whole(store, "s")

@@ -27,7 +27,6 @@ from tests.store.claims import claim, coordinate
 from tuner.errors import InputError, NotFoundError
 from tuner.hardware import this_host
 from tuner.service import api
-from tuner.service.budget import Spent
 from tuner.service.overview import read_overview
 from tuner.service.summary import summarise
 from tuner.store import Store
@@ -72,26 +71,6 @@ def test_a_candidate_that_was_tried_twice_counts_once_also_when_all_is_over(stor
     assert (line.done, line.total, line.failed) == (1, 1, 2)
 
 
-def test_the_union_of_spans_is_the_budgets(store):
-    study, other = stored(store), stored(store, spec("other"))
-    layers = iter([6, 5, 4, 3, 2])
-    pairs = [(0, 10), (2, 5), (8, 15), (20, 30), (30, 31)]
-    for _ in pairs:
-        complete(store, study, candidate(next(layers)))
-    complete(store, other, candidate(1))
-    spans(store, study, *pairs)
-    spans(store, other, (100, 103))
-    found = store.spent([study.id, other.id])
-    expected = Spent.of(store.spans(study))
-    assert (
-        found[study.id]
-        == (expected.candidates, pytest.approx(expected.seconds, abs=0.01))
-        == (5, pytest.approx(26))
-    )
-    assert found[other.id] == (1, pytest.approx(3, abs=0.01))
-    assert store.spent([]) == {}
-
-
 def test_best_front_and_hypervolume_come_from_the_summary(store):
     study = stored(store)
     for found, speedup, drop in [
@@ -101,7 +80,7 @@ def test_best_front_and_hypervolume_come_from_the_summary(store):
     ]:
         complete(store, study, found, speedup, drop)
     held = coordinate(store, study)
-    summary = summarise(held, store.trials(study, ("complete",)))
+    summary = summarise(held, store.trials(study, ("complete",)), store.spans(study))
     store.release_study(store.move_study(held, summary=summary))
     (line,) = read_overview(store).studies
     assert (line.best_speedup, line.accuracy_drop) == (pytest.approx(8.0), pytest.approx(0.01))

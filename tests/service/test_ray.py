@@ -119,7 +119,7 @@ def queue(url, spec, candidates):
 def assert_each_once(url, study, trials):
     """Every trial has one result, and Optuna has heard of it."""
     with Store.open(url) as store:
-        assert not store.has_untold(study)
+        assert not store.pulse(study)[1]
         for trial in trials:
             kinds = [m.kind for m in store.measurements(trial.id)]
             assert kinds.count("performance") == (trial.state == "complete")

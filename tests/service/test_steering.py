@@ -180,7 +180,11 @@ def front_of_three(store, state="finished"):
     for found, speedup, drop in numbers:
         complete(store, study, found, speedup, drop)
     held = coordinate(store, study)
-    store.release_study(store.move_study(held, summary=summarise(held, store.trials(study, ("complete",)))))
+    store.release_study(
+        store.move_study(
+            held, summary=summarise(held, store.trials(study, ("complete",)), store.spans(study))
+        )
+    )
     return store.set_study_state(study, state)
 
 
@@ -216,7 +220,7 @@ def test_who_coordinates_by_the_time_of_the_summary_makes_it_anew(store, url, mo
     front_of_three(store, "running")
     monkeypatch.setattr(
         "tuner.service.summary.summarise",
-        lambda study, trials: coordinate(store, study, "w") and {"front": []},
+        lambda study, trials, spans: coordinate(store, study, "w") and {"front": []},
     )
     assert api.discard("s", 2, "why", url).state == "running"
     assert store.get_study("s").summary["front"] == [0, 1, 2] and store.get_study("s").worker == "w"

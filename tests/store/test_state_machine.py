@@ -32,7 +32,7 @@ from tuner.candidate import baseline
 from tuner.errors import InputError, LeaseLostError, TunerError
 from tuner.metrics import Estimate
 from tuner.store import Store, Study, Trial
-from tuner.store.leases import COORDINATED, lease_of
+from tuner.store.leases import COORDINATED, CUT_OFF, lease_of
 from tuner.store.models import STUDY_STATES, TRIAL_STATES, StudyRow, TrialRow
 
 WORKERS = ("a", "b")
@@ -113,7 +113,7 @@ class Leasing(RuleBasedStateMachine):
     def _claim_study(self, worker: str) -> Study:
         found = self.store.claim_study(self.study.id, worker, LONG)
         model = self.model
-        if model.state not in COORDINATED or not (model.worker is None or model.expired):
+        if model.state not in (*COORDINATED, *CUT_OFF) or not (model.worker is None or model.expired):
             assert found is None
             return multiple()
         assert found is not None and found[1] == (model.worker is not None)

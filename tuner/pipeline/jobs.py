@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -44,7 +44,7 @@ class Jobs:
 
     def __init__(self, limits: JobLimits, scratch: Path) -> None:
         self.limits, self._scratch = limits, scratch
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._running: int | None = None
         self._logs: list[str] = []
 
@@ -67,10 +67,12 @@ class Jobs:
         kwargs: Mapping[str, Any],
         limits: JobLimits | None = None,
         preload: Sequence[str] = (),
+        cores: int | None = None,
     ) -> Any:
         """Run `module:function(**kwargs)` in a child and return its JSON-able result. Paths travel as strings.
 
         `preload` names modules that this job and later ones need: they are imported once, before the fork.
+        `cores`: how many threads it should compute with; without, as many as there are.
 
         Raises:
             JobError: the child raised, was killed, ran out of memory or time; `kind` says which.
@@ -83,6 +85,7 @@ class Jobs:
                 "log": f"{folder}/log",
                 "result": f"{folder}/result",
                 "preload": list(preload),
+                "cores": cores,
             }
             status = self._supervise(request, limits or self.limits)
             self._logs.append(tail(Path(folder) / "log"))
@@ -101,8 +104,7 @@ class Jobs:
     def _supervise(self, request: dict[str, Any], limits: JobLimits) -> int:
         zygote = self._zygote()
         assert zygote.stdin and zygote.stdout
-        zygote.stdin.write(json.dumps(request) + "\n")
-        zygote.stdin.flush()
+        _send(zygote.stdin, request)
         pid = json.loads(zygote.stdout.readline() or "{}").get("pid")
         if pid is None:
             self.close()
@@ -118,14 +120,13 @@ class Jobs:
         finally:
             self._running = None
 
-    def _zygote(self) -> subprocess.Popen[str]:
+    def _zygote(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tuner.pipeline.zygote"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                text=True,
-                bufsize=1,
+                bufsize=0,  # a line that a buffer took in, `select` would not see
                 env=job_environment(),
                 start_new_session=True,  # a terminal's Ctrl-C is ours to handle, not the children's
             )
@@ -150,7 +151,13 @@ def job_environment() -> dict[str, str]:
     return {**kept, **quiet, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 
-def _watch(zygote: subprocess.Popen[str], pid: int, limits: JobLimits, log: Path) -> int:
+def _send(pipe: IO[bytes], request: Mapping[str, Any]) -> None:
+    rest = memoryview((json.dumps(request) + "\n").encode())
+    while rest:
+        rest = rest[pipe.write(rest) :]
+
+
+def _watch(zygote: subprocess.Popen[bytes], pid: int, limits: JobLimits, log: Path) -> int:
     """Wait for the job's end; kill it when it passes a limit."""
     assert zygote.stdout
     deadline = time.monotonic() + limits.seconds

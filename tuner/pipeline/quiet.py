@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-_POLL = 0.02  # seconds between two tries
+_POLL = 0.02  # seconds between the first two tries; the next ones are further apart, for who measures has both cores
+_SLOWEST = 0.2
 _LOOK = 1.0  # seconds of waiting before somebody looks if the holder is frozen
 
 
@@ -28,10 +29,10 @@ class Quiet:
         self._folder, self._waiting = folder or quiet_folder(), waiting
 
     @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
-        """Hold the machine together with other builds."""
-        with self._room(fcntl.LOCK_SH):
-            yield
+    def shared(self) -> Iterator[int]:
+        """Hold the machine together with other builds; yields how many they are, this one included."""
+        with self._room(fcntl.LOCK_SH) as room:
+            yield max(len(_holders(os.fstat(room).st_ino)), 1)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -39,18 +40,27 @@ class Quiet:
         with self._room(fcntl.LOCK_EX):
             yield
 
+    def measures(self) -> bool:
+        """Say whether somebody holds the machine alone; read only, and at once."""
+        descriptor = self._open("room")
+        try:
+            return not _try(descriptor, fcntl.LOCK_SH)
+        finally:
+            _leave(descriptor)
+
     @contextlib.contextmanager
-    def _room(self, mode: int) -> Iterator[None]:
+    def _room(self, mode: int) -> Iterator[int]:
         with contextlib.ExitStack() as held:
             gate = self._taken("gate", fcntl.LOCK_EX)
             held.callback(_leave, gate)
-            held.callback(_leave, self._taken("room", mode))
+            room = self._taken("room", mode)
+            held.callback(_leave, room)
             fcntl.flock(gate, fcntl.LOCK_UN)
-            yield
+            yield room
 
     def _taken(self, name: str, mode: int) -> int:
         """Wait for a file's lock and return the descriptor that holds it."""
-        begin, descriptor = time.monotonic(), self._open(name)
+        begin, pause, descriptor = time.monotonic(), _POLL, self._open(name)
         try:
             while not (_try(descriptor, mode) and self._is_in_use(descriptor, name)):
                 self._waiting()
@@ -65,7 +75,8 @@ class Quiet:
                     except OSError:
                         return descriptor
                 else:
-                    time.sleep(_POLL)
+                    time.sleep(pause)
+                    pause = min(pause * 1.5, _SLOWEST)
         except BaseException:
             _leave(descriptor)
             raise

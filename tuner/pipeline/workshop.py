@@ -56,10 +56,14 @@ class Workshop:
         return self.stage(name, parts, made)
 
     def compute(self, call: str, preload: Sequence[str] = (), **kwargs: Any) -> Any:
-        """Return what `call(**kwargs)` returns, run in a child process while nobody measures."""
-        with self.quiet.shared():
+        """Return what `call(**kwargs)` returns, run in a child process while nobody measures.
+
+        Those who build at the same time share the cores: with more threads than cores, each waits for the slowest.
+        """
+        with self.quiet.shared() as builders:
             fault("in_build")
-            return self.jobs.run(call, _plain(kwargs), preload=preload)
+            cores = max(len(self.host.cores) // builders, 1)
+            return self.jobs.run(call, _plain(kwargs), preload=preload, cores=cores)
 
     def take_runs(self) -> list[StageRun]:
         """Return the runs noted since the last call."""

@@ -95,12 +95,29 @@ def _child(request: dict[str, Any], zygote: int) -> None:
     """Run the job with its output in the log file, write the result, and leave without clean-up handlers."""
     os.setsid()
     die_with_parent(zygote)
-    os.environ.update(request.get("env", {}))
+    if request.get("cores"):
+        _compute_with(request["cores"])
     try:
         _answer(request)
     except OSError as error:
         os._exit(error.errno or 1)  # a full disk takes neither log nor result: it is known by its exit status
     os._exit(0)
+
+
+def _compute_with(cores: int) -> None:
+    """Confine to so many threads what is loaded (torch) and what is loaded or started from here on."""
+    import torch
+
+    torch.set_num_threads(cores)
+    for name in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "TORCHINDUCTOR_COMPILE_THREADS",
+    ):
+        os.environ[name] = str(cores)
+    if (inductor := sys.modules.get("torch._inductor.config")) is not None:
+        inductor.compile_threads = cores  # type: ignore[attr-defined]
 
 
 def _answer(request: dict[str, Any]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from tuner.spec.model import Budget
-
-Span = tuple[str, datetime, datetime]  # candidate hash, start and end of a trial
+from tuner.store.trials import Span
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,15 @@ class Spent:
     def of(cls, spans: Sequence[Span]) -> Spent:
         """Sum trials up; time in which several workers ran one counts once: it is wall time that a user spends."""
         return cls(len({found for found, _, _ in spans}), _union([(a, b) for _, a, b in spans]))
+
+    @classmethod
+    def kept(cls, summary: Mapping[str, Any]) -> Spent | None:
+        """Return what a study's summary holds, None where nothing had ended when it was written."""
+        return cls(**found) if (found := summary.get("spent")) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `kept` reads."""
+        return asdict(self)
 
     def over(self, budget: Budget, active: int = 0) -> bool:
         """Say whether nothing more may be asked for; `active` candidates are queued or run."""

@@ -6,10 +6,12 @@ first and Optuna told second; the next look settles what a crash left between th
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tuner.candidate import Candidate
 from tuner.errors import InputError, LeaseLostError
@@ -33,7 +35,7 @@ from tuner.service.summary import summarise
 from tuner.service.view import View, space_of
 from tuner.spec.model import StudySpec
 from tuner.store import Store, Worker
-from tuner.store.leases import lease_of
+from tuner.store.leases import CUT_OFF, lease_of
 from tuner.store.optuna_storage import open_optuna_storage
 from tuner.store.records import Study, Trial
 from tuner.store.retry import patiently
@@ -43,8 +45,11 @@ if TYPE_CHECKING:
 
     from tuner.hardware import Host
 
+Upto = Literal["hear", "ask", "confirm"]  # how far a look goes
+
 _SEARCHING = ("queued", "running")
 _REPEATS = 10  # so many known candidates in a row, and the next one is drawn among those not tried yet
+_ROLL = 0.2  # seconds for which it is taken as known who is there
 _AHEAD = 2  # candidates queued for each worker, at most, when those that are queued are not for this one
 
 
@@ -67,12 +72,14 @@ class Coordinator:
     specs: dict[str, tuple[Mapping[str, Any], StudySpec]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)  # studies whose data or model cannot be used on this host
     _storage: RDBStorage | None = None
+    _roll: list[Worker] = field(default_factory=list)
+    _roll_called: float = -math.inf
 
-    def look(self, study: Study, idle: bool = False, only_hear: bool = False) -> Study | None:
+    def look(self, study: Study, idle: bool = False, upto: Upto = "confirm") -> Study | None:
         """Do what a study needs, if nobody else does; return it as it is then, None if there was nothing to do.
 
-        `idle`: this worker found nothing to run, though there may be trials queued for others. `only_hear`: take in
-        what came back, and leave what is next for another look.
+        `idle`: this worker found nothing to run, though there may be trials queued for others. `upto`: hear what came
+        back, also ask for what is next, or also confirm the front where the search is over.
         """
         if not self._needed(study, idle):
             return None
@@ -82,7 +89,7 @@ class Coordinator:
         (study, inherited), settled = claimed, False
         with self.heart.holding(lease_of(study)):
             try:
-                looked = self._looked(study, inherited, idle, only_hear)
+                looked = self._looked(study, inherited, idle, upto)
                 settled = True
                 return looked
             except LeaseLostError as error:  # cancelled, or this process was frozen: another goes on
@@ -114,27 +121,29 @@ class Coordinator:
             return False
         if not study.meta.get("anatomy"):
             return study_unmet(self._spec(study), self.me.capabilities) is None
-        counts = self.store.counts(study)
-        active = counts.get("queued", 0) + counts.get("running", 0)
         if study.state == "confirming":
             return self._confirms(study)
+        counts, untold = self.store.pulse(study)
         if study.state == "stopping":
-            return not counts.get("running", 0) or self.store.has_untold(study)
-        return active < self._wanted(study, counts, idle) or self.store.has_untold(study)
+            return untold or not counts.get("running", 0)
+        if study.state in CUT_OFF:
+            return untold
+        active = counts.get("queued", 0) + counts.get("running", 0)
+        return untold or active < self._wanted(study, counts, idle)
 
-    def _looked(self, study: Study, inherited: bool, idle: bool, only_hear: bool) -> Study:
+    def _looked(self, study: Study, inherited: bool, idle: bool, upto: Upto) -> Study:
         if not study.meta.get("anatomy"):
             study = self._prepared(study)
         view = self._view(study, inherited)
         study = self._caught_up(view, study)
-        if only_hear:
+        if upto == "hear" or study.state in CUT_OFF:
             return study
         if study.state == "stopping":
             return self._caught_up(view, self._drained(study))
         if study.state in _SEARCHING and self._ask_all(view, study, idle):
             study = self._caught_up(view, study)  # what ended since we listened is the last: nothing runs
             study = self.store.move_study(study, "confirming") if study.state in _SEARCHING else study
-        if study.state == "confirming":
+        if study.state == "confirming" and upto == "confirm":
             study = self._confirm(view, study)
         return study
 
@@ -198,7 +207,7 @@ class Coordinator:
         return found
 
     def _summarised(self, view: View, study: Study, heard: list[Trial]) -> Study:
-        study = self.store.move_study(study, summary=summarise(self._fresh(study), view.complete(study)))
+        study = self.store.move_study(study, summary=self._summary(self._fresh(study), view.complete(study)))
         dead = next(
             (t for t in heard if t.state == "failed" and is_baseline(t.candidate) and (t.seed or t.retry_of)),
             None,
@@ -208,6 +217,9 @@ class Coordinator:
             self.store.add_event("failed", why, study)
             study = self.store.move_study(study, "failed", meta={"error": why})
         return study
+
+    def _summary(self, study: Study, trials: list[Trial]) -> dict[str, Any]:
+        return summarise(study, trials, self.store.spans(study))
 
     def _fresh(self, study: Study) -> Study:
         """Return the study with the clocks that workers have moved since it was claimed; the lease stays ours."""
@@ -220,7 +232,7 @@ class Coordinator:
         counts = self.store.counts(study)
         active = counts.get("queued", 0) + counts.get("running", 0)
         wanted = self._wanted(study, counts, idle)
-        spent = Spent.of(self.store.spans(study))
+        spent = Spent.kept(study.summary) or Spent.of(self.store.spans(study))
         while active < wanted and not spent.over(view.spec.budget, active):
             if not self._ask(view, study):
                 return active == 0
@@ -293,9 +305,9 @@ class Coordinator:
             trials = self._standing(study)
         left = set(unconfirmed_hosts(study, trials))
         if left & {w.capabilities["hardware"] for w in self._live()} - {mine}:
-            return self.store.move_study(study, summary=summarise(study, trials))
+            return self.store.move_study(study, summary=self._summary(study, trials))
         view.trials = {t.id: t for t in trials}
-        study = self.store.move_study(study, "finished", summary=summarise(study, trials))
+        study = self.store.move_study(study, "finished", summary=self._summary(study, trials))
         self.store.add_event(study.state, f"study {study.name} is {study.state}", study)
         return study
 
@@ -320,7 +332,10 @@ class Coordinator:
         return {**study_required(spec), "engine": None, "hardware": self._bound(spec, study)}
 
     def _live(self) -> list[Worker]:
-        return [w for w in self.store.workers() if w.stopped_at is None and w.silent_s < self.lease_s]
+        """Return who is there, as of a moment ago: every look asks it, some of them three times."""
+        if time.monotonic() - self._roll_called > _ROLL:
+            self._roll, self._roll_called = self.store.workers(), time.monotonic()
+        return [w for w in self._roll if w.stopped_at is None and w.silent_s < self.lease_s]
 
     def _wanted(self, study: Study, counts: Mapping[str, int], idle: bool) -> int:
         """Return how many candidates should be queued or run: as many as the workers can run that can take part."""

@@ -25,8 +25,8 @@ def read_overview(store: Store) -> Overview:
     """Return where everything stands."""
     standings, tallies, workers = store.standings(), store.tallies(), store.workers()
     standings = [_summed_up(store, each, tallies.get(each.id, {})) for each in standings]
-    spent = store.spent([s.id for s in standings if _read_closely(s, tallies.get(s.id, {}))])
-    studies = [_study(s, tallies.get(s.id, {}), spent.get(s.id)) for s in standings]
+    spent = _spent(store, standings, tallies)
+    studies = [_study(s, tallies.get(s.id, {}), spent[s.id]) for s in standings]
     alive = [worker for worker in workers if state_of(worker) == "alive"]
     running = store.running()
     return Overview(
@@ -64,7 +64,7 @@ def _worker(worker: Worker, running: Iterable[Running], studies: Iterable[Standi
     )
 
 
-def _study(study: Standing, tally: Mapping[str, int], spent: tuple[int, float] | None) -> StudyLine:
+def _study(study: Standing, tally: Mapping[str, int], spent: Spent) -> StudyLine:
     best, total = study.summary.get("best") or {}, _budget(study).trials
     return StudyLine(
         id=study.id,
@@ -72,7 +72,7 @@ def _study(study: Standing, tally: Mapping[str, int], spent: tuple[int, float] |
         state=study.state,
         objectives=tuple(study.spec["objectives"]),
         tags=tuple(study.spec.get("tags", ())),
-        done=_measured(tally) if spent is None else spent[0],
+        done=spent.candidates,
         total=total,
         queued=tally.get("queued", 0),
         running=tally.get("running", 0),
@@ -93,20 +93,18 @@ def _study(study: Standing, tally: Mapping[str, int], spent: tuple[int, float] |
     )
 
 
-def _read_closely(study: Standing, tally: Mapping[str, int]) -> bool:
-    """Say whether a study's trials are read: it goes on, or so many were measured that some were tried twice."""
-    total = _budget(study).trials
-    return study.state in OPEN or (total is not None and _measured(tally) > total)
+def _spent(
+    store: Store, studies: Iterable[Standing], tallies: Mapping[str, Mapping[str, int]]
+) -> dict[str, Spent]:
+    """Return what each study's coordinator wrote down at its last look; before the first, what its trials say."""
+    kept = {study.id: Spent.kept(study.summary) for study in studies}
+    measured = {found for found, tally in tallies.items() if any(tally.get(state) for state in MEASURED)}
+    spans = store.spans_of([found for found, spent in kept.items() if spent is None and found in measured])
+    return {found: spent or Spent.of(spans.get(found, [])) for found, spent in kept.items()}
 
 
-def _measured(tally: Mapping[str, int]) -> int:
-    return sum(tally.get(state, 0) for state in MEASURED)
-
-
-def _left(study: Standing, spent: tuple[int, float] | None) -> float | None:
-    if study.state != "running" or spent is None:
-        return None
-    return Spent(*spent).seconds_left(_budget(study))
+def _left(study: Standing, spent: Spent) -> float | None:
+    return spent.seconds_left(_budget(study)) if study.state == "running" and spent.candidates else None
 
 
 def _budget(study: Standing) -> Budget:
@@ -120,6 +118,6 @@ def _summed_up(store: Store, study: Standing, tally: Mapping[str, int]) -> Stand
     from tuner.service.summary import summarise
 
     stored = store.get_study(study.name)
-    summary = summarise(stored, store.trials(stored, ("complete",)))
+    summary = summarise(stored, store.trials(stored, ("complete",)), store.spans(stored))
     store.keep_summary(stored, summary)
     return replace(study, summary=summary)

@@ -66,6 +66,10 @@ class Pipeline(Protocol):
         """Return stages and last log lines of the candidate that was evaluated last, also of one that failed."""
         ...
 
+    def others_measure(self) -> bool:
+        """Say whether somebody measures on this machine: who has nothing to do keeps still meanwhile."""
+        ...
+
     def abort(self) -> None:
         """End what is being done, from any thread: the call at hand fails."""
         ...
@@ -121,6 +125,10 @@ class Works:
         """See `Pipeline`."""
         runs = [] if self._last is None else self._last.take_runs()
         return runs, "" if self._jobs is None else self._jobs.take_logs()
+
+    def others_measure(self) -> bool:
+        """See `Pipeline`."""
+        return self._quiet.measures()
 
     def abort(self) -> None:
         """See `Pipeline`."""

@@ -46,7 +46,8 @@ class Progress:
         message = (
             f"trial {trial.number}: {trial.kind}: {trial.reason}" if failed else f"trial {trial.number} done"
         )
-        spent, best = Spent.of(self._store.spans(study)), study.summary.get("best")
+        spent = Spent.kept(study.summary) or Spent.of(self._store.spans(study))
+        best = study.summary.get("best")
         self._emit(
             Event(
                 "trial-failed" if failed else "trial-finished",

@@ -113,6 +113,10 @@ class Remote:
         """See `Pipeline`."""
         return [], ""
 
+    def others_measure(self) -> bool:
+        """See `Pipeline`. The nodes measure, not this process's machine."""
+        return False
+
     def abort(self) -> None:
         """See `Pipeline`."""
         self._errands.abort()

@@ -238,7 +238,7 @@ class RayWorker(Worker):
             self.progress.started(self._study, trial)
         if ended and not flight.told:
             flight.told = True
-            self._coordinator.look(self.store.study_of(trial), only_hear=True)
+            self._coordinator.look(self.store.study_of(trial), upto="hear")
             self.progress.finished(self.store.study_of(trial), trial)
         return trial
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import InputError, LeaseLostError
+from tuner.service.budget import Spent
 from tuner.service.overview import read_overview
 from tuner.spec.model import StudySpec
 from tuner.store import Store, Study, Trial, tuner_home
@@ -41,7 +42,7 @@ def submit(store: Store, spec: StudySpec) -> Change:
     if known is None:
         return _change(study, f"submitted ({_budget(spec)}); {_outlook(store, study)}")
     study = store.reopen(study)
-    done = store.spent([study.id]).get(study.id, (0, 0.0))[0]
+    done = Spent.of(store.spans(study)).candidates
     return _change(
         study, f"goes on after {_many(done, 'candidate')} ({_budget(spec)}); {_outlook(store, study)}"
     )
@@ -159,7 +160,7 @@ def _summed_up_anew(store: Store, name: str) -> Study:
     from tuner.service.summary import summarise
 
     study = store.get_study(name)
-    summary = summarise(study, store.trials(study, ("complete",)))
+    summary = summarise(study, store.trials(study, ("complete",)), store.spans(study))
     with contextlib.suppress(LeaseLostError):
         return store.move_study(study, summary=summary)
     return study

@@ -6,14 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tuner.search.front import Point, normalised_hypervolume
+from tuner.service.budget import Spent
 from tuner.service.points import fronts, is_baseline, shown_points
 from tuner.store.records import Study, Trial
+from tuner.store.trials import Span
 
 _HISTORY = 60  # hypervolumes that are kept: enough for a line
 
 
-def summarise(study: Study, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Return the front's trial numbers, the best feasible point, the hypervolume and its history."""
+def summarise(study: Study, trials: Sequence[Trial], spans: Sequence[Span]) -> dict[str, Any]:
+    """Return the front's trial numbers, the best feasible point, the hypervolume and its history, and what was spent.
+
+    `trials` are the complete ones, `spans` those of all that count against the budget.
+    """
     points = shown_points(study, trials)
     front = fronts(study, points)
     return {
@@ -23,6 +28,7 @@ def summarise(study: Study, trials: Sequence[Trial]) -> dict[str, Any]:
         "hypervolume": (volume := hypervolume(study, points)),
         "history": [*study.summary.get("history", []), volume][-_HISTORY:],
         "baseline_ms": study.baseline_ms,
+        "spent": Spent.of(spans).to_json(),
     }
 
 

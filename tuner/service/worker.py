@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,10 +143,7 @@ class Worker:
         return found
 
     def _open_studies(self) -> list[Study]:
-        if self.only is None:
-            return self.store.studies_in(COORDINATED)
-        study = self.store.get_study(self.only.name)
-        return [study] if study.state in COORDINATED else []
+        return self.store.open_studies(None if self.only is None else self.only.name)
 
     def _claim(self) -> Trial | None:
         if self.draining:
@@ -171,9 +169,16 @@ class Worker:
             left = [s for s in self._open_studies() if s.id not in self._coordinator.refused]
             if not any(self.only is not None or self._coordinator.takes_part(study) for study in left):
                 return False
-        self._woken.wait(self.poll_s)
-        self._woken.clear()
+        self._wait()
         return True
+
+    def _wait(self) -> None:
+        """Wait a moment, and on while somebody measures on this machine: our looks would cost their latencies."""
+        longest = time.monotonic() + self.lease_s
+        while not self._woken.wait(self.poll_s) and self.pipeline.others_measure():
+            if time.monotonic() > longest:
+                break
+        self._woken.clear()
 
     # -- one trial
 
@@ -194,9 +199,10 @@ class Worker:
                 self._give_back(study, trial, error)
                 raise
         fault("after_result")
+        looked: Study | None = None
         if self.only is not None:  # who watches a run wants to see where the study stands with this trial
-            self._coordinator.look(study, only_hear=True)
-        self.progress.finished(self.store.study_of(trial), ended)
+            looked = self._coordinator.look(study, upto="hear" if self.draining or self.once else "ask")
+        self.progress.finished(looked or self.store.study_of(trial), ended)
 
     def _evaluated(self, study: Study, trial: Trial) -> Trial:
         try:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Double, Select, case, func, select
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import case, func, select
 
 from tuner.store.base import Repository, study_row
 from tuner.store.columns import clock
 from tuner.store.leases import CLAIMABLE
-from tuner.store.models import MEASURED, HostRow, StudyRow, TrialRow
+from tuner.store.models import HostRow, StudyRow, TrialRow
 from tuner.store.records import Study, StudyState
 from tuner.store.retry import retried
 
@@ -76,17 +74,6 @@ class Glance(Repository):
         return found
 
     @retried
-    def spent(self, study_ids: Sequence[str]) -> dict[str, tuple[int, float]]:
-        """Return, by study id, distinct candidates that were measured and seconds in which at least one of them ran.
-
-        Not for all studies at once: this reads their trials' rows.
-        """
-        with self._reading() as session:
-            seconds = {row[0]: row[1] for row in session.execute(_seconds(study_ids))}
-            counts = session.execute(_candidates(study_ids))
-            return {found: (count, float(seconds.get(found) or 0.0)) for found, count in counts}
-
-    @retried
     def waiting(self) -> list[Waiting]:
         """Return what the queued trials of all studies that hand out trials need."""
         groups = (
@@ -116,48 +103,3 @@ class Glance(Repository):
             row = study_row(session, study)
             if not row.summary:
                 row.summary = dict(summary)
-
-
-class moment(FunctionElement[float]):  # noqa: N801 - an SQL function is written in small letters
-    """A stored time in seconds since 1970."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(moment, "sqlite")
-def _sqlite_moment(element: moment, compiler: Any, **options: Any) -> str:
-    return f"((julianday({compiler.process(element.clauses, **options)}) - 2440587.5) * 86400.0)"
-
-
-@compiles(moment, "postgresql")
-def _postgresql_moment(element: moment, compiler: Any, **options: Any) -> str:
-    return f"CAST(extract(epoch FROM {compiler.process(element.clauses, **options)}) AS double precision)"
-
-
-def _candidates(study_ids: Sequence[str]) -> Select[str, int]:
-    query = select(TrialRow.study_id, func.count(TrialRow.hash.distinct()))
-    query = query.where(TrialRow.study_id.in_(study_ids), TrialRow.state.in_(MEASURED))
-    return query.group_by(TrialRow.study_id)
-
-
-def _seconds(study_ids: Sequence[str]) -> Select[str, float]:
-    """Sum what each trial's span adds to the union of those that began before it: wall time that a user spent."""
-    started = func.coalesce(TrialRow.started_at, TrialRow.finished_at)
-    before = func.max(moment(TrialRow.finished_at)).over(
-        partition_by=TrialRow.study_id, order_by=(started, TrialRow.finished_at, TrialRow.id), rows=(None, -1)
-    )
-    spans = (
-        select(
-            TrialRow.study_id,
-            moment(started).label("begin"),
-            moment(TrialRow.finished_at).label("end"),
-            before.label("before"),
-        )
-        .where(TrialRow.study_id.in_(study_ids), TrialRow.state.in_(MEASURED))
-        .where(TrialRow.finished_at.is_not(None))
-        .subquery()
-    )
-    fresh_from = case((spans.c.before > spans.c.begin, spans.c.before), else_=spans.c.begin)
-    added = case((spans.c.end > fresh_from, spans.c.end - fresh_from), else_=0.0)
-    return select(spans.c.study_id, func.sum(added)).group_by(spans.c.study_id)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CLAIMABLE: tuple[StudyState, ...] = ("running",)
 #: States of a study that has something for a coordinator to do.
 COORDINATED: tuple[StudyState, ...] = ("queued", "running", "stopping", "confirming")
+#: States of a study that ended while trials were queued or ran: a coordinator still tells Optuna how they ended.
+CUT_OFF: tuple[StudyState, ...] = ("cancelled", "failed")
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Leases(Repository):
         with self._writing() as session:
             row = session.scalar(select(StudyRow).where(StudyRow.id == study_id).with_for_update(of=StudyRow))
             free = or_(StudyRow.worker.is_(None), StudyRow.lease_until < clock())
-            if row is None or row.state not in COORDINATED:
+            if row is None or row.state not in (*COORDINATED, *CUT_OFF):
                 return None
             if session.scalar(select(StudyRow.id).where(StudyRow.id == study_id, free)) is None:
                 return None

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from tuner.errors import InputError, NotFoundError
@@ -15,8 +15,8 @@ from tuner.store.base import Repository, study_row
 from tuner.store.columns import now
 from tuner.store.convert import study_record
 from tuner.store.hosts import host_id
-from tuner.store.leases import held_study
-from tuner.store.models import StudyRow, TrialRow
+from tuner.store.leases import COORDINATED, CUT_OFF, held_study
+from tuner.store.models import UNFINISHED, StudyRow, TrialRow
 from tuner.store.records import Study, StudyState, Trial
 from tuner.store.retry import retried
 
@@ -95,6 +95,19 @@ class Studies(Repository):
         with self._reading() as session:
             query = select(StudyRow).where(StudyRow.state.in_(states)).order_by(StudyRow.created_at)
             return [study_record(row) for row in session.scalars(query)]
+
+    @retried
+    def open_studies(self, name: str | None = None) -> list[Study]:
+        """Return the studies that have something for a coordinator, the oldest first; `name`: only that one."""
+        untold = exists().where(
+            TrialRow.study_id == StudyRow.id, TrialRow.state.not_in(UNFINISHED), TrialRow.told.is_(False)
+        )
+        query = select(StudyRow).where(
+            or_(StudyRow.state.in_(COORDINATED), StudyRow.state.in_(CUT_OFF) & untold)
+        )
+        query = query if name is None else query.where(StudyRow.name == name)
+        with self._reading() as session:
+            return [study_record(row) for row in session.scalars(query.order_by(StudyRow.created_at))]
 
     @retried
     def set_study_state(self, study: Study | str, state: StudyState) -> Study:

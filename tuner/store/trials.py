@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ from tuner.store.leases import held_study
 from tuner.store.models import MEASURED, UNFINISHED, MeasurementRow, TrialRow
 from tuner.store.records import Measurement, Study, Trial, TrialState
 from tuner.store.retry import retried
+
+Span = tuple[str, datetime, datetime]  # candidate hash, start and end of a trial
 
 
 class Trials(Repository):
@@ -90,15 +92,17 @@ class Trials(Repository):
             return [trial_record(row) for row in session.scalars(query.order_by(TrialRow.number))]
 
     @retried
-    def has_untold(self, study: Study | str) -> bool:
-        """Say whether there is an ended trial that Optuna has not heard of."""
+    def pulse(self, study: Study | str) -> tuple[dict[str, int], bool]:
+        """Return how many trials a study has in each state, and whether Optuna has not heard of one that ended."""
         with self._reading() as session:
-            query = select(TrialRow.id).where(
-                TrialRow.study_id == (study if isinstance(study, str) else study.id),
-                TrialRow.state.not_in(UNFINISHED),
-                TrialRow.told.is_(False),
+            query = select(TrialRow.state, TrialRow.told, func.count()).where(
+                TrialRow.study_id == (study if isinstance(study, str) else study.id)
             )
-            return session.scalar(query.limit(1)) is not None
+            rows = session.execute(query.group_by(TrialRow.state, TrialRow.told)).tuples().all()
+        counts: dict[str, int] = {}
+        for state, _, count in rows:
+            counts[state] = counts.get(state, 0) + count
+        return counts, any(state not in UNFINISHED and not told for state, told, _ in rows)
 
     @retried
     def counts(self, study: Study | str) -> dict[str, int]:
@@ -109,17 +113,23 @@ class Trials(Repository):
             )
             return dict(session.execute(query.group_by(TrialRow.state)).tuples().all())
 
-    @retried
-    def spans(self, study: Study | str) -> list[tuple[str, datetime, datetime]]:
+    def spans(self, study: Study | str) -> list[Span]:
         """Return candidate hash, start and end of every trial that counts against the budget."""
-        columns = (TrialRow.hash, TrialRow.started_at, TrialRow.finished_at)
+        found = study if isinstance(study, str) else study.id
+        return self.spans_of([found]).get(found, [])
+
+    @retried
+    def spans_of(self, study_ids: Sequence[str]) -> dict[str, list[Span]]:
+        """Return the same for several studies, by id; one that has none is missing."""
+        columns = (TrialRow.study_id, TrialRow.hash, TrialRow.started_at, TrialRow.finished_at)
+        query = select(*columns).where(TrialRow.study_id.in_(study_ids))
+        query = query.where(TrialRow.state.in_(MEASURED), TrialRow.finished_at.is_not(None))
+        found: dict[str, list[Span]] = {}
         with self._reading() as session:
-            query = select(*columns).where(
-                TrialRow.study_id == (study if isinstance(study, str) else study.id)
-            )
-            query = query.where(TrialRow.state.in_(MEASURED), TrialRow.finished_at.is_not(None))
-            rows = session.execute(query).tuples().all()
-            return [(found, start or end, end) for found, start, end in rows if end is not None]
+            for study_id, hashed, start, end in session.execute(query).tuples() if study_ids else ():
+                if end is not None:
+                    found.setdefault(study_id, []).append((hashed, start or end, end))
+        return found
 
     @retried
     def hashes(self, study: Study | str) -> set[str]:
