@@ -111,6 +111,48 @@ def test_an_offer_is_picked_and_leads_on(served):
     assert at.button(key="to_export")
 
 
+def selected(at, key):
+    """Return the trials whose rows are selected in a table."""
+    rows = at.session_state[key]["selection"]["rows"]
+    return [at.session_state[f"_{key}_trials"][row] for row in rows]
+
+
+def test_a_picked_point_is_marked_in_table_and_log_and_a_row_picks(served):
+    at = fine(page("study", study="bad-engine", tab="Trials", trial="0"))
+    assert selected(at, "table") == [0]
+    other = at.session_state["_table_trials"][3]
+    at.button(key="pick_recommended").click().run()
+    assert selected(fine(at), "table") == [at.number_input(key="trial").value]
+    at = fine(page("study", study="bad-engine", tab="Trials", trial=str(other)))
+    assert selected(at, "table") == [other]
+    failed = next(n for n in at.session_state["_table_trials"][::-1])
+    at = fine(page("study", study="bad-engine", tab="Log", trial=str(failed)))
+    assert selected(at, "log_table") == [failed]
+
+
+def test_a_click_is_understood_by_the_order_that_was_on_the_screen(served, monkeypatch):
+    import streamlit as st
+
+    from dashboard.components import picking
+
+    state = {"t": {"selection": {"rows": [2]}}, "_t_trials": [5, None, 7]}
+    monkeypatch.setattr(st, "session_state", state)
+    picking._clicked("t")
+    assert state["trial"] == 7
+    state["t"]["selection"]["rows"] = [1]  # a line about no trial
+    picking._clicked("t")
+    assert state["trial"] == 7
+
+
+def test_failed_trials_are_switched_on_with_strip_and_reasons(served):
+    at = fine(page("study", study="bad-engine"))
+    assert not at.dataframe
+    at.toggle(key="failed").set_value(True).run()
+    assert "no such kernel" in set(fine(at).dataframe[0].value["Reason"])
+    at = fine(page("study", study="all-failed", failed="true"))
+    assert "Failed" in "".join(t.label for t in at.toggle)
+
+
 def test_the_list_shows_all_studies(served):
     at = fine(page("studies"))
     table = at.dataframe[0].value

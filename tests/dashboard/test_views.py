@@ -12,6 +12,7 @@ from dashboard.text import cut, safe
 from dashboard.views import limits, numbers, states
 from dashboard.views.cards import best_text, candidate_text, offers, row_of
 from dashboard.views.compare import front_rows, fronts_chart, settings_table
+from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
 from dashboard.views.filters import filtered
 from dashboard.views.front_chart import front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import MOST_PALE, front_data, steps
@@ -19,7 +20,7 @@ from dashboard.views.history_chart import best_chart, volume_chart
 from dashboard.views.importance_chart import importance_chart
 from dashboard.views.palette import Palette
 from dashboard.views.parallel_chart import MOST, chosen_rows, parallel_chart, parallel_data
-from dashboard.views.tables import failures_table, trials_table
+from dashboard.views.tables import failures_table, log_table, position_of, trials_table
 from dashboard.views.timeline_chart import stage_chart, stage_data, timeline_chart, timeline_data
 from dashboard.views.trial_charts import confusion_chart, drift_chart, percentiles, spread_chart
 from tests.dashboard.conftest import HOSTILE
@@ -153,6 +154,56 @@ def test_the_front_line_turns_at_points_that_are_better_than_all_faster_ones(des
     _, frame = study(desk)
     turning = frame[steps(frame, "latency_ms", "accuracy")].sort_values("latency_ms")
     assert turning["accuracy"].is_monotonic_increasing and len(turning) >= 2
+
+
+def test_what_failed_has_marks_of_its_own_with_its_reason(desk):
+    _, frame = study(desk, "bad-engine")
+    failed = frame[frame["state"] == "failed"]
+    crosses = ended_data(frame, "latency_ms", "accuracy", int(failed["number"].iloc[0]))
+    assert set(crosses["trial"]) == set(failed["number"]) and crosses["picked"].sum() == 1
+    assert set(crosses["Reason"]) == {"no such kernel"} and lanes_of(crosses) == ("failed",)
+    spec = ended_spec(LIGHT, ("openvino",), lanes_of(crosses), "pick")
+    assert "trial" in json.dumps(spec["params"]) and "Reason" in json.dumps(spec)
+    assert f"{len(crosses)} failed" in ended_alt(crosses)
+
+
+def test_a_trial_given_up_with_both_metrics_is_crossed_where_it_stands(desk):
+    _, frame = study(desk)
+    frame = frame.assign(state=frame["state"].where(frame["number"] != 3, "pruned"))
+    without, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    points, _ = front_data(frame, "latency_ms", "accuracy", {}, None, pruned=True)
+    assert 3 not in set(without["trial"])
+    assert points.set_index("trial").loc[3, "role"] == "pruned"
+    assert ended_data(frame, "latency_ms", "accuracy", None).empty
+    assert ended_data(frame, "latency_ms", "energy_j", None)["state"].tolist() == ["pruned"]
+
+
+def test_the_hover_of_a_point_has_the_whole_candidate(desk):
+    _, frame = study(desk)
+    points, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    spec = json.dumps(front_spec("latency_ms", "accuracy", LIGHT, *occurring(points)))
+    for field in (
+        "Candidate",
+        "Layers",
+        "Heads removed",
+        "FFN removed",
+        "Number format",
+        "Group size",
+        "Threads × replicas",
+        "engine",
+        "Fixed shape",
+        "Host",
+    ):
+        assert f'"field": {json.dumps(field)}' in spec and field in points
+
+
+def test_the_log_says_which_trial_a_line_is_about(desk):
+    info, frame = study(desk, "bad-engine")
+    table = log_table(frame, desk.events(info, 50), info.created, UTC, desk.now())
+    failed = table[table["What"] == "failed"]
+    assert set(failed["Trial"]) == set(frame.loc[frame["state"] == "failed", "number"])
+    assert position_of([None, 4, 4], 4) == 1 and position_of([None, 4], 5) is None
+    assert position_of([None], None) is None
 
 
 def test_a_huge_study_is_thinned_and_says_so(desk, monkeypatch):
