@@ -16,8 +16,16 @@ from dashboard.views.history_chart import OVER, best_chart, growth_alt, volume_c
 from dashboard.views.importance_chart import importance_alt, importance_chart
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.parallel_chart import MOST, chosen_rows, parallel_chart, parallel_data
+from dashboard.views.stage_bars import stage_bars
 from dashboard.views.tables import LOGGED, log_table, trials_table
-from dashboard.views.timeline_chart import stage_chart, stage_data, timeline_chart, timeline_data
+from dashboard.views.timeline_chart import (
+    LASTS,
+    stage_chart,
+    stage_data,
+    timeline_alt,
+    timeline_chart,
+    timeline_data,
+)
 from tuner.service.desk import StudyInfo
 from tuner.service.health import health
 from tuner.service.importance import importance
@@ -134,19 +142,29 @@ def _columns(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def timeline_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
-    """Draw trials on the clock, and the stages' sums."""
-    bars = timeline_data(frame, data.now(), data.zone())
+    """Draw trials and their stages on the clock, and the stages' sums."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        last = st.select_slider(
+            "The last trials", LASTS, value=100, key="last", bind="query-params", width=260
+        )
+        inside = st.toggle("Stages inside", value=True, key="inside", bind="query-params")
+    bars = timeline_data(frame, data.now(), data.zone(), last)
     if bars.empty:
         st.caption("Nothing was started yet.")
         return
-    chart = timeline_chart(bars, data.palette(), picked, PICK)
+    stages = stage_bars(bars, data.desk().stages(list(bars["id"]))) if inside else bars.iloc[:0]
     st.altair_chart(
-        chart,
+        timeline_chart(bars, stages, data.palette(), picked, PICK),
         key="timeline",
         on_select=lambda: _from_chart("timeline"),
         selection_mode=PICK,
-        alt=f"When the last {len(bars)} trials ran, by worker",
+        alt=timeline_alt(bars, stages),
     )
+    if len(stages):
+        st.caption(
+            "Stages stand in their order from the trial's start; what lay between them, such as waiting for a quiet "
+            "machine, is at its end. A small triangle: the cache had it. A trial at work is drawn up to now."
+        )
     costs = stage_data(data.desk().stage_costs(info))
     if len(costs):
         st.markdown("**What the stages took together**")

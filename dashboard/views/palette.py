@@ -47,6 +47,11 @@ class Palette:
         """Return the colour of failures."""
         return "#FF8A80" if self.dark else "#B3261E"
 
+    def stage(self, place: int) -> str:
+        """Return the colour of the stage at this place of a trial's way."""
+        several = (*_DARK.values(), *self._more) if self.dark else (*_LIGHT.values(), *self._more)
+        return several[place % len(several)]
+
     @property
     def several(self) -> tuple[str, ...]:
         """Return colours for things without one of their own: studies that are compared."""

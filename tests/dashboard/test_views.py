@@ -20,8 +20,15 @@ from dashboard.views.history_chart import best_chart, volume_chart
 from dashboard.views.importance_chart import importance_chart
 from dashboard.views.palette import Palette
 from dashboard.views.parallel_chart import MOST, chosen_rows, parallel_chart, parallel_data
+from dashboard.views.stage_bars import OTHER, stage_bars, stage_names
 from dashboard.views.tables import failures_table, log_table, position_of, trials_table
-from dashboard.views.timeline_chart import stage_chart, stage_data, timeline_chart, timeline_data
+from dashboard.views.timeline_chart import (
+    stage_chart,
+    stage_data,
+    timeline_alt,
+    timeline_chart,
+    timeline_data,
+)
 from dashboard.views.trial_charts import confusion_chart, drift_chart, percentiles, spread_chart
 from tests.dashboard.conftest import HOSTILE
 from tuner.service.choosing import choose
@@ -225,7 +232,8 @@ def test_every_chart_is_a_valid_spec(desk):
         best_chart(grown, "latency_ms", "Time", LIGHT, None),
         importance_chart(importance(frame, "latency_ms"), LIGHT),
         parallel_chart(parallel_data(rows, ["accuracy", "latency_ms"], True, 3), LIGHT, "pick"),
-        timeline_chart(bars, LIGHT, 3, "pick"),
+        timeline_chart(bars, stage_bars(bars, desk.stages(list(bars["id"]))), LIGHT, 3, "pick"),
+        timeline_chart(bars, bars.iloc[:0], LIGHT, 3, "pick"),
         stage_chart(stage_data(desk.stage_costs(info)), LIGHT),
         spread_chart([1.0, 1.1, 1.2, 5.0], [10.0, 11.0], LIGHT),
         drift_chart([1.0, 1.1, 1.2], [], LIGHT),
@@ -237,6 +245,47 @@ def test_every_chart_is_a_valid_spec(desk):
     for chart in charts:
         assert chart.to_dict()["mark" if "mark" in chart.to_dict() else "layer"]
     assert len(rows) <= MOST and percentiles([1.0, 2.0, 3.0])["Median"] == 2.0
+
+
+def test_stages_lie_inside_their_trial_with_cache_hits_and_the_running_one(desk):
+    at = pd.Timestamp("2026-11-24 10:00:00")
+    seconds = pd.Timedelta(seconds=1)
+    bars = pd.DataFrame(
+        {
+            "trial": [1, 2],
+            "id": ["a", "b"],
+            "worker": "w",
+            "state": ["complete", "running"],
+            "label": HOSTILE,
+            "start": [at, at + 10 * seconds],
+            "end": [at + 10 * seconds, at + 15 * seconds],
+        }
+    )
+    stages = pd.DataFrame(
+        [
+            ("a", "shape", True, 0.0),
+            ("a", "build", False, 4.0),
+            ("a", "performance", False, 3.0),
+            ("b", "build", False, 2.0),
+            ("b", "performance", False, 0.0),
+        ],
+        columns=["id", "stage", "hit", "seconds"],
+    )
+    rows = stage_bars(bars, stages)
+    first, second = rows[rows["trial"] == 1], rows[rows["trial"] == 2]
+    assert list(first["stage"]) == ["shape", "build", "performance", OTHER]
+    assert list(first["hit"]) == [True, False, False, False] and first["took"].iloc[0] == "found in the cache"
+    assert first["start"].iloc[1] == at and first["end"].iloc[-1] == at + 10 * seconds
+    assert second["end"].iloc[-1] == at + 15 * seconds and second["took"].iloc[-1] == "3.0\u00a0s so far"
+    assert stage_names(rows) == ["shape", "build", "performance", OTHER]
+    assert "1 of them still runs" in timeline_alt(bars, rows) and "1 stages came" in timeline_alt(bars, rows)
+    assert stage_bars(bars, stages.iloc[:0]).empty
+
+
+def test_the_timeline_shows_more_than_a_hundred_trials(desk):
+    _, frame = study(desk, "huge")
+    bars = timeline_data(frame, datetime.now(UTC), UTC, 300)
+    assert len(bars) == 300 and len(stage_bars(bars, desk.stages(list(bars["id"])))) >= 300
 
 
 def test_cards_say_what_an_offer_costs(desk):

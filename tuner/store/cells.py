@@ -81,7 +81,7 @@ class Cells(Repository):
     def stage_costs(self, study_id: str | None = None) -> list[StageCost]:
         """Return what each stage took, of one study or of all, the most expensive first."""
         seconds = func.coalesce(func.sum(StageRunRow.seconds), 0.0)
-        query = select(StageRunRow.name, StageRunRow.hit, func.count(), seconds)
+        query = select(StageRunRow.name, StageRunRow.hit, func.count(), seconds).where(StageRunRow.key != "")
         if study_id is not None:
             query = query.join(TrialRow, TrialRow.id == StageRunRow.trial_id).where(
                 TrialRow.study_id == study_id
@@ -97,9 +97,12 @@ class Cells(Repository):
 
     @retried
     def stages_of(self, trial_ids: Sequence[str]) -> list[tuple[str, str, bool, float]]:
-        """Return trial id, name, hit and seconds of the stages of some trials (500 at most), in their order."""
+        """Return trial id, name, hit and seconds of the stages of some trials (1000 at most), in their order.
+
+        Of a running trial those that began so far; the last one still runs.
+        """
         query = select(StageRunRow.trial_id, StageRunRow.name, StageRunRow.hit, StageRunRow.seconds)
-        query = query.where(StageRunRow.trial_id.in_(list(trial_ids)[:500]))
+        query = query.where(StageRunRow.trial_id.in_(list(trial_ids)[:1000]))
         with self._reading() as session:
             rows = session.execute(query.order_by(StageRunRow.trial_id, StageRunRow.position)).tuples()
             return list(rows)
