@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard.views.numbers import zone_of
 from dashboard.views.palette import Palette
 from tuner.service.desk import Desk, StudyInfo
+from tuner.service.disk import Disk, disk_use
 from tuner.service.roles import Role
 
 #: Set by `tuner dashboard` for a server that others reach: who is not signed in as one of these may only look.
@@ -55,6 +56,12 @@ def palette() -> Palette:
 def now() -> datetime:
     """Return the present moment, with a zone."""
     return desk().now()
+
+
+@st.cache_data(ttl=60, max_entries=1, show_spinner=False)
+def disk() -> Disk:
+    """Return what this host's cache takes; looked at once a minute, for it may be many files."""
+    return disk_use()
 
 
 def study(name: str) -> tuple[StudyInfo, pd.DataFrame]:

@@ -201,6 +201,17 @@ def test_compare_and_system(served):
     assert "revision" in [m.value.split()[0] for m in at.metric]
 
 
+def test_system_tells_the_real_size_of_the_cache_and_what_is_free(served):
+    entry = served / "cache" / "build" / ("k" * 64)
+    entry.mkdir(parents=True, exist_ok=True)
+    (entry / "model.bin").write_bytes(bytes(3_210_000))
+    at = fine(page("system"))
+    shown = {m.label: (m.value, m.delta) for m in at.metric}
+    assert shown["Artefacts on this host"][0] == "3.21\u00a0MB" and "built on all hosts" in str(shown)
+    assert shown["Cache of this host"][1].endswith("free")
+    assert any("artefacts" in set(t.value.get("What", ())) for t in at.dataframe)
+
+
 @pytest.fixture
 def no_engines(monkeypatch):
     """The launch page without asking the engines of this machine, which takes seconds."""
