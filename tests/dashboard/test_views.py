@@ -18,6 +18,7 @@ from dashboard.views.front_chart import front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import MOST_PALE, front_data, steps
 from dashboard.views.history_chart import best_chart, volume_chart
 from dashboard.views.importance_chart import importance_chart
+from dashboard.views.outlook import basis_text, stages_table, time_text
 from dashboard.views.palette import Palette
 from dashboard.views.parallel_chart import MOST, chosen_rows, parallel_chart, parallel_data
 from dashboard.views.stage_bars import OTHER, stage_bars, stage_names
@@ -32,9 +33,11 @@ from dashboard.views.timeline_chart import (
 from dashboard.views.trial_charts import confusion_chart, drift_chart, percentiles, spread_chart
 from tests.dashboard.conftest import HOSTILE
 from tuner.service.choosing import choose
+from tuner.service.costs import Estimate, StageEstimate
 from tuner.service.desk import Desk
 from tuner.service.health import health
 from tuner.service.importance import importance
+from tuner.service.outlook import Outlook
 
 LIGHT = Palette(dark=False)
 
@@ -329,6 +332,22 @@ def test_health_names_the_engine_that_always_fails_and_the_constraint_nobody_mee
     assert any(card.title == "openvino always fails" for card in health(frame, info.spec))
     info, frame = study(desk, "infeasible")
     assert any("Nobody meets" in card.title for card in health(frame, info.spec))
+
+
+def test_the_outlook_says_what_it_stands_on():
+    stages = (
+        StageEstimate("build", 20, 6, 6.0, 7.0, 8.0, 12, "this model"),
+        StageEstimate("recover", 9, 17, 0.0, 0.0, 0.0, 0, "nothing known"),
+    )
+    found = Estimate((120.0, 300.0), stages, ("recover",), True)
+    expected = Outlook(900, 20, (120.0, 300.0), (), None, found, capped=True)
+    assert time_text(expected) == "2\u00a0min to 5\u00a0min"
+    assert "12 stage runs" in basis_text(expected) and "recover" in basis_text(expected)
+    table = stages_table(expected).set_index("Stage")
+    assert table.loc["build", "From the cache"] == 6 and table.loc["recover", "A run takes"] == "unknown"
+    unknown = Outlook(900, 20, None, ())
+    assert time_text(unknown) == "unknown yet" and "Nothing comparable" in basis_text(unknown)
+    assert stages_table(unknown).empty and time_text(Outlook(9, 2, (60.0, 60.0), ())) == "at most 60\u00a0s"
 
 
 def test_filter_keeps_the_baseline(desk):

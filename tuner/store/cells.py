@@ -59,6 +59,16 @@ class StageCost(NamedTuple):
     hit_seconds: float
 
 
+class StageSample(NamedTuple):
+    """One run of a stage that nothing was cached for; `model` as its study names it, `host` a fingerprint."""
+
+    name: str
+    seconds: float
+    engine: str
+    model: dict[str, Any]
+    host: str | None
+
+
 class Cells(Repository):
     """Read trials, stages and events by column."""
 
@@ -94,6 +104,25 @@ class Cells(Repository):
                 sums[3 if hit else 1] += total
         costs = [StageCost(name, int(r), s, int(h), t) for name, (r, s, h, t) in found.items()]
         return sorted(costs, key=lambda cost: -cost.run_seconds)
+
+    @retried
+    def stage_samples(self, limit: int = 5000) -> list[StageSample]:
+        """Return the last runs of stages in trials that were measured, hits left out, of all studies."""
+        query = select(
+            StageRunRow.name, StageRunRow.seconds, TrialRow.candidate, TrialRow.study_id, HostRow.fingerprint
+        )
+        query = query.join(TrialRow, TrialRow.id == StageRunRow.trial_id)
+        query = query.outerjoin(HostRow, HostRow.id == TrialRow.host_id)
+        query = query.where(StageRunRow.hit.is_(False), TrialRow.state == "complete")
+        with self._reading() as session:
+            rows = session.execute(query.order_by(TrialRow.finished_at.desc()).limit(limit)).tuples().all()
+            ids = {row[3] for row in rows}
+            specs = session.execute(select(StudyRow.id, StudyRow.spec).where(StudyRow.id.in_(ids))).tuples()
+            models = {study: dict(spec["model"]) for study, spec in specs}
+        return [
+            StageSample(name, seconds, candidate["backend"]["engine"], models[study], host)
+            for name, seconds, candidate, study, host in rows
+        ]
 
     @retried
     def stages_of(self, trial_ids: Sequence[str]) -> list[tuple[str, str, bool, float]]:
@@ -134,17 +163,6 @@ class Cells(Repository):
         )
         with self._reading() as session:
             return [(a, b, c, d) for a, b, c, d in session.execute(query)]
-
-    @retried
-    def typical_seconds(self, host: str | None = None, limit: int = 500) -> list[float]:
-        """Return how long the last measured trials took, in seconds: of one host (a fingerprint) or of all."""
-        query = select(TrialRow.started_at, TrialRow.finished_at).where(TrialRow.state == "complete")
-        if host is not None:
-            query = query.join(HostRow, HostRow.id == TrialRow.host_id).where(HostRow.fingerprint == host)
-        query = query.order_by(TrialRow.finished_at.desc()).limit(limit)
-        with self._reading() as session:
-            spans = session.execute(query).tuples().all()
-            return [(end - start).total_seconds() for start, end in spans if start and end]
 
     def looked_at(self) -> datetime:
         """Return the moment to hand to `cells` at the next look."""
