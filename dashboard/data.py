@@ -30,7 +30,7 @@ def role() -> Role:
     if signs_in():
         listed = {name.strip().lower() for name in os.environ.get(OPERATORS, "").split(",") if name.strip()}
         mail = str(st.user.get("email") or "").lower()
-        verified = st.user.get("email_verified", True) is not False
+        verified = str(st.user.get("email_verified", True)).lower() == "true"
         return "operator" if mail and verified and mail in listed else "viewer"
     return "viewer" if os.environ.get(ROLE) == "viewer" else "operator"
 
