@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard.views.numbers import zone_of
 from dashboard.views.palette import Palette
+from tuner.service.contenders import Contender, Subject, contender
 from tuner.service.desk import Desk, StudyInfo
 from tuner.service.disk import Disk, disk_use
 from tuner.service.roles import Role
@@ -56,6 +57,17 @@ def palette() -> Palette:
 def now() -> datetime:
     """Return the present moment, with a zone."""
     return desk().now()
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _contender(version: str, subject: Subject, _info: StudyInfo, _frame: pd.DataFrame) -> Contender:
+    return contender(_info, _frame, subject)
+
+
+def compared(subject: Subject) -> Contender:
+    """Return a study, or one host's part of it, as it stands; computed once for each change of the study."""
+    info, frame = study(subject.study)
+    return _contender(info.version, subject, info, frame)
 
 
 @st.cache_data(ttl=60, max_entries=1, show_spinner=False)

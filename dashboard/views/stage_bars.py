@@ -21,7 +21,7 @@ def stage_bars(bars: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
 
     The store has what a stage took, not when it began: what a trial spent between stages is shown at its end.
     """
-    of = dict(stages.groupby("id", sort=False)) if len(stages) else {}
+    of = dict(iter(stages.groupby("id", sort=False))) if len(stages) else {}
     rows = [row for bar in bars.itertuples() if bar.id in of for row in _inside(bar, of[bar.id])]
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 

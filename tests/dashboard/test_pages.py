@@ -201,6 +201,17 @@ def test_compare_and_system(served):
     assert "revision" in [m.value.split()[0] for m in at.metric]
 
 
+def test_compare_one_study_on_its_hosts(served):
+    at = fine(page("compare", studies=["two-hosts on fast", "two-hosts on slow"]))
+    assert at.multiselect(key="studies").value == ["two-hosts on fast", "two-hosts on slow"]
+    table = at.dataframe[0].value.set_index("Study")
+    assert table.loc["two-hosts on fast", "Baseline"] == "40.0\u00a0ms"
+    assert table.loc["two-hosts on slow", "Baseline"] == "120\u00a0ms"
+    assert table["Hypervolume (%)"].notna().all() and "different hosts" in words(at)
+    settings = at.dataframe[1].value.set_index("Field")
+    assert settings.loc["host.name"].tolist() == ["fast", "slow"] and "seed" not in settings.index
+
+
 def test_system_tells_the_real_size_of_the_cache_and_what_is_free(served):
     entry = served / "cache" / "build" / ("k" * 64)
     entry.mkdir(parents=True, exist_ok=True)

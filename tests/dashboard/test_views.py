@@ -33,11 +33,13 @@ from dashboard.views.timeline_chart import (
 from dashboard.views.trial_charts import confusion_chart, drift_chart, percentiles, spread_chart
 from tests.dashboard.conftest import HOSTILE
 from tuner.service.choosing import choose
+from tuner.service.contenders import contender, subjects
 from tuner.service.costs import Estimate, StageEstimate
 from tuner.service.desk import Desk
 from tuner.service.health import health
 from tuner.service.importance import importance
 from tuner.service.outlook import Outlook
+from tuner.service.table import ranked
 
 LIGHT = Palette(dark=False)
 
@@ -354,6 +356,33 @@ def test_filter_keeps_the_baseline(desk):
     _, frame = study(desk)
     kept = filtered(frame, ["openvino"], ["int8"], False)
     assert kept["is_baseline"].sum() == 1 and set(kept[~kept["is_baseline"]]["engine"]) <= {"openvino"}
+
+
+def test_each_host_of_a_study_has_a_front_and_a_history_of_its_own(desk):
+    info, frame = study(desk, "two-hosts")
+    found = desk.subjects()
+    assert found["finished"].host is None and "two-hosts" in found
+    parts = {name: contender(info, frame, found[f"two-hosts on {name}"]) for name in ("fast", "slow")}
+    for name, each in parts.items():
+        assert set(each.frame["host_name"]) == {name} and each.frame["on_front"].any()
+        assert set(each.frame[each.frame["on_front"]]["number"]) <= set(frame[frame["on_front"]]["number"])
+        assert 0 < each.hypervolume < 1 and len(each.grown) == (each.frame["state"] == "complete").sum()
+    assert parts["slow"].baseline_ms == 3 * parts["fast"].baseline_ms
+    speedups = {name: each.frame["speedup"].max() for name, each in parts.items()}
+    assert all(1 < s < 100 for s in speedups.values())
+
+
+def test_a_front_of_all_hosts_is_taken_apart_where_hardware_is_a_choice(desk):
+    info, frame = study(desk, "two-hosts")
+    chosen = frame.assign(rank=ranked(frame, info.objectives, apart=False))
+    assert (chosen["rank"] == 1).sum() <= (frame["rank"] == 1).sum()
+    each = contender(info, chosen, desk.subjects()["two-hosts on slow"])
+    assert each.frame["on_front"].any()  # though nothing of it is on the front of all
+
+
+def test_hosts_of_one_name_are_told_apart():
+    measured = [("a", "f" * 64, "box"), ("a", "e" * 64, "box"), ("b", "f" * 64, "box")]
+    assert list(subjects(["a", "b"], measured)) == ["a", "a on box ffffffff", "a on box eeeeeeee", "b"]
 
 
 def test_only_differences_are_shown(desk):

@@ -73,7 +73,7 @@ def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     complete = (frame["state"] == "complete") & ~frame["discarded"].astype(bool)
     frame["feasible"] = complete & _met(frame, constraints, "")
     frame["search_feasible"] = complete & _met(frame, constraints, "search_")
-    frame["rank"] = _ranks(frame, study)
+    frame["rank"] = ranked(frame, study.spec["objectives"], study.spec.get("hosts") != "choice")
     frame["on_front"] = frame["rank"] == 1
     for name in _FLAGS:
         frame[name] = frame[name].fillna(False).astype(bool)
@@ -148,15 +148,15 @@ def losses_of(frame: pd.DataFrame, objectives: Sequence[str], prefix: str = "") 
     )
 
 
-def _ranks(frame: pd.DataFrame, study: Study) -> pd.Series:
+def ranked(frame: pd.DataFrame, objectives: Sequence[str], apart: bool) -> pd.Series:
     """Return 1 for the front that is shown, then the ranks of what is behind it; NaN for what has no place.
 
-    As `points.shown_points`: once the front was confirmed, only confirmed points are on it; one front a host.
+    As `points.shown_points`: once the front was confirmed, only confirmed points are on it; with `apart` one front a
+    host.
     """
-    losses = losses_of(frame, study.spec["objectives"])
+    losses = losses_of(frame, objectives)
     placed = frame["feasible"].to_numpy(bool) & np.isfinite(losses).all(axis=1)
     ranks = np.full(len(frame), np.nan)
-    apart = study.spec.get("hosts") != "choice"
     hosts = frame["host"].fillna("").to_numpy() if apart else np.zeros(len(frame))
     confirmed = frame["confirmed"].to_numpy(bool)
     measured = frame["state"].to_numpy() == "complete"

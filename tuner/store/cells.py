@@ -106,6 +106,17 @@ class Cells(Repository):
         return sorted(costs, key=lambda cost: -cost.run_seconds)
 
     @retried
+    def measured_hosts(self) -> list[tuple[str, str, str]]:
+        """Return study, fingerprint and name of every host that measured a trial of it."""
+        query = select(StudyRow.name, HostRow.fingerprint, HostRow.name).distinct()
+        query = query.join(TrialRow, TrialRow.study_id == StudyRow.id).join(
+            HostRow, HostRow.id == TrialRow.host_id
+        )
+        with self._reading() as session:
+            found = session.execute(query.where(TrialRow.state == "complete")).tuples().all()
+            return sorted((study, fingerprint, name) for study, fingerprint, name in found)
+
+    @retried
     def stage_samples(self, limit: int = 5000) -> list[StageSample]:
         """Return the last runs of stages in trials that were measured, hits left out, of all studies."""
         query = select(
