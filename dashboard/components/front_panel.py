@@ -27,7 +27,7 @@ def front_panel(
 ) -> None:
     """Draw the choices and the chart."""
     x, y, logs, zoom, intervals, failed = _choices(info, frame)
-    points, left_out = front_data(frame, x, y, offers, picked, failed)
+    points, left_out = front_data(frame, x, y, offers, picked, failed, info.spec.get("hosts") == "each")
     if points.empty:
         st.caption("No point has both of these metrics yet.")
     else:

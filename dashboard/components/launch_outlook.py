@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.workers import no_worker_note
+from dashboard.components.workers import awaited_worker
 from dashboard.text import cut, safe
 from dashboard.views.numbers import plural
 from dashboard.views.outlook import basis_text, stages_table, time_text
@@ -19,8 +19,7 @@ _BITS = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 
 def launch_outlook(found: Checked, text: str) -> None:
     """Draw what to expect of the study, and launch it."""
-    overview = data.desk().overview()
-    no_worker_note(overview, always=True)
+    awaited_worker()
     able = _abilities()
     expected = (
         outlook(data.desk().store, found.spec, able) if found.spec is not None and able is not None else None

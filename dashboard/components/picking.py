@@ -39,6 +39,7 @@ def picking_table(
         selection_mode="single-row",
         height=height,  # type: ignore[arg-type]
         column_config=dict(columns or {}),
+        placeholder="–",
         alt=alt,
     )
 

@@ -43,7 +43,8 @@ def fronts_chart(rows: pd.DataFrame, x: str, y: str, palette: Palette) -> alt.La
         scale=alt.Scale(domain=names, range=colours),
         legend=alt.Legend(title=None, orient="top", labelLimit=240),
     )
-    shape = alt.Shape("study:N", scale=alt.Scale(domain=names), legend=None)
+    legend = alt.Legend(title=None, orient="top", labelLimit=240)
+    shape = alt.Shape("study:N", scale=alt.Scale(domain=names), legend=legend)
     log = SHOWN[x].unit not in ("%", "pt")
     axis = alt.Axis(format="~g", tickCount=8, gridOpacity=0.4)
     ex = alt.X(

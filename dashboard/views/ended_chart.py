@@ -76,7 +76,7 @@ def ended_spec(
         crosses.encode(x=x, y=y, color=colour, tooltip=told).add_params(chosen),
         ring.encode(x=x, y=y),
     ]
-    shape = {"height": 36 + 34 * len(lanes), "background": "transparent"}
+    shape = {"height": 80 + 40 * len(lanes), "background": "transparent"}
     spec: dict[str, Any] = alt.layer(*layers).properties(**shape).to_dict()
     del spec["data"]
     return spec

@@ -109,7 +109,7 @@ def _line(base: alt.Chart, ex: alt.X, ey: alt.Y, x: str, palette: Palette) -> al
     line = base.transform_filter("datum.step").mark_line(
         interpolate=way, color=palette.ink, strokeWidth=1.6, opacity=0.65, clip=True
     )
-    return line.encode(x=ex, y=ey, order=alt.Order("x:Q"))
+    return line.encode(x=ex, y=ey, detail="line:N", order=alt.Order("x:Q"))
 
 
 def _baseline(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[alt.Chart]:

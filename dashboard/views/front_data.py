@@ -26,10 +26,12 @@ def front_data(
     offers: Mapping[str, int | None],
     picked: int | None,
     pruned: bool = False,
+    apart: bool = False,
 ) -> tuple[pd.DataFrame, int]:
     """Return the points to draw, the front last (on top), and how many pale ones were left out.
 
-    With `pruned` also the trials that were given up early, where both metrics were known by then.
+    With `pruned` also the trials that were given up early, where both metrics were known by then; with `apart` each
+    host has a front line of its own.
     """
     states = ["complete", "pruned"] if pruned else ["complete"]
     data = frame[frame["state"].isin(states) & frame[x].notna() & frame[y].notna()]
@@ -48,7 +50,10 @@ def front_data(
             out[f"{axis}_{end}"] = column.where(column.abs() < 1e100, out[axis])
     out["engine"] = data["engine"]
     out["format"] = data["bits"].map(BIT_NAMES)
-    out["step"] = steps(frame, x, y).reindex(data.index, fill_value=False)
+    parts = [rows for _, rows in frame.groupby("host", dropna=False)] if apart and len(frame) else [frame]
+    turns = pd.concat([steps(rows, x, y) for rows in parts])
+    out["step"] = turns.reindex(data.index, fill_value=False)
+    out["line"] = data["host"].fillna("") if apart else ""
     out["baseline"] = data["is_baseline"]
     out["picked"] = data["number"] == picked
     labels = {number: " · ".join(n for n, v in offers.items() if v == number) for number in named}

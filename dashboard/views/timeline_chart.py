@@ -52,22 +52,29 @@ def timeline_chart(
     x = alt.X("start:T", title="Time of day", axis=axis)
     base = alt.Chart(data)
     inside = len(stages) > 0
-    bars = _trial_bars(base, x, y, palette, selection, inside)
+    states = [state for state in _STATES if state in set(data["state"])]
+    bars = _trial_bars(base, x, y, palette, states, selection, inside)
     ring = base.transform_filter("datum.picked").mark_bar(
         height={"band": 0.86}, filled=False, stroke=palette.ink, strokeWidth=2.2
     )
     layers = [bars, *(_stage_layers(stages, x, y, palette) if inside else [])]
     lanes = max(data["worker"].nunique(), 1)
     return alt.layer(*layers, ring.encode(x=x, x2="end:T", y=y)).properties(
-        height=150 + 76 * lanes, background="transparent"
+        height=190 + 76 * lanes if inside else 150 + 76 * lanes, background="transparent"
     )
 
 
 def _trial_bars(
-    base: alt.Chart, x: alt.X, y: alt.Y, palette: Palette, selection: str, inside: bool
+    base: alt.Chart, x: alt.X, y: alt.Y, palette: Palette, states: list[str], selection: str, inside: bool
 ) -> alt.Chart:
-    colours = [palette.accent, palette.several[2], palette.bad, palette.several[1], palette.grey]
-    scale = alt.Scale(domain=list(_STATES), range=colours)
+    colours = dict(
+        zip(
+            _STATES,
+            (palette.accent, palette.ink, palette.bad, *palette.several[1:2], palette.grey),
+            strict=True,
+        )
+    )
+    scale = alt.Scale(domain=states, range=[colours[state] for state in states])
     told = [
         alt.Tooltip("trial:Q", title="Trial"),
         alt.Tooltip("label:N", title="Candidate"),
@@ -77,10 +84,9 @@ def _trial_bars(
         alt.Tooltip("worker:N", title="Worker"),
     ]
     pick = alt.selection_point(selection, fields=["trial"], on="click", clear=False, toggle=False)
-    shown = alt.Stroke(
-        "state:N", scale=scale, legend=None if inside else alt.Legend(title="Trial", orient="top")
-    )
-    fill = alt.Fill("state:N", scale=scale, legend=alt.Legend(title="Trial", orient="top"))
+    legend = alt.Legend(title="Trial", orient="top")
+    shown = alt.Stroke("state:N", scale=scale, legend=legend)
+    fill = alt.Fill("state:N", scale=scale, legend=legend)
     bars = base.mark_bar(
         height={"band": 0.76},
         cornerRadius=2,
@@ -99,7 +105,7 @@ def _stage_layers(stages: pd.DataFrame, x: alt.X, y: alt.Y, palette: Palette) ->
     colour = alt.Color(
         "stage:N",
         scale=alt.Scale(domain=names, range=colours),
-        legend=alt.Legend(title="Stage", orient="top", columns=8),
+        legend=alt.Legend(title="Stage", orient="bottom", columns=5),
     )
     told = [
         alt.Tooltip("trial:Q", title="Trial"),

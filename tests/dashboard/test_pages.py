@@ -1,10 +1,14 @@
 """Every page in every state: no exception, the right words, the right controls."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from tests.dashboard import fill
+from tests.dashboard.conftest import HOSTILE
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 
@@ -271,6 +275,59 @@ def test_hostile_text_is_refused_in_words(served, no_engines, text):
     at = fine(page("launch"))
     at.text_area(key="yaml").set_value(text).run()
     assert fine(at).button(key="launch").disabled
+
+
+def test_a_started_worker_is_awaited(served, no_engines, monkeypatch):
+    monkeypatch.setattr("dashboard.components.workers.start_worker", lambda role: 1234)
+    at = fine(page("launch"))
+    at_button(at, "start_worker").click().run()
+    assert "signs on in some seconds" in words(fine(at))
+
+
+def test_ten_megabytes_and_a_bomb_in_the_text_are_refused_in_words(served, no_engines):
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+    at = fine(page("launch"))
+    for text in ("x" * 10_000_000, bomb, "name: " + "n" * 1_000_000):
+        at.text_area(key="yaml").set_value(text).run()
+        assert fine(at).button(key="launch").disabled
+        assert all(len(caption.value) < 2000 for caption in at.caption)
+
+
+@pytest.fixture
+def marked(store):
+    """A study whose every text from outside is hostile: reasons, tags, notes, names of worker and host."""
+    from tests.service.stub import OFFERS, stub_host
+    from tuner.service.requires import capabilities
+
+    study = fill.ran(store, "marked", 4, tags=[HOSTILE])
+    store.add_event("remark", HOSTILE, study)
+    store.discard_trial(study, 1, HOSTILE)
+    store.record_host(stub_host(HOSTILE))
+    able = capabilities(stub_host(HOSTILE), OFFERS, {HOSTILE: HOSTILE})
+    worker = store.sign_on(HOSTILE[:90], 1, able, stub_host(HOSTILE))
+    yield study
+    store.sign_off(worker)
+    store.delete_study(store.get_study("marked"))
+
+
+MARKUP = re.compile(r"<img|\*\*bold|\]\(javascript|:material/home|:red\[x")
+
+
+def test_hostile_notes_names_and_tags_stand_for_themselves(served, marked):
+    for name, query in (
+        ("studies", {}),
+        ("study", {"study": "marked", "trial": "1", "tab": "Log"}),
+        ("study", {"study": "marked", "tab": "Health"}),
+        ("study", {"study": "marked", "tab": "Timeline"}),
+        ("trial", {"study": "marked", "trial": "1"}),
+        ("export", {"study": "marked", "trial": "1"}),
+        ("compare", {"studies": ["marked", "finished"]}),
+        ("launch", {"clone": "marked"}),
+        ("system", {}),
+    ):
+        at = fine(page(name, **query))
+        read = words(at) + "".join(f"{m.label}{m.value}{m.delta}" for m in at.metric)
+        assert not MARKUP.search(re.sub(r"\\.", "", read).replace("\u200b", "\0")), (name, read)
 
 
 def test_launch_submits_and_opens_the_study(served, no_engines, store):

@@ -210,4 +210,5 @@ def test_a_report_stands_alone_and_escapes(store, served):
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert "http://" not in html and "https://" not in html and "data:image/png;base64," in html
     html = report_html(StudyHandle.of(store, store.get_study("finished")), 1)
+    assert html.count("data:image/png;base64,") == 2  # the front, and how it grew
     assert HOSTILE[:20] not in html and "Trial 1" in html

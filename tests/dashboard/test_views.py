@@ -13,7 +13,7 @@ from dashboard.views import limits, numbers, states
 from dashboard.views.cards import best_text, candidate_text, offers, row_of
 from dashboard.views.compare import front_rows, fronts_chart, settings_table
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
-from dashboard.views.filters import filtered
+from dashboard.views.filters import filtered, hosts_in
 from dashboard.views.front_chart import front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import MOST_PALE, front_data, steps
 from dashboard.views.history_chart import best_chart, volume_chart
@@ -350,6 +350,39 @@ def test_the_outlook_says_what_it_stands_on():
     unknown = Outlook(900, 20, None, ())
     assert time_text(unknown) == "unknown yet" and "Nothing comparable" in basis_text(unknown)
     assert stages_table(unknown).empty and time_text(Outlook(9, 2, (60.0, 60.0), ())) == "at most 60\u00a0s"
+
+
+def test_health_says_which_axis_to_widen_and_which_host_is_noisy(desk):
+    info, frame = study(desk)
+    ends = {"ffn": 0.9, "heads": 0.0, "student_layers": 6}
+    front = frame["on_front"] & ~frame["is_baseline"]
+    assert front.sum() >= 2
+    spec = {
+        **info.spec,
+        "axes": {**info.spec["axes"], "pruning": {"heads": [0.0, 0.5], "ffn": [0.0, 0.5, 0.9]}},
+    }
+    at_end = frame.assign(**{name: frame[name].where(~front, value) for name, value in ends.items()})
+    titles = {card.title: card for card in health(at_end, spec)}
+    assert "axes.pruning.ffn allows. Widen it." in titles["The best points sit at the end of ffn"].text
+    assert "The best points sit at the end of heads" not in titles
+    shaky = frame.assign(latency_ms_high=frame["latency_ms"] * 1.5, latency_ms_low=frame["latency_ms"] * 0.5)
+    assert any(card.title == "stub is noisy" and "50%" in card.text for card in health(shaky, info.spec))
+    assert not any("noisy" in card.title for card in health(frame, info.spec))
+
+
+def test_a_study_on_several_hosts_has_a_line_for_each_and_a_filter(desk):
+    _, frame = study(desk, "two-hosts")
+    together, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    apart, _ = front_data(frame, "latency_ms", "accuracy", {}, None, apart=True)
+    assert together["line"].nunique() == 1 and apart[apart["step"]]["line"].nunique() == 2
+    assert apart["step"].sum() >= together["step"].sum()
+    kept = filtered(frame, [], [], False, hosts_in(frame)[:1])
+    assert hosts_in(frame) == ["fast", "slow"] and set(kept[~kept["is_baseline"]]["host_name"]) == {"fast"}
+
+
+def test_the_spread_names_the_percentiles():
+    told = json.dumps(spread_chart([1.0, 1.1, 1.2, 5.0], [10.0, 11.0], LIGHT).to_dict())
+    assert all(f"{q}th percentile" in told for q in (90, 95, 99)) and "median" in told
 
 
 def test_filter_keeps_the_baseline(desk):
