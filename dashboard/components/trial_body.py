@@ -27,6 +27,10 @@ def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
     """Draw the candidate, the verdict and the numbers."""
     row, base = row_of(frame, number), baseline_of(frame)
     st.markdown(f"{safe(candidate_text(row), 300)}")
+    if row["discarded"]:
+        st.warning(
+            safe(row["discard_reason"], 600), title="Discarded: it is on record only", icon=":material/block:"
+        )
     if row["reason"]:
         st.error(
             safe(row["reason"], 1500),

@@ -29,11 +29,11 @@ from tuner.store.hosts import host_id
 from tuner.store.models import StageRunRow, StudyRow, TrialRow
 
 
-def ran(store, name, trials=10, fail=lambda candidate: None, once=False, **spec):
+def ran(store, name, trials=10, fail=lambda candidate: None, once=False, host=None, **spec):
     """Store a study and run it by the stub pipeline: to its end, or with `once` for one trial."""
     study = store.create_study(stub_study(name, trials, **spec))
     worker = stub_worker(
-        store, f"worker-{name}"[:90], StubPipeline(fail=fail), drain=not once, once=once, only=study
+        store, f"worker-{name}"[:90], StubPipeline(fail=fail), host, drain=not once, once=once, only=study
     )
     worker.run()
     return store.get_study(name)

@@ -299,10 +299,9 @@ def marked(store):
     from tests.service.stub import OFFERS, stub_host
     from tuner.service.requires import capabilities
 
-    study = fill.ran(store, "marked", 4, tags=[HOSTILE])
+    study = fill.ran(store, "marked", 4, tags=[HOSTILE], host=stub_host(HOSTILE))
     store.add_event("remark", HOSTILE, study)
     store.discard_trial(study, 1, HOSTILE)
-    store.record_host(stub_host(HOSTILE))
     able = capabilities(stub_host(HOSTILE), OFFERS, {HOSTILE: HOSTILE})
     worker = store.sign_on(HOSTILE[:90], 1, able, stub_host(HOSTILE))
     yield study
