@@ -185,4 +185,4 @@ def stage_chart(data: pd.DataFrame, palette: Palette) -> alt.Chart:
             color=alt.Color("what:N", scale=colours, legend=alt.Legend(title=None, orient="top")),
         )
     )
-    return bars.properties(height=110 + 30 * len(data), background="transparent")
+    return bars.properties(height=150 + 30 * len(data), background="transparent")

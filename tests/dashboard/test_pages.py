@@ -182,6 +182,12 @@ def at_button(at, key):
     return next(b for b in at.button if b.key == key)
 
 
+def test_a_trial_that_worked_says_no_reason_beside_others_that_failed(served):
+    for name in ("study", "trial"):
+        at = fine(page(name, study="bad-engine", trial="0"))
+        assert "nan" not in words(at) and not at.error
+
+
 def test_a_trial_with_all_that_was_measured(served):
     at = fine(page("trial", study="finished", trial="1"))
     assert "What differs from the baseline" in words(at) and "tuner run finished.yaml" in at.code[0].value

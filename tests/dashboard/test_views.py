@@ -150,6 +150,15 @@ def test_a_second_look_reads_what_changed_and_only_that(desk):
     desk.store.resume(info.id)
 
 
+def test_what_nobody_said_is_not_said_as_nan(desk):
+    for name in ("bad-engine", "finished", "first-trial"):
+        _, frame = study(desk, name)
+        for column in ("reason", "kind", "worker", "host_name", "discard_reason"):
+            assert all(value is None or isinstance(value, str) for value in frame[column]), column
+    _, frame = study(desk, "bad-engine")
+    assert row_of(frame, 0)["reason"] is None and "nan" not in set(trials_table(frame, "accuracy")["Reason"])
+
+
 def test_the_front_chart_holds_no_data_in_its_spec(desk):
     info, frame = study(desk)
     chosen = choose(frame, info.objectives, info.metric, {})

@@ -30,6 +30,7 @@ _PLAIN = (
     "number", "id", "state", "kind", "reason", "seed", "artefact_key", "worker", "attempt", "host", "host_name",
     "created_at", "started_at", "finished_at",
 )  # fmt: skip
+_TEXTS = ("kind", "reason", "artefact_key", "worker", "host", "host_name", "discard_reason")
 AXES = (
     "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "threads", "replicas", "engine", "device",
     "fixed_shape",
@@ -66,6 +67,8 @@ class Table:
 def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return flat rows as a frame on the study's clock, with feasibility, front and ranks."""
     frame = pd.DataFrame(list(rows), columns=columns(study.spec["objectives"]))
+    for name in _TEXTS:  # pandas would put NaN, which is true, where nothing was said
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
     _set_clock(frame, study)
     constraints = [parse_constraint(text) for text in study.spec["constraints"]]
     # The first is what everything is held against; shallower students in fp32 eager only look like it.
