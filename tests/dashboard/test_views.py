@@ -10,7 +10,7 @@ import pytest
 
 from dashboard.text import cut, safe
 from dashboard.views import limits, numbers, states
-from dashboard.views.cards import best_text, candidate_text, offers, row_of
+from dashboard.views.cards import best_text, candidate_text, figure, offers, row_of
 from dashboard.views.compare import front_rows, fronts_chart, settings_table
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
 from dashboard.views.filters import filtered, hosts_in
@@ -311,6 +311,18 @@ def test_cards_say_what_an_offer_costs(desk):
     assert "layer" in candidate_text(row_of(frame, 0)) and "fp32" in candidate_text(row_of(frame, 0))
     none = offers(frame, choose(frame, info.objectives, info.metric, {"latency_ms": 1e-6}), info.metric)
     assert [offer.trial for offer in none] == [None, None, None]
+
+
+def test_what_a_point_costs_is_held_against_the_baseline_of_its_own_host(desk):
+    _, frame = study(desk, "two-hosts")
+    base = frame[frame["is_baseline"]].iloc[0]
+    other = frame[(frame["host"] != base["host"]) & (frame["state"] == "complete")].iloc[0]
+    latency = figure("latency_ms", other, base)
+    percent = (1 / other["speedup"] - 1) * 100
+    number = float(latency.change.replace("−", "-").replace("+", "").split("\u00a0")[0])
+    assert number == pytest.approx(percent, abs=0.6)
+    assert figure("throughput", other, base).change == ""
+    assert figure("accuracy", other, base).change.endswith("pt")
 
 
 def test_tables_hold_hostile_reasons_as_plain_text(desk):
