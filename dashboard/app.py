@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.guard import failing_softly
-from dashboard.text import LONGEST
+from dashboard.text import LONGEST, safe
 
 _NUMBER = re.compile(r"\d{1,9}")
 
@@ -46,6 +46,17 @@ def _signed_in() -> bool:
     return False
 
 
+def _who() -> None:
+    """Say at the end of each page who is signed in, with which role, and let them leave."""
+    if not data.signs_in():
+        return
+    with st.container(horizontal=True, vertical_alignment="center", key="who"):
+        name = st.user.get("email") or st.user.get("name") or "somebody"
+        role = "may change things" if data.role() == "operator" else "may look"
+        st.caption(f":material/person: Signed in as {safe(name, 80)}, who {role}.", width="content")
+        st.button("Sign out", key="sign_out", icon=":material/logout:", type="tertiary", on_click=st.logout)
+
+
 def _clean_address() -> None:
     """Drop from the address what no link of ours holds: some of it would make a widget fail before we see it."""
     wrong = []
@@ -66,3 +77,4 @@ page = st.navigation(PAGES, position="top")
 if _signed_in():
     with failing_softly(page.title):
         page.run()
+    _who()

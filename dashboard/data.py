@@ -10,7 +10,9 @@ import streamlit as st
 
 from dashboard.views.numbers import zone_of
 from dashboard.views.palette import Palette
+from tuner.service.contenders import Contender, Subject, contender
 from tuner.service.desk import Desk, StudyInfo
+from tuner.service.disk import Disk, disk_use
 from tuner.service.roles import Role
 
 #: Set by `tuner dashboard` for a server that others reach: who is not signed in as one of these may only look.
@@ -29,7 +31,7 @@ def role() -> Role:
     if signs_in():
         listed = {name.strip().lower() for name in os.environ.get(OPERATORS, "").split(",") if name.strip()}
         mail = str(st.user.get("email") or "").lower()
-        verified = st.user.get("email_verified", True) is not False
+        verified = str(st.user.get("email_verified", True)).lower() == "true"
         return "operator" if mail and verified and mail in listed else "viewer"
     return "viewer" if os.environ.get(ROLE) == "viewer" else "operator"
 
@@ -55,6 +57,23 @@ def palette() -> Palette:
 def now() -> datetime:
     """Return the present moment, with a zone."""
     return desk().now()
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _contender(version: str, subject: Subject, _info: StudyInfo, _frame: pd.DataFrame) -> Contender:
+    return contender(_info, _frame, subject)
+
+
+def compared(subject: Subject) -> Contender:
+    """Return a study, or one host's part of it, as it stands; computed once for each change of the study."""
+    info, frame = study(subject.study)
+    return _contender(info.version, subject, info, frame)
+
+
+@st.cache_data(ttl=60, max_entries=1, show_spinner=False)
+def disk() -> Disk:
+    """Return what this host's cache takes; looked at once a minute, for it may be many files."""
+    return disk_use()
 
 
 def study(name: str) -> tuple[StudyInfo, pd.DataFrame]:

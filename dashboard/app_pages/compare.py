@@ -1,4 +1,4 @@
-"""Compare: two to five studies over each other."""
+"""Compare: two to five studies over each other, or the hosts that measured one study."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import streamlit as st
 from dashboard import data
 from dashboard.components.compare_body import compare_body
 
-names = [standing.name for standing in data.desk().store.standings()]
+subjects = data.desk().subjects()
+names = list(subjects)
 if len(names) < 2:
     st.info(
-        "There must be two studies to compare.",
+        "There must be two studies to compare, or one that two hosts measured.",
         title="Nothing to compare yet",
         icon=":material/compare_arrows:",
     )
@@ -19,15 +20,15 @@ else:
     if kept != (st.session_state.get("studies") or []):
         st.session_state["studies"] = kept
     chosen = st.multiselect(
-        "Two to five studies",
+        "Two to five studies, or hosts of a study",
         names,
         key="studies",
         bind="query-params",
         max_selections=5,
-        placeholder="Choose two to five studies",
+        placeholder="Choose two to five studies or hosts",
     )
     if len(chosen) < 2:
         st.caption("Choose at least two.")
     else:
-        infos = [data.desk().info(name) for name in chosen]
-        st.fragment(compare_body, run_every="2s" if any(i.moving for i in infos) else None)(tuple(chosen))
+        moving = any(data.desk().info(subjects[name].study).moving for name in chosen)
+        st.fragment(compare_body, run_every="2s" if moving else None)({n: subjects[n] for n in chosen})

@@ -19,5 +19,6 @@ if name is not None and number is not None:
     st.subheader(f"Trial {number}", anchor=False)
     trial_head(info, frame, number)
     found = detail(data.desk().store, name, number)
-    trial_measured(found)
-    trial_made(found, row_of(frame, number))
+    row = row_of(frame, number)
+    trial_measured(found, row)
+    trial_made(found, row)

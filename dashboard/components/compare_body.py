@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from dashboard import data
 from dashboard.components.guard import failing_softly
-from dashboard.text import table_height
+from dashboard.text import cut, table_height
 from dashboard.views.compare import (
     front_rows,
     fronts_chart,
@@ -15,32 +17,37 @@ from dashboard.views.compare import (
     growth_rows,
     settings_table,
     summary_table,
+    with_host,
 )
-from dashboard.views.numbers import SHOWN, plural
+from dashboard.views.numbers import SHOWN
+from tuner.service.contenders import Contender, Subject
 
 
-def compare_body(names: tuple[str, ...]) -> None:
+def compare_body(subjects: Mapping[str, Subject]) -> None:
     """Draw it; looked at again while one of the studies runs."""
     with failing_softly("Compare"):
-        found = {name: data.study(name) for name in names}
-        frames = {name: frame for name, (_, frame) in found.items()}
-        infos = [info for info, _ in found.values()]
-        metric = infos[0].metric
-        volumes = [info.summary.get("hypervolume") for info in infos]
-        table = summary_table(frames, metric, volumes, [info.host for info in infos])
+        found = {name: data.compared(subject) for name, subject in subjects.items()}
+        table = summary_table(found)
         config = {"Hypervolume (%)": st.column_config.NumberColumn(format="%.1f")}
         st.dataframe(
-            table, hide_index=True, column_config=config, alt="The studies' main numbers", height="content"
+            table,
+            hide_index=True,
+            column_config=config,
+            alt="The main numbers side by side",
+            height="content",
         )
-        if len({info.host for info in infos}) > 1:
+        if table["Host"].nunique() > 1:
             st.caption(
-                ":material/info: These ran on different hosts: compare speedups rather than milliseconds."
+                ":material/info: These were measured on different hosts: compare speedups rather than milliseconds."
             )
-        _charts(found, frames, metric)
-        _settings({info.name: info.spec for info in infos})
+        _charts(found)
+        hosts = {host.fingerprint: host for host in data.desk().store.hosts()}
+        _settings({name: with_host(each, hosts) for name, each in found.items()})
 
 
-def _charts(found: dict, frames: dict[str, pd.DataFrame], metric: str) -> None:  # type: ignore[type-arg]
+def _charts(found: Mapping[str, Contender]) -> None:
+    frames = {name: each.frame for name, each in found.items()}
+    metric = next(iter(found.values())).info.metric
     left, right = st.columns([1.5, 1], gap="large")
     with left:
         known = [
@@ -65,22 +72,22 @@ def _charts(found: dict, frames: dict[str, pd.DataFrame], metric: str) -> None: 
             st.altair_chart(
                 fronts_chart(rows, x, metric, data.palette()),
                 key="fronts",
-                alt=f"Fronts of {plural(len(frames), 'study', 'studies')} over each other",
+                alt=f"{len(frames)} fronts over each other: {', '.join(cut(name, 60) for name in frames)}",
             )
     with right:
         st.markdown("**How the fronts grew**")
-        grown = growth_rows({name: data.study_history(info, frame) for name, (info, frame) in found.items()})
+        grown = growth_rows({name: each.grown for name, each in found.items()})
         if grown.empty:
             st.caption("Nothing to show before the baselines were measured.")
         else:
             st.altair_chart(
                 growth_chart(grown, data.palette()),
                 key="growths",
-                alt="Hypervolume over candidates, one line a study",
+                alt="Hypervolume over candidates, one line each",
             )
 
 
-def _settings(specs: dict) -> None:  # type: ignore[type-arg]
+def _settings(specs: Mapping[str, Mapping[str, Any]]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown("**Settings**", width="content")
         only = st.toggle("Only differences", value=True, key="differences", bind="query-params")

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.text import safe
-from dashboard.views.filters import choices, filtered
+from dashboard.views.filters import choices, filtered, hosts_in
 from dashboard.views.numbers import plural
 
 
@@ -15,11 +15,12 @@ def filter_bar(frame: pd.DataFrame) -> pd.DataFrame:
     """Draw the filter and return the trials that pass it; without a choice all do."""
     engines, formats = choices(frame)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", width="content"):
-        first, second = st.container(width="content"), st.container(width="content")
+        first, second, third = (st.container(width="content") for _ in range(3))
         chosen = _pills(first, "Engines", "engine", engines)
         bits = _pills(second, "Number formats", "format", formats)
+        hosts = _pills(third, "Hosts", "host", hosts_in(frame))
         only = st.toggle("Feasible only", key="feasible", bind="query-params")
-        kept = filtered(frame, chosen, bits, only)
+        kept = filtered(frame, chosen, bits, only, hosts)
         if len(kept) < len(frame):
             st.caption(f"{len(kept)} of {plural(len(frame), 'trial')}", width="content")
     return kept

@@ -10,14 +10,16 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.offers import pick
-from dashboard.text import safe
+from dashboard.components.picking import picking_table
+from dashboard.text import safe, table_height
+from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
 from dashboard.views.front_chart import PICK, front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import front_data
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.tables import failures_table
 from tuner.service.desk import StudyInfo
 
-_CHART = "front_chart"
+_CHART, _STRIP = "front_chart", "ended_chart"
 
 
 def front_panel(
@@ -25,20 +27,33 @@ def front_panel(
 ) -> None:
     """Draw the choices and the chart."""
     x, y, logs, zoom, intervals, failed = _choices(info, frame)
-    points, left_out = front_data(frame, x, y, offers, picked)
+    points, left_out = front_data(frame, x, y, offers, picked, failed, info.spec.get("hosts") == "each")
     if points.empty:
         st.caption("No point has both of these metrics yet.")
     else:
         domain = zoomed(points, y) if zoom else None
         spec = front_spec(x, y, data.palette(), *occurring(points), logs, domain, intervals)
         told = front_alt(points, x, y)
-        st.vega_lite_chart(points, spec, key=_CHART, on_select=_picked, selection_mode=PICK, alt=told)
+        st.vega_lite_chart(
+            points, spec, key=_CHART, on_select=lambda: _picked(_CHART), selection_mode=PICK, alt=told
+        )
         st.caption(_legend(points, left_out, domain is not None))
     if failed:
-        table = failures_table(frame)
-        st.dataframe(
-            table, hide_index=True, alt="Failed and pruned trials with their reasons", height="content"
-        )
+        _ended(frame, x, y, picked)
+
+
+def _ended(frame: pd.DataFrame, x: str, y: str, picked: int | None) -> None:
+    """Draw what has no place among the points: as crosses by trial number, and as a table with the reasons."""
+    crosses = ended_data(frame, x, y, picked)
+    if len(crosses):
+        engines = tuple(sorted(set(crosses["engine"])))
+        spec = ended_spec(data.palette(), engines, lanes_of(crosses), PICK)
+        told = ended_alt(crosses)
+        select = {"key": _STRIP, "on_select": lambda: _picked(_STRIP), "selection_mode": PICK}
+        st.vega_lite_chart(crosses, spec, alt=told, **select)
+    table = failures_table(frame)
+    told = "Failed and pruned trials with their reasons"
+    picking_table(table, list(table["Trial"]), "failures", picked, told, table_height(len(table), 8))
 
 
 def _choices(info: StudyInfo, frame: pd.DataFrame) -> tuple[str, str, tuple[bool, bool], bool, bool, bool]:
@@ -57,7 +72,10 @@ def _choices(info: StudyInfo, frame: pd.DataFrame) -> tuple[str, str, tuple[bool
         zoom = st.toggle("Zoom to the front", value=True, key="zoom", bind="query-params")
         intervals = st.toggle("Intervals", value=True, key="intervals", bind="query-params")
         failed = st.toggle(
-            f"Failed ({unsuccessful})", key="failed", bind="query-params", disabled=not unsuccessful
+            f"Failed and pruned ({unsuccessful})",
+            key="failed",
+            bind="query-params",
+            disabled=not unsuccessful,
         )
     log_y = log_x and SHOWN[y].unit not in ("%", "pt")
     return x, y, (log_x and SHOWN[x].unit not in ("%", "pt"), log_y), zoom, intervals, failed
@@ -67,9 +85,9 @@ def _label(name: str) -> str:
     return SHOWN[name].title
 
 
-def _picked() -> None:
+def _picked(key: str) -> None:
     """Take the clicked point over; a click beside all points keeps what was picked."""
-    event: Any = st.session_state.get(_CHART) or {}
+    event: Any = st.session_state.get(key) or {}
     chosen = event.get("selection", {}).get(PICK) or []
     if chosen and chosen[0].get("trial") is not None:
         pick(int(chosen[0]["trial"]))
@@ -77,6 +95,8 @@ def _picked() -> None:
 
 def _legend(points: pd.DataFrame, left_out: int, zoom: bool) -> str:
     text = "Full: on the front, with 95 % intervals · pale: dominated · hollow: misses a constraint · ring: picked"
+    if (points["role"] == "pruned").any():
+        text += " · crossed: given up early"
     if zoom and (points["role"] != "front").any():
         text += " · points on the lower edge lie below it"
     if left_out:

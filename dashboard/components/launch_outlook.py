@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.workers import no_worker_note
+from dashboard.components.workers import awaited_worker
 from dashboard.text import cut, safe
-from dashboard.views.numbers import plural, span_text
+from dashboard.views.numbers import plural
+from dashboard.views.outlook import basis_text, stages_table, time_text
 from tuner.errors import TunerError
 from tuner.service.drafts import Checked
 from tuner.service.outlook import Abilities, Outlook, abilities, outlook
@@ -18,8 +19,7 @@ _BITS = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 
 def launch_outlook(found: Checked, text: str) -> None:
     """Draw what to expect of the study, and launch it."""
-    overview = data.desk().overview()
-    no_worker_note(overview, always=True)
+    awaited_worker()
     able = _abilities()
     expected = (
         outlook(data.desk().store, found.spec, able) if found.spec is not None and able is not None else None
@@ -48,6 +48,8 @@ def launch_outlook(found: Checked, text: str) -> None:
         )
     if expected is not None and expected.problem:
         st.error(safe(expected.problem, 800), title="Nothing of it can run here", icon=":material/block:")
+    if expected is not None and expected.problem is None:
+        _time(expected)
     if able is not None:
         _machine(able, expected)
 
@@ -82,19 +84,20 @@ def _expected(found: Checked, expected: Outlook | None) -> None:
         else None
     )
     st.metric("To be tried", "until time is up" if expected.trials is None else str(tried), width="content")
-    st.metric(
-        "Estimated time",
-        _span(expected),
-        width="content",
-        help="From what trials took here before, and the budget's minutes",
-    )
+    st.metric("Estimated time", time_text(expected), width="content", help=basis_text(expected))
 
 
-def _span(expected: Outlook) -> str:
-    if expected.seconds is None:
-        return "unknown yet"
-    low, high = (span_text(max(s, 60.0)) for s in expected.seconds)
-    return f"about {high}" if low == high else f"{low} to {high}"
+def _time(expected: Outlook) -> None:
+    """Say what the estimated time is made of."""
+    table = stages_table(expected)
+    if table.empty:
+        st.caption(basis_text(expected))
+        return
+    with st.expander(f"What takes the time: {time_text(expected)}", icon=":material/timer:"):
+        st.caption(basis_text(expected))
+        st.dataframe(
+            table, hide_index=True, alt="Stages with their expected runs and costs", height="content"
+        )
 
 
 def _machine(able: Abilities, expected: Outlook | None) -> None:

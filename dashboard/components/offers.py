@@ -63,15 +63,3 @@ def _figure(figure: Figure) -> None:
 def pick(trial: int) -> None:
     """Mark a trial everywhere; it is part of the page's address."""
     st.session_state["trial"] = trial
-
-
-def pick_later(trial: int) -> None:
-    """Mark a trial from where its widget was drawn already: at the next run, which begins now."""
-    st.session_state["_pick"] = trial
-    st.rerun()
-
-
-def take_picked() -> None:
-    """Take over what `pick_later` left, before the widgets are drawn."""
-    if "_pick" in st.session_state:
-        st.session_state["trial"] = st.session_state.pop("_pick")

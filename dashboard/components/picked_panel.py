@@ -34,6 +34,8 @@ def picked_panel(info: StudyInfo, frame: pd.DataFrame) -> None:
         return
     row, base = row_of(frame, number), baseline_of(frame)
     st.caption(f"**{_verdict(row)}**  \n{safe(candidate_text(row))}")
+    if row["discarded"]:
+        st.caption(f"Discarded: {safe(row['discard_reason'], 300)}")
     if row["reason"]:
         st.caption(f":red[{safe(row['reason'], 300)}]")
     figures = [figure(info.metric if name == "QUALITY" else name, row, base) for name in _SHOWN]

@@ -10,7 +10,7 @@ from dashboard import data
 from dashboard.components import tabs
 from dashboard.components.front_panel import front_panel
 from dashboard.components.guard import failing_softly
-from dashboard.components.offers import offer_cards, take_picked
+from dashboard.components.offers import offer_cards
 from dashboard.components.picked_panel import picked_number, picked_panel
 from dashboard.components.study_head import study_head
 from dashboard.views.cards import offers
@@ -30,7 +30,6 @@ def _body(name: str, state: str, limits: Mapping[str, float]) -> None:
     info, everything = data.study(name)
     if info.state != state:  # the controls above are for another state by now
         st.rerun()
-    take_picked()
     _, frame = study_head(info, everything)
     if everything.empty:
         return
@@ -50,10 +49,10 @@ def _body(name: str, state: str, limits: Mapping[str, float]) -> None:
             lambda: tabs.growth_tab(info, frame, picked),
             lambda: tabs.importance_tab(info, frame),
             lambda: tabs.parallel_tab(info, frame, picked),
-            lambda: tabs.table_tab(info, frame),
+            lambda: tabs.table_tab(info, frame, picked),
             lambda: tabs.timeline_tab(info, frame, picked),
-            lambda: tabs.health_tab(info, everything),
-            lambda: tabs.log_tab(info, everything, picked),
+            lambda: tabs.health_tab(info, frame, everything),
+            lambda: tabs.log_tab(info, frame, picked),
         )
         for tab, body in zip(opened, draw, strict=True):
             if tab.open:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pandas as pd
 import streamlit as st
 
@@ -12,9 +10,8 @@ from dashboard.components.guard import failing_softly
 from dashboard.components.workers import no_worker_note
 from dashboard.text import table_height
 from dashboard.views.numbers import bytes_text
-from dashboard.views.system import engines_table, hosts_table, queue_table, workers_table
+from dashboard.views.system import cache_table, engines_table, hosts_table, queue_table, workers_table
 from tuner.service.overview import state_of
-from tuner.store import tuner_home
 
 
 def system_body() -> None:
@@ -44,13 +41,21 @@ def system_body() -> None:
             "Nothing was measured yet.",
             {"Memory (GB)": st.column_config.NumberColumn(format="%.1f")},
         )
+        _table(
+            "What the cache of this host holds",
+            cache_table(data.disk()),
+            "Nothing yet: the first trial fills it.",
+            {"Share (%)": st.column_config.NumberColumn(format="%.1f")},
+        )
+        st.caption("`tuner gc` removes what no stored study refers to.")
 
 
 def _numbers(overview: object) -> None:
     store = data.desk().store
     revision, wanted = store.revision()
     count, size = store.artefact_bytes()
-    free = shutil.disk_usage(tuner_home() if tuner_home().exists() else "/").free
+    disk = data.disk()
+    built = disk.of("build")
     kind = "SQLite file" if store.url.get_backend_name() == "sqlite" else "PostgreSQL"
     cards = [
         ("Workers alive", str(overview.alive), f"of {len(overview.workers)} known"),  # type: ignore[attr-defined]
@@ -60,8 +65,16 @@ def _numbers(overview: object) -> None:
             f"revision {revision or 'none'}",
             f"{kind}, {'up to date' if revision == wanted else f'{wanted} is needed'}",
         ),
-        ("Artefacts", bytes_text(size), f"{count} built"),
-        ("Disk free", bytes_text(free), "where the cache lies"),
+        (
+            "Artefacts on this host",
+            bytes_text(built.size_bytes),
+            f"{built.entries} in the cache; {count} built on all hosts, {bytes_text(size)}",
+        ),
+        (
+            "Cache of this host",
+            bytes_text(disk.size_bytes),
+            f"{bytes_text(disk.free_bytes)} of {bytes_text(disk.total_bytes)} free",
+        ),
     ]
     with st.container(horizontal=True, gap="small"):
         for label, value, note in cards:

@@ -8,15 +8,24 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
-from dashboard.components.offers import pick, pick_later
-from dashboard.text import cut, safe
+from dashboard.components.offers import pick
+from dashboard.components.picking import picking_table
+from dashboard.text import safe
 from dashboard.views.front_chart import PICK
 from dashboard.views.history_chart import OVER, best_chart, growth_alt, volume_chart
 from dashboard.views.importance_chart import importance_alt, importance_chart
-from dashboard.views.numbers import SHOWN, moment_text, plural
+from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.parallel_chart import MOST, chosen_rows, parallel_chart, parallel_data
-from dashboard.views.tables import trials_table
-from dashboard.views.timeline_chart import stage_chart, stage_data, timeline_chart, timeline_data
+from dashboard.views.stage_bars import stage_bars
+from dashboard.views.tables import LOGGED, log_table, trials_table
+from dashboard.views.timeline_chart import (
+    LASTS,
+    stage_chart,
+    stage_data,
+    timeline_alt,
+    timeline_chart,
+    timeline_data,
+)
 from tuner.service.desk import StudyInfo
 from tuner.service.health import health
 from tuner.service.importance import importance
@@ -105,28 +114,15 @@ def _from_chart(key: str) -> None:
         pick(int(chosen[0]["trial"]))
 
 
-def table_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
+def table_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
     """Draw all trials; a click on a row picks its trial."""
     table = trials_table(frame, info.metric)
-    event = st.dataframe(
-        table,
-        hide_index=True,
-        key="table",
-        on_select="rerun",
-        selection_mode="single-row",
-        height=520,
-        column_config=_columns(table),
-        alt=f"{len(table)} trials with their numbers; the front first",
+    told = f"{len(table)} trials with their numbers; the front first"
+    picking_table(table, list(table["Trial"]), "table", picked, told, 520, _columns(table))
+    st.caption(
+        "Sort by a heading; the menu at the upper right hides columns, searches and downloads. "
+        "A selected row is the picked trial."
     )
-    rows = event["selection"].get("rows") or []
-    if rows and rows[0] < len(table):
-        number = int(table["Trial"].iloc[rows[0]])
-        if (
-            st.session_state.get("_row") != number
-        ):  # a row is a position: only a new click counts, not a re-sort
-            st.session_state["_row"] = number
-            pick_later(number)
-    st.caption("Sort by a heading; the menu at the upper right hides columns, searches and downloads.")
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:
@@ -146,19 +142,29 @@ def _columns(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def timeline_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
-    """Draw trials on the clock, and the stages' sums."""
-    bars = timeline_data(frame, data.now(), data.zone())
+    """Draw trials and their stages on the clock, and the stages' sums."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        last = st.select_slider(
+            "The last trials", LASTS, value=100, key="last", bind="query-params", width=260
+        )
+        inside = st.toggle("Stages inside", value=True, key="inside", bind="query-params")
+    bars = timeline_data(frame, data.now(), data.zone(), last)
     if bars.empty:
         st.caption("Nothing was started yet.")
         return
-    chart = timeline_chart(bars, data.palette(), picked, PICK)
+    stages = stage_bars(bars, data.desk().stages(list(bars["id"]))) if inside else bars.iloc[:0]
     st.altair_chart(
-        chart,
+        timeline_chart(bars, stages, data.palette(), picked, PICK),
         key="timeline",
         on_select=lambda: _from_chart("timeline"),
         selection_mode=PICK,
-        alt=f"When the last {len(bars)} trials ran, by worker",
+        alt=timeline_alt(bars, stages),
     )
+    if len(stages):
+        st.caption(
+            "Stages stand in their order from the trial's start; what lay between them, such as waiting for a quiet "
+            "machine, is at its end. A small triangle: the cache had it. A trial at work is drawn up to now."
+        )
     costs = stage_data(data.desk().stage_costs(info))
     if len(costs):
         st.markdown("**What the stages took together**")
@@ -167,8 +173,10 @@ def timeline_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> No
         )
 
 
-def health_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
-    """Draw the findings as cards."""
+def health_tab(info: StudyInfo, frame: pd.DataFrame, everything: pd.DataFrame) -> None:
+    """Draw the findings as cards, on the trials that pass the filter."""
+    if len(frame) < len(everything):
+        st.caption(f"Of the {plural(len(frame), 'trial')} that pass the filter.")
     cards = health(frame, info.spec)
     if not cards:
         st.caption("Too little was measured to say anything.")
@@ -187,35 +195,17 @@ def health_tab(info: StudyInfo, frame: pd.DataFrame) -> None:
 
 
 def log_tab(info: StudyInfo, frame: pd.DataFrame, picked: int | None) -> None:
-    """Draw the last events, and failures with their reasons."""
-    zone, now = data.zone(), data.now()
-    events = data.desk().events(info, 200)
-    failed = frame[frame["reason"].notna()].sort_values("number", ascending=False).head(200)
-    rows = [(e.at, e.kind, cut(e.message, 500)) for e in events]
-    rows += [
-        (at or info.created, f"trial {n} {s}", cut(r, 500))
-        for n, s, r, at in zip(
-            failed["number"], failed["state"], failed["reason"], failed["finished_at"], strict=True
-        )
-    ]
-    if not rows:
+    """Draw the last events, and failures with their reasons; a click on a row picks its trial."""
+    events = data.desk().events(info, LOGGED)
+    table = log_table(frame, events, info.created, data.zone(), data.now())
+    if table.empty:
         st.caption("Nothing happened that a person would want to read.")
         return
-    rows.sort(key=lambda row: row[0], reverse=True)
-    table = pd.DataFrame(
-        {
-            "When": [moment_text(a, zone, now) for a, _, _ in rows],
-            "What": [k for _, k, _ in rows],
-            "Message": [m for _, _, m in rows],
-        }
-    )
-    st.dataframe(
-        table,
-        hide_index=True,
-        height=480,
-        column_config={
-            "When": st.column_config.TextColumn(width=150),
-            "What": st.column_config.TextColumn(width=140),
-        },
-        alt=f"The last {plural(len(rows), 'event')}, the newest first",
-    )
+    columns = {
+        "When": st.column_config.TextColumn(width=150),
+        "Trial": st.column_config.NumberColumn(width=60),
+        "What": st.column_config.TextColumn(width=140),
+    }
+    trials = [None if pd.isna(n) else int(n) for n in table["Trial"]]
+    told = f"The last {plural(len(table), 'event')}, the newest first"
+    picking_table(table, trials, "log_table", picked, told, 480, columns)

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.text import block, safe
 from dashboard.views.cards import baseline_of, candidate_text, figure, row_of
-from dashboard.views.numbers import bytes_text, metric_text, moment_text, plural, span_text
+from dashboard.views.numbers import bytes_text, interval_text, metric_text, moment_text, plural, span_text
 from dashboard.views.trial_charts import (
     changes_table,
     confusion_chart,
@@ -27,6 +27,10 @@ def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
     """Draw the candidate, the verdict and the numbers."""
     row, base = row_of(frame, number), baseline_of(frame)
     st.markdown(f"{safe(candidate_text(row), 300)}")
+    if row["discarded"]:
+        st.warning(
+            safe(row["discard_reason"], 600), title="Discarded: it is on record only", icon=":material/block:"
+        )
     if row["reason"]:
         st.error(
             safe(row["reason"], 1500),
@@ -57,14 +61,14 @@ def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
         st.caption(f"Measured {split}. Small print: change against the baseline, and the 95 % interval.")
 
 
-def trial_measured(found: Detail) -> None:
+def trial_measured(found: Detail, row: pd.Series) -> None:
     """Draw latency and quality."""
     for title, samples in (
         ("Latency in the confirmation", found.confirmed),
         ("Latency in the search", found.search),
     ):
         if samples is not None:
-            _latency(title, samples)
+            _latency(title, samples, row)
             break
     left, right = st.columns(2, gap="large")
     matrix, split = (
@@ -81,7 +85,7 @@ def trial_measured(found: Detail) -> None:
         _changes(found)
 
 
-def _latency(title: str, samples: Samples) -> None:
+def _latency(title: str, samples: Samples, row: pd.Series) -> None:
     st.markdown(f"**{title}**")
     left, right = st.columns(2, gap="large")
     marks = percentiles(samples.own)
@@ -91,6 +95,12 @@ def _latency(title: str, samples: Samples) -> None:
     with left:
         st.altair_chart(spread_chart(samples.own, samples.reference, data.palette()), key="spread", alt=told)
         st.caption(safe(told.capitalize()) + f" · {plural(len(samples.own), 'call')}, raw")
+        spread = interval_text("latency_ms", row["latency_ms_low"], row["latency_ms"], row["latency_ms_high"])
+        if spread:
+            corrected = metric_text("latency_ms", row["latency_ms"])
+            st.caption(
+                f"Against the reference beside it, on the study's clock: {corrected}, 95 % interval {spread}"
+            )
     with right:
         st.altair_chart(
             drift_chart(samples.own, samples.reference, data.palette()),

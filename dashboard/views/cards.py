@@ -69,7 +69,7 @@ def baseline_of(frame: pd.DataFrame) -> pd.Series | None:
 
 def figure(name: str, row: pd.Series, base: pd.Series | None) -> Figure:
     """Return a metric of a trial, against the baseline."""
-    value, other = row[name], None if base is None else base[name]
+    value, other = row[name], None if base is None else _beside(name, row, base)
     change = against(name, value, other)
     better = None
     if change and is_known(value) and other is not None and is_known(other) and not change.startswith("±"):
@@ -81,6 +81,19 @@ def figure(name: str, row: pd.Series, base: pd.Series | None) -> Figure:
         interval_text(name, row[f"{name}_low"], value, row[f"{name}_high"]),
         better,
     )
+
+
+def _beside(name: str, row: pd.Series, base: pd.Series) -> float | None:
+    """Return the baseline's value as it is on the trial's own host: milliseconds of two hosts are not compared."""
+    if row["host"] == base["host"] or name not in METRICS_OF_A_HOST:
+        return float(base[name])
+    if name != "latency_ms" or not is_known(row["speedup"]):
+        return None  # not known for this host
+    return float(row["latency_ms"] * row["speedup"])
+
+
+#: What the same artefact does differently elsewhere.
+METRICS_OF_A_HOST = {"latency_ms", "latency_p90_ms", "latency_p99_ms", "throughput", "energy_j"}
 
 
 def candidate_text(row: pd.Series) -> str:

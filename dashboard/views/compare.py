@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -12,6 +12,8 @@ import pandas as pd
 from dashboard.text import cut
 from dashboard.views.numbers import SHOWN, metric_text
 from dashboard.views.palette import Palette
+from tuner.service.contenders import Contender
+from tuner.store.records import HostRecord
 
 
 def front_rows(named: Mapping[str, pd.DataFrame], x: str, y: str) -> pd.DataFrame:
@@ -41,7 +43,8 @@ def fronts_chart(rows: pd.DataFrame, x: str, y: str, palette: Palette) -> alt.La
         scale=alt.Scale(domain=names, range=colours),
         legend=alt.Legend(title=None, orient="top", labelLimit=240),
     )
-    shape = alt.Shape("study:N", scale=alt.Scale(domain=names), legend=None)
+    legend = alt.Legend(title=None, orient="top", labelLimit=240)
+    shape = alt.Shape("study:N", scale=alt.Scale(domain=names), legend=legend)
     log = SHOWN[x].unit not in ("%", "pt")
     axis = alt.Axis(format="~g", tickCount=8, gridOpacity=0.4)
     ex = alt.X(
@@ -132,32 +135,44 @@ def _flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return out
 
 
-def summary_table(
-    named: Mapping[str, pd.DataFrame],
-    metric: str,
-    volumes: Sequence[float | None],
-    hosts: Sequence[str | None],
-) -> pd.DataFrame:
-    """Return one row a study: its baseline, its fastest and its best point, and its hypervolume."""
-    rows = []
-    for (name, frame), volume, host in zip(named.items(), volumes, hosts, strict=True):
-        front = frame[frame["on_front"]]
-        base = frame[frame["is_baseline"]]
-        fastest = front.sort_values("latency_ms").head(1)
-        rows.append(
-            {
-                "Study": cut(name, 60),
-                "Host": cut(host or "–", 40),
-                "Measured": int((frame["state"] == "complete").sum()),
-                "On the front": len(front),
-                "Baseline": metric_text("latency_ms", _first(base, "latency_ms")),
-                "Fastest": metric_text("latency_ms", _first(fastest, "latency_ms")),
-                "Speedup": metric_text("speedup", _first(fastest, "speedup")),
-                SHOWN[metric].label: metric_text(metric, _first(fastest, metric)),
-                "Hypervolume (%)": None if volume is None else volume * 100,
-            }
-        )
-    return pd.DataFrame(rows)
+def with_host(found: Contender, hosts: Mapping[str, HostRecord]) -> dict[str, Any]:
+    """Return the settings of a study, and the machine where only one measured what is compared."""
+    measured = set(found.frame["host"].dropna())
+    host = hosts.get(next(iter(measured))) if len(measured) == 1 else None
+    if host is None:
+        return dict(found.info.spec)
+    facts = {
+        "name": host.name,
+        "processor": host.data.get("cpu"),
+        "cores": len(host.data.get("cores", ())),
+        "memory (GB)": round((host.data.get("memory_mb") or 0) / 1000, 1),
+        "instructions": list(host.data.get("flags") or ()),
+    }
+    return {**found.info.spec, "host": facts}
+
+
+def summary_table(found: Mapping[str, Contender]) -> pd.DataFrame:
+    """Return one row each: its baseline, its fastest and its best point, and its hypervolume."""
+    return pd.DataFrame([_summary(name, each) for name, each in found.items()])
+
+
+def _summary(name: str, found: Contender) -> dict[str, Any]:
+    frame, metric = found.frame, found.info.metric
+    front = frame[frame["on_front"]]
+    fastest = front.sort_values("latency_ms").head(1)
+    volume = found.hypervolume
+    hosts = sorted(set(frame["host_name"].dropna()))
+    return {
+        "Study": cut(name, 60),
+        "Host": cut(", ".join(hosts) or "–", 60),
+        "Measured": int((frame["state"] == "complete").sum()),
+        "On the front": len(front),
+        "Baseline": metric_text("latency_ms", found.baseline_ms),
+        "Fastest": metric_text("latency_ms", _first(fastest, "latency_ms")),
+        "Speedup": metric_text("speedup", _first(fastest, "speedup")),
+        SHOWN[metric].label: metric_text(metric, _first(fastest, metric)),
+        "Hypervolume (%)": None if volume is None else volume * 100,
+    }
 
 
 def _first(frame: pd.DataFrame, name: str) -> float | None:

@@ -17,14 +17,25 @@ def choices(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def filtered(
-    frame: pd.DataFrame, engines: Sequence[str], formats: Sequence[str], feasible: bool
+    frame: pd.DataFrame,
+    engines: Sequence[str],
+    formats: Sequence[str],
+    feasible: bool,
+    hosts: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Return the trials of these engines and formats; no choice means all. The baseline always stays."""
+    """Return the trials of these engines, formats and hosts; no choice means all. The baseline always stays."""
     kept = pd.Series(True, index=frame.index)
     if engines:
         kept &= frame["engine"].isin(engines)
     if formats:
         kept &= frame["bits"].map(BIT_NAMES).isin(formats)
+    if hosts:
+        kept &= frame["host_name"].isin(hosts)
     if feasible:
         kept &= frame["feasible"]
     return frame[kept | frame["is_baseline"]]
+
+
+def hosts_in(frame: pd.DataFrame) -> list[str]:
+    """Return the names of the hosts that took part."""
+    return sorted(set(frame["host_name"].dropna()))

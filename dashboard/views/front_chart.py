@@ -12,7 +12,7 @@ import pandas as pd
 
 from dashboard.views.front_data import ROLES, TOLD
 from dashboard.views.numbers import SHOWN
-from dashboard.views.palette import BIT_SHAPES, Palette
+from dashboard.views.palette import BIT_SHAPES, CROSS, Palette
 
 _TOLD_FIRST = (
     "trial",
@@ -22,6 +22,7 @@ _TOLD_FIRST = (
     "Heads removed",
     "FFN removed",
     "Number format",
+    "Group size",
     "Threads × replicas",
 )
 PICK = "pick"
@@ -108,7 +109,7 @@ def _line(base: alt.Chart, ex: alt.X, ey: alt.Y, x: str, palette: Palette) -> al
     line = base.transform_filter("datum.step").mark_line(
         interpolate=way, color=palette.ink, strokeWidth=1.6, opacity=0.65, clip=True
     )
-    return line.encode(x=ex, y=ey, order=alt.Order("x:Q"))
+    return line.encode(x=ex, y=ey, detail="line:N", order=alt.Order("x:Q"))
 
 
 def _baseline(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[alt.Chart]:
@@ -151,6 +152,8 @@ def _points(
         alt.Tooltip("trial:Q", title="Trial"),
         *(alt.Tooltip(f"{n}:N") for n in _TOLD_FIRST[1:]),
         alt.Tooltip("engine:N", title="Engine"),
+        alt.Tooltip("Fixed shape:N"),
+        alt.Tooltip("Host:N"),
     ]
     told += [alt.Tooltip(f"{SHOWN[name].label}:N") for name in TOLD]
     pick = alt.selection_point(PICK, fields=["trial"], on="click", clear=False, toggle=False)
@@ -165,19 +168,19 @@ def _points(
             fillOpacity=alt.FillOpacity(
                 "role:O",
                 sort=roles,
-                scale=alt.Scale(type="ordinal", domain=roles, range=[0.95, 0.3, 0.0]),
+                scale=alt.Scale(type="ordinal", domain=roles, range=[0.95, 0.3, 0.0, 0.0]),
                 legend=None,
             ),
             strokeOpacity=alt.StrokeOpacity(
                 "role:O",
                 sort=roles,
-                scale=alt.Scale(type="ordinal", domain=roles, range=[1.0, 0.45, 0.75]),
+                scale=alt.Scale(type="ordinal", domain=roles, range=[1.0, 0.45, 0.75, 0.35]),
                 legend=None,
             ),
             size=alt.Size(
                 "role:O",
                 sort=roles,
-                scale=alt.Scale(type="ordinal", domain=roles, range=[170, 60, 50]),
+                scale=alt.Scale(type="ordinal", domain=roles, range=[170, 60, 50, 50]),
                 legend=None,
             ),
             tooltip=told,
@@ -187,7 +190,7 @@ def _points(
 
 
 def _marks(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[alt.Chart]:
-    """Draw the ring of the picked point, the baseline's circle, and the names of what is offered."""
+    """Draw the ring of the picked point, the baseline's circle, crosses on the pruned, and the offers' names."""
     ring = base.transform_filter("datum.picked").mark_point(
         shape="circle", size=520, filled=False, stroke=palette.accent, strokeWidth=2.6, opacity=1
     )
@@ -199,7 +202,10 @@ def _marks(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[alt.
     below = (
         base.transform_filter("datum.baseline").mark_text(dy=23, **text).encode(text=alt.value("baseline"))
     )
-    return [layer.encode(x=ex, y=ey) for layer in (ring, circle, named, below)]
+    crossed = base.transform_filter("datum.role === 'pruned'").mark_point(
+        shape=CROSS, size=60, strokeWidth=1.6, stroke=palette.bad, opacity=0.85
+    )
+    return [layer.encode(x=ex, y=ey) for layer in (crossed, ring, circle, named, below)]
 
 
 def front_alt(data: pd.DataFrame, x: str, y: str) -> str:

@@ -14,17 +14,30 @@ from tuner.service.choosing import shown
 
 #: More pale points than this tell nothing more, and cost the browser a second.
 MOST_PALE = 3000
-ROLES = ("front", "dominated", "infeasible")
+ROLES = ("front", "dominated", "infeasible", "pruned")
+_VERDICTS = ("on the front", "dominated", "misses a constraint", "given up early")
 TOLD = ("latency_ms", "speedup", "accuracy", "accuracy_drop", "throughput", "memory_mb", "size_mb")
 
 
 def front_data(
-    frame: pd.DataFrame, x: str, y: str, offers: Mapping[str, int | None], picked: int | None
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    offers: Mapping[str, int | None],
+    picked: int | None,
+    pruned: bool = False,
+    apart: bool = False,
 ) -> tuple[pd.DataFrame, int]:
-    """Return the points to draw, the front last (on top), and how many pale ones were left out."""
-    data = frame[(frame["state"] == "complete") & frame[x].notna() & frame[y].notna()]
+    """Return the points to draw, the front last (on top), and how many pale ones were left out.
+
+    With `pruned` also the trials that were given up early, where both metrics were known by then; with `apart` each
+    host has a front line of its own.
+    """
+    states = ["complete", "pruned"] if pruned else ["complete"]
+    data = frame[frame["state"].isin(states) & frame[x].notna() & frame[y].notna()]
     data = data[~data["discarded"] | (data["number"] == picked)]
     role = np.where(data["on_front"], "front", np.where(data["feasible"], "dominated", "infeasible"))
+    role = np.where(data["state"] == "pruned", "pruned", role)
     named = {number for number in (*offers.values(), picked) if number is not None}
     kept, left_out = _thinned(data, role, named)
     data, role = data[kept], role[kept]
@@ -37,13 +50,16 @@ def front_data(
             out[f"{axis}_{end}"] = column.where(column.abs() < 1e100, out[axis])
     out["engine"] = data["engine"]
     out["format"] = data["bits"].map(BIT_NAMES)
-    out["step"] = steps(frame, x, y).reindex(data.index, fill_value=False)
+    parts = [rows for _, rows in frame.groupby("host", dropna=False)] if apart and len(frame) else [frame]
+    turns = pd.concat([steps(rows, x, y) for rows in parts])
+    out["step"] = turns.reindex(data.index, fill_value=False)
+    out["line"] = data["host"].fillna("") if apart else ""
     out["baseline"] = data["is_baseline"]
     out["picked"] = data["number"] == picked
     labels = {number: " · ".join(n for n, v in offers.items() if v == number) for number in named}
     out["offer"] = data["number"].map(labels).fillna("")
     _tell(out, data)
-    order = {"infeasible": 0, "dominated": 1, "front": 2}
+    order = {"pruned": 0, "infeasible": 1, "dominated": 2, "front": 3}
     return out.sort_values("role", key=lambda s: s.map(order), kind="stable").reset_index(drop=True), left_out
 
 
@@ -83,12 +99,14 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame) -> None:
         f"{BIT_NAMES.get(b, b)}" + ("" if s == "none" else f", {s}")
         for b, s in zip(data["bits"], data["scheme"], strict=True)
     ]
+    out["Group size"] = ["–" if pd.isna(g) else f"{int(g)}" for g in data["group_size"]]
+    out["Fixed shape"] = np.where(data["fixed_shape"].fillna(False).astype(bool), "yes", "no")
+    out["Host"] = [cut(h or "unknown", 60) for h in data["host_name"]]
     out["Threads × replicas"] = [
         f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)
     ]
     out["Verdict"] = [
-        ("confirmed on test data, " if c else "")
-        + {"front": "on the front", "dominated": "dominated", "infeasible": "misses a constraint"}[r]
+        ("confirmed on test data, " if c else "") + dict(zip(ROLES, _VERDICTS, strict=True))[r]
         for c, r in zip(data["confirmed"], out["role"], strict=True)
     ]
     for name in TOLD:

@@ -11,6 +11,8 @@ _DARK = {"torch": "#F0B23E", "torch-compile": "#F58B51", "onnxruntime": "#5BB8F0
 _MORE_LIGHT = ("#B4528F", "#6A51A3", "#7A6A00", "#666666")
 _MORE_DARK = ("#E08FC0", "#A995E0", "#C9B842", "#B0B0B0")
 BIT_SHAPES = {"fp32": "circle", "16 bit": "diamond", "int8": "square", "int4": "triangle-up"}
+#: What ended without a measurement, wherever it is drawn.
+CROSS = "M-1,-1L1,1M1,-1L-1,1"
 BIT_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 
 
@@ -44,6 +46,11 @@ class Palette:
     def bad(self) -> str:
         """Return the colour of failures."""
         return "#FF8A80" if self.dark else "#B3261E"
+
+    def stage(self, place: int) -> str:
+        """Return the colour of the stage at this place of a trial's way."""
+        several = (*_DARK.values(), *self._more) if self.dark else (*_LIGHT.values(), *self._more)
+        return several[place % len(several)]
 
     @property
     def several(self) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from dashboard.text import cut
-from dashboard.views.numbers import moment_text, span_text
+from dashboard.views.numbers import bytes_text, moment_text, span_text
+from tuner.service.disk import Disk
 from tuner.service.lines import Overview, WorkerLine
 
 _STATES = {"alive": "alive", "lost": "silent", "gone": "left"}
@@ -68,6 +69,34 @@ def queue_table(queue: Sequence[tuple[str, str, str, int]]) -> pd.DataFrame:
     return pd.DataFrame(list(found.values()), columns=["Study", "State", "queued", "running"]).rename(
         columns={"queued": "Trials queued", "running": "Trials running"}
     )
+
+
+def cache_table(disk: Disk) -> pd.DataFrame:
+    """Return what lies in this host's cache, a row for each kind of entry, the largest first."""
+    whole = max(disk.size_bytes, 1)
+    rows = [
+        {
+            "What": _KINDS.get(held.kind, cut(held.kind, 40)),
+            "Entries": held.entries,
+            "Size": bytes_text(held.size_bytes),
+            "Share (%)": 100 * held.size_bytes / whole,
+        }
+        for held in disk.kinds
+        if held.entries
+    ]
+    return pd.DataFrame(rows)
+
+
+#: The cache's kinds in words, where the kind's own name does not say what it is.
+_KINDS = {
+    "build": "artefacts",
+    "export": "exported graphs, shared by builds",
+    "recover": "recovered students",
+    "shape": "shaped checkpoints",
+    "fine-tune": "fine-tuned teachers",
+    "source": "models as they came",
+    "partial": "unfinished entries",
+}
 
 
 def engines_table(capabilities: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> pd.DataFrame:

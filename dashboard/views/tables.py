@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, tzinfo
 
 import pandas as pd
 
 from dashboard.text import cut
-from dashboard.views.numbers import SHOWN
+from dashboard.views.numbers import SHOWN, moment_text
+from tuner.store.records import Event
 
+#: Failures that the log lists at most.
+LOGGED = 200
 #: Columns of the trials table that are shown at first; all others may be switched on.
 FIRST = ("speedup", "latency_ms", "accuracy", "accuracy_drop", "memory_mb", "size_mb")
 
@@ -60,6 +64,35 @@ def failures_table(frame: pd.DataFrame) -> pd.DataFrame:
     labels = [cut(label, 120) for label in found["label"]]
     return pd.DataFrame(
         {"Trial": found["number"].astype(int), "What": kinds, "Reason": reasons, "Candidate": labels}
+    )
+
+
+def position_of(trials: Sequence[int | None], picked: int | None) -> int | None:
+    """Return the first row that stands for the picked trial."""
+    return None if picked is None or picked not in trials else list(trials).index(picked)
+
+
+def log_table(
+    frame: pd.DataFrame, events: Sequence[Event], created: datetime, zone: tzinfo, now: datetime
+) -> pd.DataFrame:
+    """Return events and failures of these trials, the newest first."""
+    numbers = dict(zip(frame["id"], frame["number"], strict=True))
+    rows = [
+        (e.at, numbers.get(e.trial_id), e.kind, e.message)
+        for e in events
+        if e.trial_id is None or e.trial_id in numbers
+    ]
+    failed = frame[frame["reason"].notna()].sort_values("number", ascending=False).head(LOGGED)
+    ended = zip(failed["finished_at"], failed["number"], failed["state"], failed["reason"], strict=True)
+    rows += [(created if pd.isna(at) else at, n, state, reason) for at, n, state, reason in ended]
+    rows.sort(key=lambda row: row[0], reverse=True)
+    return pd.DataFrame(
+        {
+            "When": [moment_text(at, zone, now) for at, _, _, _ in rows],
+            "Trial": pd.array([None if n is None else int(n) for _, n, _, _ in rows], dtype="Int64"),
+            "What": [cut(kind, 40) for _, _, kind, _ in rows],
+            "Message": [cut(message, 500) for _, _, _, message in rows],
+        }
     )
 
 

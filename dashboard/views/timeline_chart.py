@@ -9,14 +9,16 @@ import altair as alt
 import pandas as pd
 
 from dashboard.text import cut
-from dashboard.views.numbers import span_text
+from dashboard.views.numbers import plural, span_text
 from dashboard.views.palette import Palette
+from dashboard.views.stage_bars import OTHER, stage_names
 
-MOST = 300
+#: How many trials may be looked at, the last ones.
+LASTS = (30, 100, 300, 1000)
 _STATES = ("complete", "running", "failed", "pruned", "cancelled")
 
 
-def timeline_data(frame: pd.DataFrame, now: datetime, zone: tzinfo, last: int = MOST) -> pd.DataFrame:
+def timeline_data(frame: pd.DataFrame, now: datetime, zone: tzinfo, last: int = LASTS[1]) -> pd.DataFrame:
     """Return the last trials that were started, the running ones up to now, in the viewer's zone."""
     begun = (
         frame[frame["started_at"].notna() & frame["state"].isin(_STATES)].sort_values("started_at").tail(last)
@@ -41,15 +43,38 @@ def timeline_data(frame: pd.DataFrame, now: datetime, zone: tzinfo, last: int = 
 
 
 def timeline_chart(
-    data: pd.DataFrame, palette: Palette, picked: int | None, selection: str
+    data: pd.DataFrame, stages: pd.DataFrame, palette: Palette, picked: int | None, selection: str
 ) -> alt.LayerChart:
-    """Return bars on a clock, one lane a worker."""
+    """Return trials as bars on a clock, one lane a worker; inside them their stages, and ticks for cache hits."""
     data = data.assign(picked=data["trial"] == picked)
-    colours = [palette.accent, palette.several[2], palette.bad, palette.several[1], palette.grey]
     y = alt.Y("worker:N", title=None, axis=alt.Axis(labelLimit=180))
-    x = alt.X(
-        "start:T", title="Time of day", axis=alt.Axis(format="%H:%M:%S", tickCount=8, labelOverlap=True)
+    axis = alt.Axis(format="%H:%M:%S", tickCount=8, labelOverlap=True)
+    x = alt.X("start:T", title="Time of day", axis=axis)
+    base = alt.Chart(data)
+    inside = len(stages) > 0
+    states = [state for state in _STATES if state in set(data["state"])]
+    bars = _trial_bars(base, x, y, palette, states, selection, inside)
+    ring = base.transform_filter("datum.picked").mark_bar(
+        height={"band": 0.86}, filled=False, stroke=palette.ink, strokeWidth=2.2
     )
+    layers = [bars, *(_stage_layers(stages, x, y, palette) if inside else [])]
+    lanes = max(data["worker"].nunique(), 1)
+    return alt.layer(*layers, ring.encode(x=x, x2="end:T", y=y)).properties(
+        height=190 + 76 * lanes if inside else 150 + 76 * lanes, background="transparent"
+    )
+
+
+def _trial_bars(
+    base: alt.Chart, x: alt.X, y: alt.Y, palette: Palette, states: list[str], selection: str, inside: bool
+) -> alt.Chart:
+    colours = dict(
+        zip(
+            _STATES,
+            (palette.accent, palette.ink, palette.bad, *palette.several[1:2], palette.grey),
+            strict=True,
+        )
+    )
+    scale = alt.Scale(domain=states, range=[colours[state] for state in states])
     told = [
         alt.Tooltip("trial:Q", title="Trial"),
         alt.Tooltip("label:N", title="Candidate"),
@@ -59,23 +84,53 @@ def timeline_chart(
         alt.Tooltip("worker:N", title="Worker"),
     ]
     pick = alt.selection_point(selection, fields=["trial"], on="click", clear=False, toggle=False)
-    colour = alt.Color(
-        "state:N",
-        scale=alt.Scale(domain=list(_STATES), range=colours),
-        legend=alt.Legend(title="Trial", orient="top"),
-    )
-    base = alt.Chart(data)
+    legend = alt.Legend(title="Trial", orient="top")
+    shown = alt.Stroke("state:N", scale=scale, legend=legend)
+    fill = alt.Fill("state:N", scale=scale, legend=legend)
     bars = base.mark_bar(
-        height={"band": 0.55}, cornerRadius=2, cursor="pointer", stroke=palette.ground, strokeWidth=0.6
+        height={"band": 0.76},
+        cornerRadius=2,
+        cursor="pointer",
+        strokeWidth=1,
+        fillOpacity=0.3 if inside else 0.9,
     )
-    bars = bars.encode(x=x, x2="end:T", y=y, color=colour, tooltip=told).add_params(pick)
-    ring = base.transform_filter("datum.picked").mark_bar(
-        height={"band": 0.75}, filled=False, stroke=palette.ink, strokeWidth=2
+    encoded = bars.encode(x=x, x2="end:T", y=y, fill=fill, stroke=shown, tooltip=told)
+    return encoded.add_params(pick)
+
+
+def _stage_layers(stages: pd.DataFrame, x: alt.X, y: alt.Y, palette: Palette) -> list[alt.Chart]:
+    """Draw what ran as bars in the stage's colour, and what the cache had as ticks above them."""
+    names = stage_names(stages)
+    colours = [palette.grey if n == OTHER else palette.stage(i) for i, n in enumerate(names)]
+    colour = alt.Color(
+        "stage:N",
+        scale=alt.Scale(domain=names, range=colours),
+        legend=alt.Legend(title="Stage", orient="bottom", columns=5),
     )
-    lanes = max(data["worker"].nunique(), 1)
-    return alt.layer(bars, ring.encode(x=x, x2="end:T", y=y)).properties(
-        height=150 + 52 * lanes, background="transparent"
+    told = [
+        alt.Tooltip("trial:Q", title="Trial"),
+        alt.Tooltip("stage:N", title="Stage"),
+        alt.Tooltip("took:N", title="Took"),
+        alt.Tooltip("label:N", title="Candidate"),
+    ]
+    ran = alt.Chart(stages[~stages["hit"]]).mark_bar(
+        height={"band": 0.46}, stroke=palette.ground, strokeWidth=0.4
     )
+    hits = alt.Chart(stages[stages["hit"]]).mark_point(
+        shape="triangle-down", filled=True, size=34, opacity=1, yOffset=-26
+    )
+    return [
+        layer.encode(x=x, y=y, color=colour, tooltip=told, **more)
+        for layer, more in ((ran, {"x2": "end:T"}), (hits, {}))
+    ]
+
+
+def timeline_alt(data: pd.DataFrame, stages: pd.DataFrame) -> str:
+    """Return the timeline in one sentence."""
+    running = int((data["state"] == "running").sum())
+    text = f"When the last {plural(len(data), 'trial')} ran, on {plural(data['worker'].nunique(), 'worker')}"
+    text += f"; {running} of them still {'runs' if running == 1 else 'run'}" if running else ""
+    return text + (f"; {int(stages['hit'].sum())} stages came from the cache." if len(stages) else ".")
 
 
 def stage_data(costs: Sequence[tuple[str, int, float, int, float]]) -> pd.DataFrame:
@@ -130,4 +185,4 @@ def stage_chart(data: pd.DataFrame, palette: Palette) -> alt.Chart:
             color=alt.Color("what:N", scale=colours, legend=alt.Legend(title=None, orient="top")),
         )
     )
-    return bars.properties(height=110 + 30 * len(data), background="transparent")
+    return bars.properties(height=150 + 30 * len(data), background="transparent")

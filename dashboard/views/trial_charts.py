@@ -40,6 +40,14 @@ def spread_chart(own: Sequence[float], reference: Sequence[float], palette: Pale
     data["zero"] = 0
     marks = pd.DataFrame({"what": [n for n, _ in parts], "median": [float(np.median(v)) for _, v in parts]})
     marks["label"] = [f"median {metric_text('latency_ms', m)}" for m in marks["median"]]
+    tails = pd.DataFrame(
+        [
+            (names[0], value, f"{name} percentile {metric_text('latency_ms', value)}", name)
+            for name, value in percentiles(own).items()
+            if name != "Median"
+        ],
+        columns=["what", "at", "label", "name"],
+    )
     scale = alt.Scale(type="log", nice=False, domain=[edges[0] * 0.9, edges[-1] * 1.1])
     colour = alt.Color(
         "what:N",
@@ -75,7 +83,16 @@ def spread_chart(own: Sequence[float], reference: Sequence[float], palette: Pale
             tooltip=[alt.Tooltip("label:N", title="Median")],
         )
     )
-    return alt.layer(bars, lines).properties(height=280, background="transparent")
+    tail = alt.Chart(tails).encode(
+        x=alt.X("at:Q", scale=scale, axis=axis),
+        color=colour,
+        tooltip=[alt.Tooltip("label:N", title="Of this trial")],
+    )
+    rules = tail.mark_rule(strokeWidth=1.2, strokeDash=[4, 3])
+    texts = tail.mark_text(align="left", dx=3, baseline="top", fontSize=11).encode(
+        y=alt.value(0), text="name:N"
+    )
+    return alt.layer(bars, lines, rules, texts).properties(height=280, background="transparent")
 
 
 def drift_chart(own: Sequence[float], reference: Sequence[float], palette: Palette) -> alt.Chart:

@@ -24,6 +24,7 @@ def home(tmp_path_factory):
         fill.failing_engine(store, "bad-engine")
         fill.ran(store, "first-trial", 10, once=True)
         fill.queued(store, "waiting")
+        fill.two_hosts(store, "two-hosts")
         fill.huge(store, "huge", 700)
     return home
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -28,11 +29,11 @@ from tuner.store.hosts import host_id
 from tuner.store.models import StageRunRow, StudyRow, TrialRow
 
 
-def ran(store, name, trials=10, fail=lambda candidate: None, once=False, **spec):
+def ran(store, name, trials=10, fail=lambda candidate: None, once=False, host=None, **spec):
     """Store a study and run it by the stub pipeline: to its end, or with `once` for one trial."""
     study = store.create_study(stub_study(name, trials, **spec))
     worker = stub_worker(
-        store, f"worker-{name}"[:90], StubPipeline(fail=fail), drain=not once, once=once, only=study
+        store, f"worker-{name}"[:90], StubPipeline(fail=fail), host, drain=not once, once=once, only=study
     )
     worker.run()
     return store.get_study(name)
@@ -61,6 +62,28 @@ def failing_engine(store, name, engine="openvino"):
         return BuildError("no such kernel") if candidate.backend.engine == engine else None
 
     return ran(store, name, 14, fail)
+
+
+def two_hosts(store, name, hosts="each", trials=12):
+    """Run a study by two workers on two kinds of hardware, of which one is three times as fast."""
+    study = store.create_study(stub_study(name, trials, hosts=hosts))
+    workers = [
+        stub_worker(
+            store,
+            f"{host}-{name}",
+            StubPipeline(0.02, slowness=slowness),
+            stub_host(host),
+            drain=True,
+            only=study,
+        )
+        for host, slowness in (("fast", 1.0), ("slow", 3.0))
+    ]
+    threads = [threading.Thread(target=worker.run) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return store.get_study(name)
 
 
 def huge(store, name, trials, state="finished", seed=0):

@@ -1,10 +1,14 @@
 """Every page in every state: no exception, the right words, the right controls."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from tests.dashboard import fill
+from tests.dashboard.conftest import HOSTILE
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 
@@ -111,6 +115,48 @@ def test_an_offer_is_picked_and_leads_on(served):
     assert at.button(key="to_export")
 
 
+def selected(at, key):
+    """Return the trials whose rows are selected in a table."""
+    rows = at.session_state[key]["selection"]["rows"]
+    return [at.session_state[f"_{key}_trials"][row] for row in rows]
+
+
+def test_a_picked_point_is_marked_in_table_and_log_and_a_row_picks(served):
+    at = fine(page("study", study="bad-engine", tab="Trials", trial="0"))
+    assert selected(at, "table") == [0]
+    other = at.session_state["_table_trials"][3]
+    at.button(key="pick_recommended").click().run()
+    assert selected(fine(at), "table") == [at.number_input(key="trial").value]
+    at = fine(page("study", study="bad-engine", tab="Trials", trial=str(other)))
+    assert selected(at, "table") == [other]
+    failed = next(n for n in at.session_state["_table_trials"][::-1])
+    at = fine(page("study", study="bad-engine", tab="Log", trial=str(failed)))
+    assert selected(at, "log_table") == [failed]
+
+
+def test_a_click_is_understood_by_the_order_that_was_on_the_screen(served, monkeypatch):
+    import streamlit as st
+
+    from dashboard.components import picking
+
+    state = {"t": {"selection": {"rows": [2]}}, "_t_trials": [5, None, 7]}
+    monkeypatch.setattr(st, "session_state", state)
+    picking._clicked("t")
+    assert state["trial"] == 7
+    state["t"]["selection"]["rows"] = [1]  # a line about no trial
+    picking._clicked("t")
+    assert state["trial"] == 7
+
+
+def test_failed_trials_are_switched_on_with_strip_and_reasons(served):
+    at = fine(page("study", study="bad-engine"))
+    assert not at.dataframe
+    at.toggle(key="failed").set_value(True).run()
+    assert "no such kernel" in set(fine(at).dataframe[0].value["Reason"])
+    at = fine(page("study", study="all-failed", failed="true"))
+    assert "Failed" in "".join(t.label for t in at.toggle)
+
+
 def test_the_list_shows_all_studies(served):
     at = fine(page("studies"))
     table = at.dataframe[0].value
@@ -136,6 +182,12 @@ def at_button(at, key):
     return next(b for b in at.button if b.key == key)
 
 
+def test_a_trial_that_worked_says_no_reason_beside_others_that_failed(served):
+    for name in ("study", "trial"):
+        at = fine(page(name, study="bad-engine", trial="0"))
+        assert "nan" not in words(at) and not at.error
+
+
 def test_a_trial_with_all_that_was_measured(served):
     at = fine(page("trial", study="finished", trial="1"))
     assert "What differs from the baseline" in words(at) and "tuner run finished.yaml" in at.code[0].value
@@ -157,6 +209,28 @@ def test_compare_and_system(served):
     assert "Settings" in words(fine(at)) and "Only differences" in [t.label for t in at.toggle]
     at = fine(page("system"))
     assert "revision" in [m.value.split()[0] for m in at.metric]
+
+
+def test_compare_one_study_on_its_hosts(served):
+    at = fine(page("compare", studies=["two-hosts on fast", "two-hosts on slow"]))
+    assert at.multiselect(key="studies").value == ["two-hosts on fast", "two-hosts on slow"]
+    table = at.dataframe[0].value.set_index("Study")
+    assert table.loc["two-hosts on fast", "Baseline"] == "40.0\u00a0ms"
+    assert table.loc["two-hosts on slow", "Baseline"] == "120\u00a0ms"
+    assert table["Hypervolume (%)"].notna().all() and "different hosts" in words(at)
+    settings = at.dataframe[1].value.set_index("Field")
+    assert settings.loc["host.name"].tolist() == ["fast", "slow"] and "seed" not in settings.index
+
+
+def test_system_tells_the_real_size_of_the_cache_and_what_is_free(served):
+    entry = served / "cache" / "build" / ("k" * 64)
+    entry.mkdir(parents=True, exist_ok=True)
+    (entry / "model.bin").write_bytes(bytes(3_210_000))
+    at = fine(page("system"))
+    shown = {m.label: (m.value, m.delta) for m in at.metric}
+    assert shown["Artefacts on this host"][0] == "3.21\u00a0MB" and "built on all hosts" in str(shown)
+    assert shown["Cache of this host"][1].endswith("free")
+    assert any("artefacts" in set(t.value.get("What", ())) for t in at.dataframe)
 
 
 @pytest.fixture
@@ -207,6 +281,58 @@ def test_hostile_text_is_refused_in_words(served, no_engines, text):
     at = fine(page("launch"))
     at.text_area(key="yaml").set_value(text).run()
     assert fine(at).button(key="launch").disabled
+
+
+def test_a_started_worker_is_awaited(served, no_engines, monkeypatch):
+    monkeypatch.setattr("dashboard.components.workers.start_worker", lambda role: 1234)
+    at = fine(page("launch"))
+    at_button(at, "start_worker").click().run()
+    assert "signs on in some seconds" in words(fine(at))
+
+
+def test_ten_megabytes_and_a_bomb_in_the_text_are_refused_in_words(served, no_engines):
+    bomb = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+    at = fine(page("launch"))
+    for text in ("x" * 10_000_000, bomb, "name: " + "n" * 1_000_000):
+        at.text_area(key="yaml").set_value(text).run()
+        assert fine(at).button(key="launch").disabled
+        assert all(len(caption.value) < 2000 for caption in at.caption)
+
+
+@pytest.fixture
+def marked(store):
+    """A study whose every text from outside is hostile: reasons, tags, notes, names of worker and host."""
+    from tests.service.stub import OFFERS, stub_host
+    from tuner.service.requires import capabilities
+
+    study = fill.ran(store, "marked", 4, tags=[HOSTILE], host=stub_host(HOSTILE))
+    store.add_event("remark", HOSTILE, study)
+    store.discard_trial(study, 1, HOSTILE)
+    able = capabilities(stub_host(HOSTILE), OFFERS, {HOSTILE: HOSTILE})
+    worker = store.sign_on(HOSTILE[:90], 1, able, stub_host(HOSTILE))
+    yield study
+    store.sign_off(worker)
+    store.delete_study(store.get_study("marked"))
+
+
+MARKUP = re.compile(r"<img|\*\*bold|\]\(javascript|:material/home|:red\[x")
+
+
+def test_hostile_notes_names_and_tags_stand_for_themselves(served, marked):
+    for name, query in (
+        ("studies", {}),
+        ("study", {"study": "marked", "trial": "1", "tab": "Log"}),
+        ("study", {"study": "marked", "tab": "Health"}),
+        ("study", {"study": "marked", "tab": "Timeline"}),
+        ("trial", {"study": "marked", "trial": "1"}),
+        ("export", {"study": "marked", "trial": "1"}),
+        ("compare", {"studies": ["marked", "finished"]}),
+        ("launch", {"clone": "marked"}),
+        ("system", {}),
+    ):
+        at = fine(page(name, **query))
+        read = words(at) + "".join(f"{m.label}{m.value}{m.delta}" for m in at.metric)
+        assert not MARKUP.search(re.sub(r"\\.", "", read).replace("\u200b", "\0")), (name, read)
 
 
 def test_launch_submits_and_opens_the_study(served, no_engines, store):

@@ -9,7 +9,7 @@ import pytest
 from dashboard import settings
 from tests.dashboard.conftest import HOSTILE
 from tests.service.studies import tuner
-from tuner.cli.dashboard import has_login, is_local
+from tuner.cli.dashboard import dashboard, has_login, is_local
 from tuner.errors import InputError, NotFoundError
 from tuner.service.bundling import Tickets, zipped
 from tuner.service.desk import VERBS, Desk
@@ -35,8 +35,48 @@ def test_what_is_local_and_what_is_a_login(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert not has_login()
     (tmp_path / ".streamlit").mkdir()
-    (tmp_path / ".streamlit" / "secrets.toml").write_text('[auth]\ncookie_secret = "x"\nredirect_uri = "y"\n')
+    secrets = tmp_path / ".streamlit" / "secrets.toml"
+    for text in (
+        "[auth",
+        '[auth]\ncookie_secret = "x"\nredirect_uri = "y"\n',  # whoever guesses it is whoever they like
+        '[auth]\ncookie_secret = "0123456789abcdef"\n',
+    ):
+        secrets.write_text(text)
+        assert not has_login()
+    secrets.write_text('[auth]\ncookie_secret = "0123456789abcdef"\nredirect_uri = "y"\n')
     assert has_login()
+
+
+def test_a_login_that_nobody_could_use_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tuner.cli.dashboard.has_login", lambda: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="nobody could sign in"):
+        dashboard()
+
+
+@pytest.mark.parametrize(
+    ("person", "role"),
+    [
+        ({"email": "Boss@example.org", "email_verified": True}, "operator"),
+        ({"email": "boss@example.org"}, "operator"),  # not all providers say whether it is verified
+        ({"email": "boss@example.org", "email_verified": False}, "viewer"),
+        ({"email": "boss@example.org", "email_verified": "false"}, "viewer"),
+        ({"email": "guest@example.org", "email_verified": True}, "viewer"),
+        ({"email": ""}, "viewer"),
+        ({"name": "boss@example.org"}, "viewer"),
+    ],
+)
+def test_who_is_listed_by_a_verified_address_is_operator(monkeypatch, person, role):
+    import streamlit as st
+
+    from dashboard import data
+
+    monkeypatch.setenv("TUNER_DASHBOARD_OPERATORS", " boss@example.org , ,x@example.org")
+    monkeypatch.setattr(data, "signs_in", lambda: True)
+    monkeypatch.setattr(st, "user", person)
+    assert data.role() == role
+    monkeypatch.delenv("TUNER_DASHBOARD_OPERATORS")
+    assert data.role() == "viewer"  # nobody is listed
 
 
 def test_production_settings():
@@ -170,4 +210,5 @@ def test_a_report_stands_alone_and_escapes(store, served):
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert "http://" not in html and "https://" not in html and "data:image/png;base64," in html
     html = report_html(StudyHandle.of(store, store.get_study("finished")), 1)
+    assert html.count("data:image/png;base64,") == 2  # the front, and how it grew
     assert HOSTILE[:20] not in html and "Trial 1" in html

@@ -10,23 +10,36 @@ import pytest
 
 from dashboard.text import cut, safe
 from dashboard.views import limits, numbers, states
-from dashboard.views.cards import best_text, candidate_text, offers, row_of
+from dashboard.views.cards import best_text, candidate_text, figure, offers, row_of
 from dashboard.views.compare import front_rows, fronts_chart, settings_table
-from dashboard.views.filters import filtered
+from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
+from dashboard.views.filters import filtered, hosts_in
 from dashboard.views.front_chart import front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import MOST_PALE, front_data, steps
 from dashboard.views.history_chart import best_chart, volume_chart
 from dashboard.views.importance_chart import importance_chart
+from dashboard.views.outlook import basis_text, stages_table, time_text
 from dashboard.views.palette import Palette
 from dashboard.views.parallel_chart import MOST, chosen_rows, parallel_chart, parallel_data
-from dashboard.views.tables import failures_table, trials_table
-from dashboard.views.timeline_chart import stage_chart, stage_data, timeline_chart, timeline_data
+from dashboard.views.stage_bars import OTHER, stage_bars, stage_names
+from dashboard.views.tables import failures_table, log_table, position_of, trials_table
+from dashboard.views.timeline_chart import (
+    stage_chart,
+    stage_data,
+    timeline_alt,
+    timeline_chart,
+    timeline_data,
+)
 from dashboard.views.trial_charts import confusion_chart, drift_chart, percentiles, spread_chart
 from tests.dashboard.conftest import HOSTILE
 from tuner.service.choosing import choose
+from tuner.service.contenders import contender, subjects
+from tuner.service.costs import Estimate, StageEstimate
 from tuner.service.desk import Desk
 from tuner.service.health import health
 from tuner.service.importance import importance
+from tuner.service.outlook import Outlook
+from tuner.service.table import ranked
 
 LIGHT = Palette(dark=False)
 
@@ -137,6 +150,15 @@ def test_a_second_look_reads_what_changed_and_only_that(desk):
     desk.store.resume(info.id)
 
 
+def test_what_nobody_said_is_not_said_as_nan(desk):
+    for name in ("bad-engine", "finished", "first-trial"):
+        _, frame = study(desk, name)
+        for column in ("reason", "kind", "worker", "host_name", "discard_reason"):
+            assert all(value is None or isinstance(value, str) for value in frame[column]), column
+    _, frame = study(desk, "bad-engine")
+    assert row_of(frame, 0)["reason"] is None and "nan" not in set(trials_table(frame, "accuracy")["Reason"])
+
+
 def test_the_front_chart_holds_no_data_in_its_spec(desk):
     info, frame = study(desk)
     chosen = choose(frame, info.objectives, info.metric, {})
@@ -153,6 +175,56 @@ def test_the_front_line_turns_at_points_that_are_better_than_all_faster_ones(des
     _, frame = study(desk)
     turning = frame[steps(frame, "latency_ms", "accuracy")].sort_values("latency_ms")
     assert turning["accuracy"].is_monotonic_increasing and len(turning) >= 2
+
+
+def test_what_failed_has_marks_of_its_own_with_its_reason(desk):
+    _, frame = study(desk, "bad-engine")
+    failed = frame[frame["state"] == "failed"]
+    crosses = ended_data(frame, "latency_ms", "accuracy", int(failed["number"].iloc[0]))
+    assert set(crosses["trial"]) == set(failed["number"]) and crosses["picked"].sum() == 1
+    assert set(crosses["Reason"]) == {"no such kernel"} and lanes_of(crosses) == ("failed",)
+    spec = ended_spec(LIGHT, ("openvino",), lanes_of(crosses), "pick")
+    assert "trial" in json.dumps(spec["params"]) and "Reason" in json.dumps(spec)
+    assert f"{len(crosses)} failed" in ended_alt(crosses)
+
+
+def test_a_trial_given_up_with_both_metrics_is_crossed_where_it_stands(desk):
+    _, frame = study(desk)
+    frame = frame.assign(state=frame["state"].where(frame["number"] != 3, "pruned"))
+    without, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    points, _ = front_data(frame, "latency_ms", "accuracy", {}, None, pruned=True)
+    assert 3 not in set(without["trial"])
+    assert points.set_index("trial").loc[3, "role"] == "pruned"
+    assert ended_data(frame, "latency_ms", "accuracy", None).empty
+    assert ended_data(frame, "latency_ms", "energy_j", None)["state"].tolist() == ["pruned"]
+
+
+def test_the_hover_of_a_point_has_the_whole_candidate(desk):
+    _, frame = study(desk)
+    points, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    spec = json.dumps(front_spec("latency_ms", "accuracy", LIGHT, *occurring(points)))
+    for field in (
+        "Candidate",
+        "Layers",
+        "Heads removed",
+        "FFN removed",
+        "Number format",
+        "Group size",
+        "Threads × replicas",
+        "engine",
+        "Fixed shape",
+        "Host",
+    ):
+        assert f'"field": {json.dumps(field)}' in spec and field in points
+
+
+def test_the_log_says_which_trial_a_line_is_about(desk):
+    info, frame = study(desk, "bad-engine")
+    table = log_table(frame, desk.events(info, 50), info.created, UTC, desk.now())
+    failed = table[table["What"] == "failed"]
+    assert set(failed["Trial"]) == set(frame.loc[frame["state"] == "failed", "number"])
+    assert position_of([None, 4, 4], 4) == 1 and position_of([None, 4], 5) is None
+    assert position_of([None], None) is None
 
 
 def test_a_huge_study_is_thinned_and_says_so(desk, monkeypatch):
@@ -174,7 +246,8 @@ def test_every_chart_is_a_valid_spec(desk):
         best_chart(grown, "latency_ms", "Time", LIGHT, None),
         importance_chart(importance(frame, "latency_ms"), LIGHT),
         parallel_chart(parallel_data(rows, ["accuracy", "latency_ms"], True, 3), LIGHT, "pick"),
-        timeline_chart(bars, LIGHT, 3, "pick"),
+        timeline_chart(bars, stage_bars(bars, desk.stages(list(bars["id"]))), LIGHT, 3, "pick"),
+        timeline_chart(bars, bars.iloc[:0], LIGHT, 3, "pick"),
         stage_chart(stage_data(desk.stage_costs(info)), LIGHT),
         spread_chart([1.0, 1.1, 1.2, 5.0], [10.0, 11.0], LIGHT),
         drift_chart([1.0, 1.1, 1.2], [], LIGHT),
@@ -188,6 +261,47 @@ def test_every_chart_is_a_valid_spec(desk):
     assert len(rows) <= MOST and percentiles([1.0, 2.0, 3.0])["Median"] == 2.0
 
 
+def test_stages_lie_inside_their_trial_with_cache_hits_and_the_running_one(desk):
+    at = pd.Timestamp("2026-11-24 10:00:00")
+    seconds = pd.Timedelta(seconds=1)
+    bars = pd.DataFrame(
+        {
+            "trial": [1, 2],
+            "id": ["a", "b"],
+            "worker": "w",
+            "state": ["complete", "running"],
+            "label": HOSTILE,
+            "start": [at, at + 10 * seconds],
+            "end": [at + 10 * seconds, at + 15 * seconds],
+        }
+    )
+    stages = pd.DataFrame(
+        [
+            ("a", "shape", True, 0.0),
+            ("a", "build", False, 4.0),
+            ("a", "performance", False, 3.0),
+            ("b", "build", False, 2.0),
+            ("b", "performance", False, 0.0),
+        ],
+        columns=["id", "stage", "hit", "seconds"],
+    )
+    rows = stage_bars(bars, stages)
+    first, second = rows[rows["trial"] == 1], rows[rows["trial"] == 2]
+    assert list(first["stage"]) == ["shape", "build", "performance", OTHER]
+    assert list(first["hit"]) == [True, False, False, False] and first["took"].iloc[0] == "found in the cache"
+    assert first["start"].iloc[1] == at and first["end"].iloc[-1] == at + 10 * seconds
+    assert second["end"].iloc[-1] == at + 15 * seconds and second["took"].iloc[-1] == "3.0\u00a0s so far"
+    assert stage_names(rows) == ["shape", "build", "performance", OTHER]
+    assert "1 of them still runs" in timeline_alt(bars, rows) and "1 stages came" in timeline_alt(bars, rows)
+    assert stage_bars(bars, stages.iloc[:0]).empty
+
+
+def test_the_timeline_shows_more_than_a_hundred_trials(desk):
+    _, frame = study(desk, "huge")
+    bars = timeline_data(frame, datetime.now(UTC), UTC, 300)
+    assert len(bars) == 300 and len(stage_bars(bars, desk.stages(list(bars["id"])))) >= 300
+
+
 def test_cards_say_what_an_offer_costs(desk):
     info, frame = study(desk)
     chosen = choose(frame, info.objectives, info.metric, {"latency_ms": 5.0})
@@ -197,6 +311,18 @@ def test_cards_say_what_an_offer_costs(desk):
     assert "layer" in candidate_text(row_of(frame, 0)) and "fp32" in candidate_text(row_of(frame, 0))
     none = offers(frame, choose(frame, info.objectives, info.metric, {"latency_ms": 1e-6}), info.metric)
     assert [offer.trial for offer in none] == [None, None, None]
+
+
+def test_what_a_point_costs_is_held_against_the_baseline_of_its_own_host(desk):
+    _, frame = study(desk, "two-hosts")
+    base = frame[frame["is_baseline"]].iloc[0]
+    other = frame[(frame["host"] != base["host"]) & (frame["state"] == "complete")].iloc[0]
+    latency = figure("latency_ms", other, base)
+    percent = (1 / other["speedup"] - 1) * 100
+    number = float(latency.change.replace("−", "-").replace("+", "").split("\u00a0")[0])
+    assert number == pytest.approx(percent, abs=0.6)
+    assert figure("throughput", other, base).change == ""
+    assert figure("accuracy", other, base).change.endswith("pt")
 
 
 def test_tables_hold_hostile_reasons_as_plain_text(desk):
@@ -231,10 +357,86 @@ def test_health_names_the_engine_that_always_fails_and_the_constraint_nobody_mee
     assert any("Nobody meets" in card.title for card in health(frame, info.spec))
 
 
+def test_the_outlook_says_what_it_stands_on():
+    stages = (
+        StageEstimate("build", 20, 6, 6.0, 7.0, 8.0, 12, "this model"),
+        StageEstimate("recover", 9, 17, 0.0, 0.0, 0.0, 0, "nothing known"),
+    )
+    found = Estimate((120.0, 300.0), stages, ("recover",), True)
+    expected = Outlook(900, 20, (120.0, 300.0), (), None, found, capped=True)
+    assert time_text(expected) == "2\u00a0min to 5\u00a0min"
+    assert "12 stage runs" in basis_text(expected) and "recover" in basis_text(expected)
+    table = stages_table(expected).set_index("Stage")
+    assert table.loc["build", "From the cache"] == 6 and table.loc["recover", "A run takes"] == "unknown"
+    unknown = Outlook(900, 20, None, ())
+    assert time_text(unknown) == "unknown yet" and "Nothing comparable" in basis_text(unknown)
+    assert stages_table(unknown).empty and time_text(Outlook(9, 2, (60.0, 60.0), ())) == "at most 60\u00a0s"
+
+
+def test_health_says_which_axis_to_widen_and_which_host_is_noisy(desk):
+    info, frame = study(desk)
+    ends = {"ffn": 0.9, "heads": 0.0, "student_layers": 6}
+    front = frame["on_front"] & ~frame["is_baseline"]
+    assert front.sum() >= 2
+    spec = {
+        **info.spec,
+        "axes": {**info.spec["axes"], "pruning": {"heads": [0.0, 0.5], "ffn": [0.0, 0.5, 0.9]}},
+    }
+    at_end = frame.assign(**{name: frame[name].where(~front, value) for name, value in ends.items()})
+    titles = {card.title: card for card in health(at_end, spec)}
+    assert "axes.pruning.ffn allows. Widen it." in titles["The best points sit at the end of ffn"].text
+    assert "The best points sit at the end of heads" not in titles
+    shaky = frame.assign(latency_ms_high=frame["latency_ms"] * 1.5, latency_ms_low=frame["latency_ms"] * 0.5)
+    assert any(card.title == "stub is noisy" and "50%" in card.text for card in health(shaky, info.spec))
+    assert not any("noisy" in card.title for card in health(frame, info.spec))
+
+
+def test_a_study_on_several_hosts_has_a_line_for_each_and_a_filter(desk):
+    _, frame = study(desk, "two-hosts")
+    together, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    apart, _ = front_data(frame, "latency_ms", "accuracy", {}, None, apart=True)
+    assert together["line"].nunique() == 1 and apart[apart["step"]]["line"].nunique() == 2
+    assert apart["step"].sum() >= together["step"].sum()
+    kept = filtered(frame, [], [], False, hosts_in(frame)[:1])
+    assert hosts_in(frame) == ["fast", "slow"] and set(kept[~kept["is_baseline"]]["host_name"]) == {"fast"}
+
+
+def test_the_spread_names_the_percentiles():
+    told = json.dumps(spread_chart([1.0, 1.1, 1.2, 5.0], [10.0, 11.0], LIGHT).to_dict())
+    assert all(f"{q}th percentile" in told for q in (90, 95, 99)) and "median" in told
+
+
 def test_filter_keeps_the_baseline(desk):
     _, frame = study(desk)
     kept = filtered(frame, ["openvino"], ["int8"], False)
     assert kept["is_baseline"].sum() == 1 and set(kept[~kept["is_baseline"]]["engine"]) <= {"openvino"}
+
+
+def test_each_host_of_a_study_has_a_front_and_a_history_of_its_own(desk):
+    info, frame = study(desk, "two-hosts")
+    found = desk.subjects()
+    assert found["finished"].host is None and "two-hosts" in found
+    parts = {name: contender(info, frame, found[f"two-hosts on {name}"]) for name in ("fast", "slow")}
+    for name, each in parts.items():
+        assert set(each.frame["host_name"]) == {name} and each.frame["on_front"].any()
+        assert set(each.frame[each.frame["on_front"]]["number"]) <= set(frame[frame["on_front"]]["number"])
+        assert 0 < each.hypervolume < 1 and len(each.grown) == (each.frame["state"] == "complete").sum()
+    assert parts["slow"].baseline_ms == 3 * parts["fast"].baseline_ms
+    speedups = {name: each.frame["speedup"].max() for name, each in parts.items()}
+    assert all(1 < s < 100 for s in speedups.values())
+
+
+def test_a_front_of_all_hosts_is_taken_apart_where_hardware_is_a_choice(desk):
+    info, frame = study(desk, "two-hosts")
+    chosen = frame.assign(rank=ranked(frame, info.objectives, apart=False))
+    assert (chosen["rank"] == 1).sum() <= (frame["rank"] == 1).sum()
+    each = contender(info, chosen, desk.subjects()["two-hosts on slow"])
+    assert each.frame["on_front"].any()  # though nothing of it is on the front of all
+
+
+def test_hosts_of_one_name_are_told_apart():
+    measured = [("a", "f" * 64, "box"), ("a", "e" * 64, "box"), ("b", "f" * 64, "box")]
+    assert list(subjects(["a", "b"], measured)) == ["a", "a on box ffffffff", "a on box eeeeeeee", "b"]
 
 
 def test_only_differences_are_shown(desk):

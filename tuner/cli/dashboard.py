@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import ipaddress
 import os
-import sys
 from typing import Annotated
 
 import typer
 
+_LEAST_SECRET = 16  # characters of a cookie's secret
 _NAMES = "TUNER_DASHBOARD_HOSTS"  # host names under which browsers may ask for it, separated by commas
 
 
@@ -33,6 +35,7 @@ def dashboard(
     from tuner.errors import InputError
 
     try:
+        import click
         from streamlit.web import cli as streamlit
 
         from dashboard import settings
@@ -40,18 +43,24 @@ def dashboard(
         raise InputError(
             "the dashboard is not installed; install it with: pip install 'tuner[dashboard]'"
         ) from None
+    if has_login() and importlib.util.find_spec("authlib") is None:
+        raise InputError(
+            "a login is configured, but nobody could sign in: install it with: pip install 'tuner[dashboard]'"
+        )
     public = not is_local(host)
     if public and not has_login() and not allow_public:
         raise InputError(
             f"--host {host}: others could reach it and nobody would have to sign in; configure an OIDC login "
-            "([auth] in .streamlit/secrets.toml), or insist with --allow-public"
+            f"([auth] in .streamlit/secrets.toml, with redirect_uri and a cookie_secret of {_LEAST_SECRET} "
+            "characters or more), or insist with --allow-public"
         )
     if public and not has_login():
         os.environ["TUNER_DASHBOARD_ROLE"] = "viewer"
     names = [name.strip() for name in os.environ.get(_NAMES, "").split(",") if name.strip()]
     os.environ.update(settings.environment(settings.options(host, port, names)))
     note(f"tuner dashboard: http://{'localhost' if is_local(host) else host}:{port}  (Ctrl-C ends it)")
-    sys.exit(streamlit.main(["run", settings.script()], prog_name="streamlit", standalone_mode=False))
+    with contextlib.suppress(click.Abort):  # Ctrl-C, as announced
+        streamlit.main(["run", settings.script()], prog_name="streamlit", standalone_mode=False)
 
 
 def is_local(host: str) -> bool:
@@ -65,7 +74,10 @@ def is_local(host: str) -> bool:
 
 
 def has_login() -> bool:
-    """Say whether an OIDC login is configured, where Streamlit looks for it."""
+    """Say whether an OIDC login is configured, where Streamlit looks for it.
+
+    One whose cookies could be guessed is none: who knows the secret is whoever they like.
+    """
     import tomllib
     from pathlib import Path
 
@@ -75,6 +87,6 @@ def has_login() -> bool:
         except (OSError, ValueError):
             continue
         auth = found.get("auth") or {}
-        if auth.get("cookie_secret") and auth.get("redirect_uri"):
+        if len(str(auth.get("cookie_secret", ""))) >= _LEAST_SECRET and auth.get("redirect_uri"):
             return True
     return False

@@ -18,6 +18,7 @@ import pandas as pd
 from tuner.errors import InputError, TunerError
 from tuner.service import steering
 from tuner.service.budget import Spent
+from tuner.service.contenders import Subject, subjects
 from tuner.service.drafts import check
 from tuner.service.history import history
 from tuner.service.lines import Overview
@@ -51,6 +52,7 @@ class StudyInfo:
     baseline_ms: float | None
     host: str | None
     host_data: Mapping[str, Any]
+    clocks: Mapping[str, float]
     coordinator: str | None
     created: datetime
     updated: datetime
@@ -77,7 +79,8 @@ class StudyInfo:
         return cls(
             id=study.id, name=study.name, state=study.state, spec=study.spec, meta=study.meta, summary=study.summary,
             baseline_ms=study.baseline_ms, host=study.host.name if study.host else None,
-            host_data=study.host.data if study.host else {}, coordinator=study.worker, created=study.created_at,
+            host_data=study.host.data if study.host else {}, clocks=dict(study.clocks), coordinator=study.worker,
+            created=study.created_at,
             updated=study.updated_at, version=f"{study.id}:{study.updated_at.isoformat()}:{study.state}",
         )  # fmt: skip
 
@@ -159,6 +162,10 @@ class Desk:
     def history(self, info: StudyInfo, frame: pd.DataFrame) -> pd.DataFrame:
         """Return how the front grew (see `history`)."""
         return history(frame, info.objectives)
+
+    def subjects(self) -> dict[str, Subject]:
+        """Return what may be compared, by a name for a person: every study, and each host of one on several."""
+        return subjects([line.name for line in self.store.standings()], self.store.measured_hosts())
 
     def stage_costs(self, info: StudyInfo) -> list[StageCost]:
         """Return where a study's time went."""

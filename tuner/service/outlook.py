@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from tuner.backends.base import Offer
 from tuner.errors import InputError
 from tuner.search.space import Space
+from tuner.service.costs import Estimate, estimate
 from tuner.service.local import this_machine
 from tuner.service.overview import state_of
 from tuner.service.requires import offers_in
@@ -25,22 +25,28 @@ Offers = Sequence[tuple[str, Offer]]
 
 @dataclass(frozen=True)
 class Abilities:
-    """What the machines at hand offer: `of` says whose; `cores` of the largest."""
+    """What the machines at hand offer: `of` says whose; `cores` of the largest; `hosts` are fingerprints."""
 
     of: str
     offers: list[tuple[str, Offer]]
     cores: int
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What to expect. Seconds are quartiles of what trials took before; None where none ever ran."""
+    """What to expect. `seconds` are of the search by one worker, None where nothing comparable was measured.
+
+    `estimate` says what they are made of; `capped` that the budget's minutes end the search before.
+    """
 
     candidates: int | None
     trials: int | None
     seconds: tuple[float, float] | None
     notes: tuple[str, ...]
     problem: str | None = None
+    estimate: Estimate | None = None
+    capped: bool = False
 
 
 def abilities(store: Store) -> Abilities:
@@ -56,6 +62,7 @@ def abilities(store: Store) -> Abilities:
             f"{len(alive)} worker{'s' if len(alive) > 1 else ''}",
             offers_in(*(w.capabilities for w in alive)),
             cores,
+            tuple(sorted({w.host.fingerprint for w in alive if w.host is not None})),
         )
     found = this_machine()
     known = Offer.__dataclass_fields__
@@ -78,10 +85,26 @@ def outlook(store: Store, spec: StudySpec, able: Abilities) -> Outlook:
     except InputError as error:
         return Outlook(None, trials, None, (), str(error))
     size = None if space is None else space.size()
-    ends = [n for n in (trials, size) if n is not None]
-    return Outlook(
-        size, trials, _seconds(store, spec, min(ends) if ends else None), tuple(space.notes) if space else ()
-    )
+    known = None
+    if space is not None and layers is not None and (count := _least(trials, size)) is not None:
+        known = estimate(store, spec, space, layers, count, able.hosts)
+    seconds, capped = _seconds(known, spec)
+    return Outlook(size, trials, seconds, tuple(space.notes) if space else (), None, known, capped)
+
+
+def _least(*counts: int | None) -> int | None:
+    return min((n for n in counts if n is not None), default=None)
+
+
+def _seconds(known: Estimate | None, spec: StudySpec) -> tuple[tuple[float, float] | None, bool]:
+    """Return how long the search takes, and whether the budget's minutes end it before all was tried."""
+    cap = None if spec.budget.minutes is None else spec.budget.minutes * 60
+    if known is None:
+        return (None if cap is None else (cap, cap)), cap is not None
+    low, high = known.seconds
+    if cap is None:
+        return (low, high), False
+    return (min(low, cap), min(high, cap)), high > cap
 
 
 def teacher_layers(spec: StudySpec) -> int | None:
@@ -101,13 +124,3 @@ def teacher_layers(spec: StudySpec) -> int | None:
 
 def _anatomy(layers: int) -> dict[str, Any]:
     return {"layers": layers, "heads": 0, "ffn": 0, "hidden": 0, "refused": {}}
-
-
-def _seconds(store: Store, spec: StudySpec, trials: int | None) -> tuple[float, float] | None:
-    cap = None if spec.budget.minutes is None else spec.budget.minutes * 60
-    took = store.typical_seconds()
-    if trials is None or len(took) < 2:
-        return None if cap is None else (cap, cap)
-    low, _, high = statistics.quantiles(took, n=4)
-    span = (low * trials, high * trials)
-    return span if cap is None else (min(span[0], cap), min(span[1], cap))

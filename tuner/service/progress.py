@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
+from tuner.errors import TunerError
 from tuner.service.budget import Spent
 from tuner.service.events import Event, Listener
 from tuner.spec.model import Budget
+from tuner.stage import StageRun
 from tuner.store import Store
 from tuner.store.records import Study, Trial
 
@@ -16,12 +21,24 @@ class Progress:
         self._store, self._emit = store, listen or (lambda event: None)
         self._study: Study | None = None
         self._trial: Trial | None = None
+        self._begun: list[tuple[str, float]] = []
 
     def stage(self, name: str) -> None:
         """Say that a stage starts (not said of cached ones)."""
         trial, study = self._trial, self._study.name if self._study else None
+        if trial is not None:
+            self._note(trial, name)
         number, candidate = (trial.number, trial.candidate) if trial else (None, None)
         self._emit(Event("stage", f"{name} …", study, number, candidate, stage=name))
+
+    def _note(self, trial: Trial, name: str) -> None:
+        """Write down what a running trial went through so far, for who looks on; the last stage still runs."""
+        now = time.monotonic()
+        self._begun.append((name, now))
+        ends = [at for _, at in self._begun[1:]] + [now]
+        runs = [StageRun(n, "", False, end - at) for (n, at), end in zip(self._begun, ends, strict=True)]
+        with contextlib.suppress(TunerError):  # what nobody can look at now costs the trial nothing
+            self._store.note_stages(trial, runs)
 
     def preparing(self, study: Study) -> None:
         """Say whose preparation the stages that follow belong to."""
@@ -35,7 +52,7 @@ class Progress:
 
     def started(self, study: Study, trial: Trial) -> None:
         """Say that a trial starts."""
-        self._study, self._trial = study, trial
+        self._study, self._trial, self._begun = study, trial, []
         message = f"trial {trial.number}: {trial.candidate.label()}"
         self._emit(Event("trial-started", message, study.name, trial.number, trial.candidate))
 

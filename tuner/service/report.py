@@ -48,6 +48,7 @@ def report_html(study: StudyHandle, chosen: int | None = None) -> str:
         '<h2>The front</h2><img alt="Accuracy against latency of all measured candidates" '
         f'src="data:image/png;base64,{_picture(study)}">',
         _table(study, front, picked) if front else "<p>No trial meets the constraints.</p>",
+        _growth(study),
         f"<h2>The study</h2><pre>{escape(_file(study.spec))}</pre>",
     ]
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -122,6 +123,23 @@ def _picture(study: StudyHandle) -> str:
     target = io.BytesIO()
     FigureCanvasAgg(draw(drawn(study))).print_figure(target, dpi=130, format="png")
     return base64.b64encode(target.getvalue()).decode()
+
+
+def _growth(study: StudyHandle) -> str:
+    """Return how the hypervolume grew, as a picture; nothing where there were too few trials."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    grown = [100 * value for value in study.study.summary.get("history", []) if value is not None]
+    if len(grown) < 2:
+        return ""
+    figure, target = Figure(figsize=(8, 2.6), layout="constrained"), io.BytesIO()
+    axes = figure.add_subplot(xlabel="trials measured", ylabel="hypervolume (%)", ylim=(0, max(grown) * 1.08))
+    axes.step(range(1, len(grown) + 1), grown, where="post", color="#0B63B0")
+    axes.grid(alpha=0.3)
+    FigureCanvasAgg(figure).print_figure(target, dpi=130, format="png")
+    encoded = base64.b64encode(target.getvalue()).decode()
+    return f'<h2>How it grew</h2><img alt="Hypervolume over trials" src="data:image/png;base64,{encoded}">'
 
 
 def _file(spec: Any) -> str:

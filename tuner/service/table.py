@@ -30,6 +30,7 @@ _PLAIN = (
     "number", "id", "state", "kind", "reason", "seed", "artefact_key", "worker", "attempt", "host", "host_name",
     "created_at", "started_at", "finished_at",
 )  # fmt: skip
+_TEXTS = ("kind", "reason", "artefact_key", "worker", "host", "host_name", "discard_reason")
 AXES = (
     "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "threads", "replicas", "engine", "device",
     "fixed_shape",
@@ -66,6 +67,8 @@ class Table:
 def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return flat rows as a frame on the study's clock, with feasibility, front and ranks."""
     frame = pd.DataFrame(list(rows), columns=columns(study.spec["objectives"]))
+    for name in _TEXTS:  # pandas would put NaN, which is true, where nothing was said
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
     _set_clock(frame, study)
     constraints = [parse_constraint(text) for text in study.spec["constraints"]]
     # The first is what everything is held against; shallower students in fp32 eager only look like it.
@@ -73,7 +76,7 @@ def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     complete = (frame["state"] == "complete") & ~frame["discarded"].astype(bool)
     frame["feasible"] = complete & _met(frame, constraints, "")
     frame["search_feasible"] = complete & _met(frame, constraints, "search_")
-    frame["rank"] = _ranks(frame, study)
+    frame["rank"] = ranked(frame, study.spec["objectives"], study.spec.get("hosts") != "choice")
     frame["on_front"] = frame["rank"] == 1
     for name in _FLAGS:
         frame[name] = frame[name].fillna(False).astype(bool)
@@ -148,15 +151,15 @@ def losses_of(frame: pd.DataFrame, objectives: Sequence[str], prefix: str = "") 
     )
 
 
-def _ranks(frame: pd.DataFrame, study: Study) -> pd.Series:
+def ranked(frame: pd.DataFrame, objectives: Sequence[str], apart: bool) -> pd.Series:
     """Return 1 for the front that is shown, then the ranks of what is behind it; NaN for what has no place.
 
-    As `points.shown_points`: once the front was confirmed, only confirmed points are on it; one front a host.
+    As `points.shown_points`: once the front was confirmed, only confirmed points are on it; with `apart` one front a
+    host.
     """
-    losses = losses_of(frame, study.spec["objectives"])
+    losses = losses_of(frame, objectives)
     placed = frame["feasible"].to_numpy(bool) & np.isfinite(losses).all(axis=1)
     ranks = np.full(len(frame), np.nan)
-    apart = study.spec.get("hosts") != "choice"
     hosts = frame["host"].fillna("").to_numpy() if apart else np.zeros(len(frame))
     confirmed = frame["confirmed"].to_numpy(bool)
     measured = frame["state"].to_numpy() == "complete"

@@ -59,6 +59,16 @@ class StageCost(NamedTuple):
     hit_seconds: float
 
 
+class StageSample(NamedTuple):
+    """One run of a stage that nothing was cached for; `model` as its study names it, `host` a fingerprint."""
+
+    name: str
+    seconds: float
+    engine: str
+    model: dict[str, Any]
+    host: str | None
+
+
 class Cells(Repository):
     """Read trials, stages and events by column."""
 
@@ -81,7 +91,7 @@ class Cells(Repository):
     def stage_costs(self, study_id: str | None = None) -> list[StageCost]:
         """Return what each stage took, of one study or of all, the most expensive first."""
         seconds = func.coalesce(func.sum(StageRunRow.seconds), 0.0)
-        query = select(StageRunRow.name, StageRunRow.hit, func.count(), seconds)
+        query = select(StageRunRow.name, StageRunRow.hit, func.count(), seconds).where(StageRunRow.key != "")
         if study_id is not None:
             query = query.join(TrialRow, TrialRow.id == StageRunRow.trial_id).where(
                 TrialRow.study_id == study_id
@@ -96,10 +106,43 @@ class Cells(Repository):
         return sorted(costs, key=lambda cost: -cost.run_seconds)
 
     @retried
+    def measured_hosts(self) -> list[tuple[str, str, str]]:
+        """Return study, fingerprint and name of every host that measured a trial of it."""
+        query = select(StudyRow.name, HostRow.fingerprint, HostRow.name).distinct()
+        query = query.join(TrialRow, TrialRow.study_id == StudyRow.id).join(
+            HostRow, HostRow.id == TrialRow.host_id
+        )
+        with self._reading() as session:
+            found = session.execute(query.where(TrialRow.state == "complete")).tuples().all()
+            return sorted((study, fingerprint, name) for study, fingerprint, name in found)
+
+    @retried
+    def stage_samples(self, limit: int = 5000) -> list[StageSample]:
+        """Return the last runs of stages in trials that were measured, hits left out, of all studies."""
+        query = select(
+            StageRunRow.name, StageRunRow.seconds, TrialRow.candidate, TrialRow.study_id, HostRow.fingerprint
+        )
+        query = query.join(TrialRow, TrialRow.id == StageRunRow.trial_id)
+        query = query.outerjoin(HostRow, HostRow.id == TrialRow.host_id)
+        query = query.where(StageRunRow.hit.is_(False), TrialRow.state == "complete")
+        with self._reading() as session:
+            rows = session.execute(query.order_by(TrialRow.finished_at.desc()).limit(limit)).tuples().all()
+            ids = {row[3] for row in rows}
+            specs = session.execute(select(StudyRow.id, StudyRow.spec).where(StudyRow.id.in_(ids))).tuples()
+            models = {study: dict(spec["model"]) for study, spec in specs}
+        return [
+            StageSample(name, seconds, candidate["backend"]["engine"], models[study], host)
+            for name, seconds, candidate, study, host in rows
+        ]
+
+    @retried
     def stages_of(self, trial_ids: Sequence[str]) -> list[tuple[str, str, bool, float]]:
-        """Return trial id, name, hit and seconds of the stages of some trials (500 at most), in their order."""
+        """Return trial id, name, hit and seconds of the stages of some trials (1000 at most), in their order.
+
+        Of a running trial those that began so far; the last one still runs.
+        """
         query = select(StageRunRow.trial_id, StageRunRow.name, StageRunRow.hit, StageRunRow.seconds)
-        query = query.where(StageRunRow.trial_id.in_(list(trial_ids)[:500]))
+        query = query.where(StageRunRow.trial_id.in_(list(trial_ids)[:1000]))
         with self._reading() as session:
             rows = session.execute(query.order_by(StageRunRow.trial_id, StageRunRow.position)).tuples()
             return list(rows)
@@ -131,17 +174,6 @@ class Cells(Repository):
         )
         with self._reading() as session:
             return [(a, b, c, d) for a, b, c, d in session.execute(query)]
-
-    @retried
-    def typical_seconds(self, host: str | None = None, limit: int = 500) -> list[float]:
-        """Return how long the last measured trials took, in seconds: of one host (a fingerprint) or of all."""
-        query = select(TrialRow.started_at, TrialRow.finished_at).where(TrialRow.state == "complete")
-        if host is not None:
-            query = query.join(HostRow, HostRow.id == TrialRow.host_id).where(HostRow.fingerprint == host)
-        query = query.order_by(TrialRow.finished_at.desc()).limit(limit)
-        with self._reading() as session:
-            spans = session.execute(query).tuples().all()
-            return [(end - start).total_seconds() for start, end in spans if start and end]
 
     def looked_at(self) -> datetime:
         """Return the moment to hand to `cells` at the next look."""

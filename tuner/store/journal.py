@@ -93,7 +93,7 @@ class Journal(Repository):
     def referenced_keys(self) -> set[str]:
         """Return the keys of all stages and artefacts that a trial of a stored study names."""
         with self._reading() as session:
-            stages = session.scalars(select(StageRunRow.key).distinct()).all()
+            stages = session.scalars(select(StageRunRow.key).where(StageRunRow.key != "").distinct()).all()
             built = session.scalars(select(TrialRow.artefact_key).where(TrialRow.artefact_key.is_not(None)))
             return {*stages, *(key for key in built if key)}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from tuner.candidate import Candidate
-from tuner.errors import TunerError
+from tuner.errors import LeaseLostError, TunerError
 from tuner.metrics import Estimate, Metrics
 from tuner.stage import StageRun
 from tuner.store.base import Repository, study_row, touch, trial_row
@@ -114,6 +115,15 @@ class Outcomes(Repository):
             row.kind, row.reason, row.log_tail = plain(kind, 32), plain(reason), plain(log_tail)
             _set_stages(session, row, stages)
             return _done(session, row)
+
+    def note_stages(self, trial: Trial, stages: Sequence[StageRun]) -> None:
+        """Write down which stages a running trial went through so far; its end replaces them.
+
+        Nothing happens if it is finished, or another's by now. Tried once: this is for who looks on, and a stage
+        should not wait for it.
+        """
+        with self._writing() as session, contextlib.suppress(LeaseLostError):
+            _set_stages(session, held_trial(session, trial), stages)
 
     @retried
     def repeat_trial(self, study: Study, optuna_number: int | None, candidate: Candidate, of: Trial) -> Trial:
