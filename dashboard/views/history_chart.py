@@ -53,7 +53,7 @@ def _stairs(
     column, label = OVER[over]
     base = alt.Chart(data[["number", "measured", "minutes", "value", "picked"]].dropna(subset=["value"]))
     x = alt.X(f"{column}:Q", title=label, axis=alt.Axis(tickMinStep=1 if over == "Trials" else 0.1))
-    y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
+    y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~r"))
     told = [
         alt.Tooltip("number:Q", title="Trial"),
         alt.Tooltip("minutes:Q", title="Minutes", format=".1f"),
