@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
@@ -31,7 +31,7 @@ from tuner.service.overview import state_of
 _CHART, _TABLE = "[role=graphics-document] svg", ".stDataFrame"
 _TABS = {"Growth": _CHART, "Importance": _CHART, "Parallel": _CHART, "Trials": _TABLE,
          "Timeline": _CHART, "Health": ".stAlert", "Log": "[role=tabpanel]"}  # fmt: skip
-_FLAT, _MIXED = 220, 36  # colours that a picture keeps as they are, and those that stand for all others
+_EXACT, _MIXED = 160, 96  # colours of a picture: those kept as they are, and those that stand for all others
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,20 @@ def _save(page: Page, path: Path) -> None:
 
 
 def _compress(path: Path) -> None:
-    """Keep the most frequent colours exactly (grounds, inks, engines), and few for the edges of letters."""
-    image = Image.open(path).convert("RGB")
-    counted = [colour for colour, _ in Counter(image.get_flattened_data()).most_common()]
-    kept, rest = counted[:_FLAT], counted[_FLAT:] or counted[:1]
-    edges = Image.new("RGB", (len(rest), 1))
-    edges.putdata(rest)
-    mixed = edges.quantize(_MIXED).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([part for colour in kept for part in colour] + mixed[: 3 * _MIXED])
-    image.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
+    """Keep the most frequent colours exactly (grounds, inks): the others are mixed ones, as at the edges of letters."""
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(np.int64)
+    found, where, counts = np.unique(pixels @ (65536, 256, 1), return_inverse=True, return_counts=True)
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+    order = np.argsort(-counts)
+    rest = Image.fromarray(
+        colours[order[_EXACT:] if len(order) > _EXACT else order][None].astype(np.uint8), "RGB"
+    )
+    mixed = np.array(rest.quantize(_MIXED).getpalette()[: 3 * _MIXED]).reshape(-1, 3)  # type: ignore[index]
+    kept = np.concatenate([colours[order[:_EXACT]], mixed])
+    nearest = ((colours[:, None] - kept) ** 2).sum(axis=2).argmin(axis=1)
+    image = Image.fromarray(nearest[where].reshape(pixels.shape[:2]).astype(np.uint8))
+    image.putpalette(kept.ravel().tolist())
+    image.save(path, optimize=True)
 
 
 @contextmanager

@@ -137,12 +137,12 @@ def _columns() -> dict[str, Any]:
             width=165, help="Fastest feasible point of the front against the untouched model"
         ),
         "Done": column.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, width=85),
-        "Candidates": column.TextColumn(width=125),
+        "Candidates": column.TextColumn(width=140),
         "Time left": column.TextColumn(width=70),
         "Hypervolume": column.NumberColumn(
             "Hypervolume (%)",
             format="%.1f",
-            width=115,
+            width=112,
             help="Share of what can be hoped for that the front covers",
         ),
         "Growth": column.AreaChartColumn(width=80, y_min=0, help="Hypervolume over trials"),
