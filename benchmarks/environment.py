@@ -7,7 +7,18 @@ from typing import Any
 
 from tuner.hardware import this_host
 
-_LIBRARIES = ("tuner", "torch", "onnxruntime", "openvino", "optuna", "sqlalchemy", "psycopg", "numpy")
+_LIBRARIES = (
+    "tuner",
+    "torch",
+    "onnxruntime",
+    "openvino",
+    "optuna",
+    "sqlalchemy",
+    "psycopg",
+    "numpy",
+    "streamlit",
+    "altair",
+)
 
 
 def environment() -> dict[str, Any]:

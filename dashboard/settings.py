@@ -36,7 +36,8 @@ THEME: dict[str, str] = {
     "theme.light.secondaryBackgroundColor": "#F3F5F8",
     "theme.light.textColor": "#1F2933",
     "theme.light.borderColor": "#D9DFE6",
-    "theme.dark.primaryColor": "#5BB8F0",
+    "theme.dark.primaryColor": "#2F86D0",  # white is read on it, and it on the ground
+    "theme.dark.linkColor": "#5BB8F0",
     "theme.dark.backgroundColor": "#0E1117",
     "theme.dark.secondaryBackgroundColor": "#1A1F29",
     "theme.dark.textColor": "#E8EAED",

@@ -123,8 +123,10 @@ def _machine(able: Abilities, expected: Outlook | None) -> None:
             alt="Engines and number formats, and why some do not run",
             height="content",
         )
-    for note in expected.notes[:6] if expected else ():
-        st.caption(f":material/info: left out: {safe(note, 300)}")
+        if expected and expected.notes:
+            st.caption(
+                "Left out of this study  \n" + "  \n".join(safe(note, 300) for note in expected.notes[:20])
+            )
 
 
 def _launch(text: str) -> None:

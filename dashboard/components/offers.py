@@ -11,9 +11,10 @@ from dashboard.views.cards import Figure, Offer
 
 
 def offer_cards(found: Sequence[Offer], limited: bool) -> None:
-    """Draw the cards, one below the other; the button of each picks its point."""
-    for offer in found:
-        with st.container(border=True, key=f"offer_{offer.name.replace(' ', '_')}", gap="xsmall"):
+    """Draw the cards side by side; the button of each picks its point."""
+    for column, offer in zip(st.columns(3, gap="small"), found, strict=False):
+        key = f"offer_{offer.name.replace(' ', '_')}"
+        with column.container(border=True, key=key, gap="xsmall", height="stretch"):
             _card(offer, limited)
 
 

@@ -131,21 +131,25 @@ def _actions(chosen: pd.DataFrame) -> None:
 def _columns() -> dict[str, Any]:
     column = st.column_config
     return {
-        "Study": column.LinkColumn(display_text=r"study=(.+)$", pinned=True, width=170),
-        "State": column.TextColumn(width=110),
+        "Study": column.LinkColumn(display_text=r"study=(.+)$", pinned=True, width=140),
+        "State": column.TextColumn(width=85),
         "Best against the baseline": column.TextColumn(
-            width=190, help="Fastest feasible point of the front against the untouched model"
+            width=165, help="Fastest feasible point of the front against the untouched model"
         ),
-        "Done": column.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, width=90),
-        "Candidates": column.TextColumn(width=165),
-        "Time left": column.TextColumn(width=80),
+        "Done": column.ProgressColumn(format="%.0f %%", min_value=0, max_value=100, width=85),
+        "Candidates": column.TextColumn(width=140),
+        "Time left": column.TextColumn(width=70),
         "Hypervolume": column.NumberColumn(
             "Hypervolume (%)",
             format="%.1f",
-            width=115,
+            width=112,
             help="Share of what can be hoped for that the front covers",
         ),
-        "Growth": column.AreaChartColumn(width=110, y_min=0, help="Hypervolume over trials"),
+        "Growth": column.AreaChartColumn(width=80, y_min=0, help="Hypervolume over trials"),
+        "Model": column.TextColumn(width=165),
+        "Task": column.TextColumn(width=115),
+        "Host": column.TextColumn(width=60),
+        "Heartbeat": column.TextColumn(width=80),
         "Tags": column.ListColumn(width=120),
         "name": None,
         "state": None,

@@ -34,12 +34,12 @@ def _body(name: str, state: str, limits: Mapping[str, float]) -> None:
     if everything.empty:
         return
     chosen = choose(frame, info.objectives, info.metric, limits)
+    feasible = int(everything["feasible"].sum())
+    with st.container():
+        if feasible:  # of a single point all three would be the same
+            offer_cards(offers(frame, chosen, info.metric)[: 1 if feasible == 1 else 3], bool(limits))
     left, right = st.columns([2.75, 1], gap="medium")
     with right:
-        feasible = int(everything["feasible"].sum())
-        with st.container():
-            if feasible:  # of a single point all three would be the same
-                offer_cards(offers(frame, chosen, info.metric)[: 1 if feasible == 1 else 3], bool(limits))
         picked_panel(info, everything)
     picked = picked_number(everything)
     with left:

@@ -22,8 +22,9 @@ def study_choice(label: str = "Study") -> str | None:
     wanted = st.query_params.get("study")
     if wanted is not None and wanted not in names:
         st.warning(safe(wanted, 100), title="There is no study of this name", icon=":material/search_off:")
-    if st.session_state.get("study") not in names:
-        st.session_state.pop("study", None)
-    return str(
-        st.selectbox(label, names, key="study", bind="query-params", width=340, label_visibility="collapsed")
-    )
+    if st.session_state.get("study", wanted) not in names:
+        st.session_state["study"] = names[0]
+        st.query_params["study"] = names[0]
+    # Without a value of its own, for the address leaves out what a widget begins with: a link must name its study.
+    options = {"index": None, "bind": "query-params", "label_visibility": "collapsed", "width": 340}
+    return str(st.selectbox(label, names, key="study", **options))

@@ -50,7 +50,8 @@ def study_head(info: StudyInfo, frame: pd.DataFrame) -> tuple[Notice, pd.DataFra
 
 def _facts(info: StudyInfo, frame: pd.DataFrame, standing: Standing, workers: Sequence[Worker]) -> list[str]:
     total = f" of {standing.total:,}".replace(",", "\u202f") if standing.total else ""
-    parts = [f"{plural(standing.done, 'candidate')}{total} done"]
+    # While it runs, the bar above says how many are done.
+    parts = [] if info.moving and total else [f"{plural(standing.done, 'candidate')}{total} done"]
     if standing.failed:
         parts.append(f"{standing.failed} failed")
     parts.append(f"{span_text(standing.spent_s)} spent")

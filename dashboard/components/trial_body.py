@@ -51,6 +51,7 @@ def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
                     delta_arrow="off",
                     delta_description=f.interval or ("" if f.change else "exact") or None,
                     width="content",
+                    height="stretch",
                     border=True,
                 )  # type: ignore[arg-type]
         split = (

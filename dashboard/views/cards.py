@@ -122,7 +122,8 @@ def best_text(speedup: float | None, drop: float | None) -> str:
         return NONE
     latency = (1 / speedup - 1) * 100
     digits = 1 if latency < -99 else 0
-    text = f"{'−' if latency < 0 else '+'}{abs(latency):.{digits}f} % latency"
+    sign = "±" if abs(latency) < 0.5 else "−" if latency < 0 else "+"
+    text = f"{sign}{abs(latency):.{digits}f} % latency"
     if drop is None or not is_known(drop):
         return text
     points = -drop * 100

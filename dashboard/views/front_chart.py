@@ -48,12 +48,12 @@ def front_spec(
     scales = _scale(logs[0], None), _scale(logs[1], domain)
     base = alt.Chart(alt.NamedData("rows"))
     colours = _engines(palette, engines)
-    ex = alt.X("x:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0]))
-    ey = alt.Y("y:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1]))
+    ex = alt.X("x:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0], "x"))
+    ey = alt.Y("y:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1], "y"))
     layers = [_line(base, ex, ey, x, palette), *_baseline(base, ex, ey, palette)]
     if intervals:
-        low_x = alt.X("x_low:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0]))
-        low_y = alt.Y("y_low:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1]))
+        low_x = alt.X("x_low:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0], "x"))
+        low_y = alt.Y("y_low:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1], "y"))
         layers += _intervals(base, (ex, low_x), (ey, low_y), _colour(colours))
     layers += [_points(base, ex, ey, palette, colours, formats), *_marks(base, ex, ey, palette)]
     spec: dict[str, Any] = alt.layer(*layers).properties(height=_HEIGHT, background="transparent").to_dict()
@@ -91,13 +91,16 @@ def _scale(log: bool, domain: tuple[float, float] | None) -> alt.Scale:
     )
 
 
-def _axis(log: bool) -> alt.Axis:
-    """Label a logarithmic axis at 1, 2 and 5 only: all else overlaps."""
+def _axis(log: bool, scale: str) -> alt.Axis:
+    """Label a logarithmic axis at 1, 2 and 5 only, for all else overlaps; a narrow one may hold none of these."""
     if not log:
         return alt.Axis(tickCount=7, gridOpacity=0.5)
     leading = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)) * 100) / 100"
-    labelled = f"indexof([1, 2, 5], {leading}) >= 0 ? format(datum.value, '~r') : ''"
-    return alt.Axis(labelExpr=labelled, gridOpacity=0.35, tickCount=24, labelOverlap=False)
+    wanted = f"domain('{scale}')[1] < 4 * domain('{scale}')[0] || indexof([1, 2, 5], {leading}) >= 0"
+    labelled = f"{wanted} ? format(datum.value, '~r') : ''"
+    return alt.Axis(
+        labelExpr=labelled, gridOpacity=0.35, tickCount=24, labelOverlap="greedy", labelSeparation=6
+    )
 
 
 def _title(name: str, log: bool) -> str:

@@ -40,7 +40,11 @@ def importance_chart(found: pd.DataFrame, palette: Palette) -> alt.LayerChart:
         title=None,
         axis=alt.Axis(labelLimit=240, labelFontSize=12.5, labelPadding=8, ticks=False, domain=False),
     )
-    x = alt.X("share:Q", title="Share of importance (%)", scale=alt.Scale(domainMin=0, nice=True))
+    x = alt.X(
+        "share:Q",
+        title="Share of importance (%)",
+        scale=alt.Scale(domain=[0, data["share"].max() * 1.2], nice=False),
+    )
     told = [
         alt.Tooltip("field:N", title="Field"),
         alt.Tooltip("share:Q", title="Share (%)", format=".1f"),

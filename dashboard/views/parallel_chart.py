@@ -152,14 +152,16 @@ def parallel_chart(data: pd.DataFrame, palette: Palette, selection: str) -> alt.
     return alt.layer(lines, ring, dots, texts).properties(height=400, background="transparent")
 
 
-def _ticks(data: pd.DataFrame, x: alt.X, y: alt.Y, palette: Palette) -> alt.Chart:
+def _ticks(data: pd.DataFrame, x: alt.X, y: alt.Y, palette: Palette) -> alt.LayerChart:
     """Name the values of fields, and both ends of metrics."""
     known = data.drop_duplicates(["axis", "value"])
     metric = known["axis"].isin([shown.title for shown in SHOWN.values()])
     ends = known["height"].isin([0.0, 1.0])
     few = known[~metric | ends].drop_duplicates(["axis", "height"])
-    return (
-        alt.Chart(few)
-        .mark_text(align="left", dx=9, dy=-1, fontSize=11, color=palette.grey)
-        .encode(x=x, y=y, text="value:N")
+    base = alt.Chart(few).encode(x=x, y=y, text="value:N")
+    place = {"align": "left", "dx": 9, "dy": -1, "fontSize": 11}
+    # Lines run through the words: each has a rim in the colour of the ground.
+    rim = base.mark_text(
+        color=palette.ground, stroke=palette.ground, strokeWidth=4, strokeJoin="round", **place
     )
+    return alt.layer(rim, base.mark_text(color=palette.ink, **place))

@@ -44,9 +44,20 @@ def queued(store, name, **spec):
     return store.create_study(stub_study(name, **spec))
 
 
-def all_failed(store, name):
-    """Run a study whose every build fails with a hostile reason."""
-    reason = "<script>alert(1)</script> **bold** [link](javascript:alert(1)) :material/home: $x^2$"
+def begun(store, name, trials, ended):
+    """Store a study and run so many of its trials."""
+    study = store.create_study(stub_study(name, trials))
+    for _ in range(ended):
+        stub_worker(store, f"first-{name}", StubPipeline(), once=True, only=study).run()
+    return store.get_study(name)
+
+
+#: A reason of a failure as an attacker would write it.
+HOSTILE = "<script>alert(1)</script> **bold** [link](javascript:alert(1)) :material/home: $x^2$"
+
+
+def all_failed(store, name, reason=HOSTILE):
+    """Run a study whose every build fails."""
     return ran(store, name, 4, lambda candidate: BuildError(reason))
 
 

@@ -2,64 +2,47 @@
 
 import os
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api")
-ROOT = Path(__file__).parents[2]
-BROWSER = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
-QUIET = [
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-READY = "[data-testid=stApp][data-test-script-state=notRunning]"
-PATIENCE = 240_000  # ms for a study's next step, on a machine that others use, too
+
+from tests.dashboard import driving, fill  # noqa: E402
+from tests.dashboard.driving import READY, opened  # noqa: E402
+
+expect = sync_api.expect
+#: ms for a study's next step: patience costs nothing on a quick machine.
+PATIENCE = 600_000
+CHART = "[role=graphics-document] svg"
+#: Every page, and what stands there once it is drawn.
+PAGES = {
+    "": ".stDataFrame",
+    "launch": ".st-key-launch button:enabled",
+    "study?study=filled": CHART,
+    "study?study=filled&tab=Growth": CHART,
+    "study?study=filled&tab=Importance": CHART,
+    "study?study=filled&tab=Parallel": CHART,
+    "study?study=filled&tab=Trials": ".stDataFrame",
+    "study?study=filled&tab=Timeline": CHART,
+    "study?study=filled&tab=Health": ".stAlert",
+    "study?study=filled&tab=Log": "[role=tabpanel]",
+    "trial?study=filled&trial=1": ".stCode",
+    "export?study=filled&trial=1": ".st-key-download_bundle a",
+    "compare?studies=filled&studies=other": CHART,
+    "system": ".stDataFrame",
+}
 
 pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(1500),
+    pytest.mark.alone,  # a worker measures, and a browser draws: beside others both would only wait
+    pytest.mark.timeout(2400),
     pytest.mark.skipif(
-        BROWSER is None and os.environ.get("CI") != "true", reason="there is no Chromium here"
+        driving.BROWSER is None and os.environ.get("CI") != "true", reason="there is no Chromium here"
     ),
 ]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def running(home, *arguments):
-    """Run `tuner` beside the test, and end it softly."""
-    env = {**os.environ, "TUNER_HOME": str(home), "NO_COLOR": "1"}
-    env.pop("TUNER_DB", None)
-    with (home / f"{arguments[0]}.log").open("wb") as log:
-        command = [sys.executable, "-m", "tuner.cli.main", *arguments]
-        process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -69,175 +52,154 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(home):
-    """A served dashboard with a worker on its database."""
-    port = free_port()
-    with running(home, "worker", "--name", "browser-worker"), running(home, "dashboard", "--port", str(port)):
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.3)
-        yield f"http://127.0.0.1:{port}"
+    """A served dashboard on a database with two finished studies, and a worker that waits for the next."""
+    with fill.open_store(home) as store:
+        fill.ran(store, "filled", 12)
+        fill.ran(store, "other", 8, sampler="random", seed=3)
+    with driving.running(home, "worker", "--name", "browser-worker"), driving.dashboard(home) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    assert BROWSER, "CI needs Chromium"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=QUIET)
-        yield browser
-        browser.close()
+def browser():
+    with driving.chromium() as found:
+        yield found
 
 
-class Watch:
-    """What a page asked of whom, and what it complained of."""
-
-    def __init__(self, page):
-        self.hosts, self.errors = set(), []
-        page.on(
-            "request",
-            lambda r: self.hosts.add(r.url.split("/")[2].split(":")[0]) if r.url.startswith("http") else None,
-        )
-        page.on("pageerror", lambda e: self.errors.append(str(e)))
-        page.on("console", self._heard)
-
-    def _heard(self, message):
-        # On a deep link Streamlit looks for itself below the page's path before it looks at the root.
-        probing = "/_stcore/" in (message.location or {}).get("url", "") and "404" in message.text
-        if message.type == "error" and not probing:
-            self.errors.append(message.text)
-
-    def fine(self):
-        assert self.hosts <= {"127.0.0.1"}, self.hosts
-        assert not self.errors, self.errors
-
-
-@contextmanager
-def opened(chromium, address, scheme="light"):
-    context = chromium.new_context(
-        viewport={"width": 1440, "height": 1000},
-        color_scheme=scheme,
-        timezone_id="Asia/Kolkata",
-        accept_downloads=True,
-    )
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    watch = Watch(page)
-    page.goto(address)
-    page.wait_for_selector(READY)
-    try:
-        yield page
-        watch.fine()
-    finally:
-        context.close()
+#: What makes first-steps shorter still.
+SHORTER = {
+    "limit: 1000": "limit: 600",
+    "measure:\n  seconds: 2": "measure:\n  seconds: 0.5",
+}
 
 
 def launch(page, address, name, trials):
-    """Launch first-steps under a name from the launch page."""
+    """Launch first-steps from the launch page: its name, size and engines by the form, the rest in its text."""
     page.goto(f"{address}/launch")
     page.locator(".st-key-template_first-steps button").click()
-    field = page.locator(".st-key-f_name input")
-    sync_api.expect(field).to_have_value("first-steps")
+    field, text = page.locator(".st-key-f_name input"), page.locator(".st-key-yaml textarea")
+    expect(field).to_have_value("first-steps")
+    shorter = text.input_value()
+    for before, after in SHORTER.items():
+        shorter = shorter.replace(before, after)
+    text.fill(shorter)
+    text.press("Control+Enter")
+    page.locator(".st-key-f_engines").get_by_text("torch", exact=True).click()
+    expect(text).to_have_value(re.compile(r"limit: 600(?s:.*)engines: \[onnxruntime\](?s:.*)seconds: 0.5"))
     page.locator(".st-key-f_trials input").fill(str(trials))
     page.locator(".st-key-f_trials input").press("Enter")
-    sync_api.expect(page.locator(".st-key-yaml textarea")).to_have_value(re.compile(f"trials: {trials}"))
+    expect(text).to_have_value(re.compile(f"trials: {trials}"))
     field.fill(name)
     field.press("Enter")
-    sync_api.expect(page.locator(".st-key-yaml textarea")).to_have_value(re.compile(f"name: {name}"))
+    expect(text).to_have_value(re.compile(f"name: {name}"))
     button = page.locator(".st-key-launch button")
-    sync_api.expect(button).to_be_enabled(timeout=120_000)
+    expect(button).to_be_enabled(timeout=PATIENCE)
     button.click()
     page.wait_for_url(re.compile(rf"/study\?.*study={name}"))
 
 
-def points(page):
-    """Return how many trials the front's chart says it shows."""
-    told = (
-        page.locator(".st-key-front_chart [aria-label*=' trials']").first.get_attribute(
-            "aria-label", timeout=5000
-        )
-        or ""
+def points(page, least):
+    """Wait until the front's chart says that it shows so many trials."""
+    count = "Number((document.querySelector('.st-key-front_chart [role=graphics-document]')?.ariaLabel"
+    page.wait_for_function(f"{count}.match(/of (\\d+) trials/) ?? [])[1] ?? 0) >= {least}", timeout=PATIENCE)
+
+
+def click_point(page, trial):
+    """Click a trial's point in the chart."""
+    page.locator(f".st-key-front_chart path[aria-label*='Trial: {trial};']").click()
+
+
+def is_picked(page, trial):
+    """Wait until a trial is the picked one, in the panel and in the address."""
+    expect(page.locator(".st-key-trial input")).to_have_value(str(trial))
+    page.wait_for_url(re.compile(rf"[?&]trial={trial}(&|$)"))
+
+
+def slide(page, key, *presses):
+    """Move a slider by keys."""
+    thumb = page.locator(f".st-key-{key}").get_by_role("slider")
+    for press in presses:
+        thumb.press(press)
+
+
+def front_trials(page):
+    """Return the numbers of the trials on the front, as the chart tells them."""
+    told = page.locator(".st-key-front_chart path[aria-label*='role: front;']").evaluate_all(
+        "found => found.map(e => e.ariaLabel)"
     )
-    found = re.search(r"of (\d+) trials", told)
-    return int(found[1]) if found else 0
+    return [int(re.search(r"Trial: (\d+);", text)[1]) for text in told]
 
 
-def wait_for_points(page, least):
-    deadline = time.monotonic() + PATIENCE / 1000
-    while time.monotonic() < deadline:
-        try:
-            if (found := points(page)) >= least:
-                return found
-        except sync_api.Error:
-            pass
-        time.sleep(1)
-    raise AssertionError(f"the front did not grow to {least} points")
-
-
-def test_launch_watch_choose_export_and_stop(chromium, address, home, tmp_path):
-    with opened(chromium, address) as page:
+def test_launch_watch_choose_and_export(browser, address, tmp_path):
+    with opened(browser, address) as page:
         launch(page, address, "watched", 4)
-        first = wait_for_points(page, 1)
-        page.locator(".st-key-pick_recommended button").first.click()
-        sync_api.expect(page.locator(".st-key-trial input")).to_have_value(re.compile(r"\d+"))
-        assert wait_for_points(page, max(first + 1, 3)) >= 3, "live refresh brings new points"
-        assert re.match(r"\d+", page.locator(".st-key-trial input").input_value()), (
-            "the picked point stays picked"
-        )
-        sync_api.expect(page.locator(".st-key-study_state")).to_contain_text("finished", timeout=PATIENCE)
+        points(page, 1)
+        click_point(page, 0)
+        is_picked(page, 0)
+        points(page, 2)  # nothing was loaded anew: the chart grew where it stands
+        is_picked(page, 0)
+        expect(page.locator(".st-key-study_state")).to_contain_text("finished", timeout=PATIENCE)
 
-        thumb = page.locator(".st-key-drop [role=slider]")
-        thumb.focus()
-        for _ in range(3):
-            thumb.press("ArrowLeft")
-        page.wait_for_url(re.compile(r"drop="))
-        page.locator(".st-key-pick_recommended button").first.click()
-        page.wait_for_selector(READY)
-        picked = page.locator(".st-key-trial input").input_value()
+        slide(page, "latency", "Home")
+        nothing = page.get_by_text("Nothing meets your limits").first
+        expect(nothing).to_be_visible()
+        slide(page, "latency", "End")
+        expect(nothing).to_be_hidden()
+        slide(page, "drop", "ArrowLeft", "ArrowLeft")
+        page.wait_for_url(re.compile(r"drop=7(\+|%20)pt"))
+        picked = front_trials(page)[-1]
+        click_point(page, picked)
+        is_picked(page, picked)
         deep = page.url
-        assert f"trial={picked}" in deep
+        exported(page, picked, tmp_path)
 
-        page.locator(".st-key-front_chart svg path[aria-roledescription=point]").last.click(force=True)
-        page.wait_for_selector(READY)
-        page.locator(".st-key-to_export button").click()
-        page.wait_for_url(re.compile("/export"))
-        with page.expect_download(timeout=120_000) as fetched:
-            page.locator(".st-key-download_bundle a").click()
-        bundle = tmp_path / "bundle.zip"
-        fetched.value.save_as(bundle)
-        zipfile.ZipFile(bundle).extractall(tmp_path)
-        program = next(tmp_path.glob("watched-trial-*/predict.py"))
-        text = "The striker scored twice as the champions won the cup final."
-        done = subprocess.run(
-            [sys.executable, str(program), text], capture_output=True, text=True, timeout=120, check=True
-        )
-        assert re.match(r"(sports|business)\s+[\d.]+", done.stdout), done.stdout
-        with page.expect_download(timeout=60_000) as fetched:
-            page.locator(".st-key-download_report button").click()
-        report = Path(fetched.value.path()).read_text()
-        assert "data:image/png;base64," in report and "watched" in report
-
-    with opened(chromium, deep) as page:  # a fresh browser shows the same view
-        sync_api.expect(page.locator(".st-key-trial input")).to_have_value(picked)
-        assert page.locator(".st-key-drop [role=slider]").get_attribute("aria-valuetext") != "any"
-
-    with opened(chromium, address) as page:
-        launch(page, address, "stopped", 8)
-        wait_for_points(page, 1)
-        page.locator(".st-key-study_stop button").click()
-        sync_api.expect(page.locator(".st-key-study_state")).to_contain_text("stopped", timeout=PATIENCE)
-        sync_api.expect(page.locator(".st-key-study_resume button")).to_be_visible()
+    with opened(browser, deep) as page:  # a fresh browser shows the same view
+        is_picked(page, picked)
+        expect(page.locator(".st-key-drop").get_by_role("slider")).to_have_attribute("aria-valuetext", "7 pt")
+        points(page, 2)
 
 
-@pytest.mark.parametrize(
-    "path", ["", "launch", "study?study=watched", "compare", "system", "trial?study=watched&trial=0"]
-)
-def test_dark_pages_are_dark_and_quiet(chromium, address, path):
-    with opened(chromium, f"{address}/{path}", scheme="dark") as page:
-        time.sleep(1)
-        shade = page.evaluate(
-            "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
-        )
-        assert all(int(part) < 60 for part in re.findall(r"\d+", shade)[:3]), shade
-        assert "log says" not in page.inner_text("body")
+def exported(page, trial, folder):
+    """Export the picked point: its bundle answers, and its report holds its picture."""
+    page.locator(".st-key-to_export button").click()
+    page.wait_for_url(re.compile("/export"))
+    with page.expect_download(timeout=PATIENCE) as fetched:
+        page.locator(".st-key-download_bundle a").click()
+    fetched.value.save_as(folder / "bundle.zip")
+    zipfile.ZipFile(folder / "bundle.zip").extractall(folder)
+    program = next(folder.glob(f"watched-trial-{trial}/predict.py"))
+    command = [sys.executable, str(program), "The striker scored twice as the champions won the cup final."]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    assert re.match(r"(sports|business)\s+[\d.]+", done.stdout), done.stdout
+    with page.expect_download() as fetched:
+        page.locator(".st-key-download_report button").click()
+    report = Path(fetched.value.path()).read_text()
+    assert "data:image/png;base64," in report and "watched" in report
+
+
+def test_stop_in_mid_run(browser, address):
+    with opened(browser, address) as page:
+        launch(page, address, "halted", 8)
+        points(page, 1)
+        page.locator(".st-key-study_stop").get_by_role("button", name="Stop").click()
+        expect(page.locator(".st-key-study_state")).to_contain_text("stopped", timeout=PATIENCE)
+        expect(page.locator(".st-key-study_resume button")).to_be_visible()
+
+
+def test_every_page_is_dark_in_the_dark(browser, address):
+    with opened(browser, address, scheme="dark") as page:
+        for path, drawn in PAGES.items():
+            page.goto(f"{address}/{path}")
+            page.wait_for_selector(drawn)
+            page.wait_for_selector(READY)
+            ground = page.locator("[data-testid=stApp]").evaluate("e => getComputedStyle(e).backgroundColor")
+            assert max(_rgb(ground)) < 60, (path, ground)
+            inks = page.locator("svg.marks .mark-text text").evaluate_all(
+                "found => found.map(e => getComputedStyle(e).fill)"
+            )
+            assert all(max(_rgb(ink)) > 110 for ink in inks), (path, inks)
+            assert "log says" not in page.inner_text("body"), path
+
+
+def _rgb(colour):
+    return [int(part) for part in re.findall(r"\d+", colour)[:3]]

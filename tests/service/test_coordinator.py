@@ -546,7 +546,7 @@ def test_a_study_whose_data_is_not_there_fails_and_the_next_one_is_run(store):
     first = store.get_study("first")
     assert (first.state, first.meta["error"]) == ("failed", "data.source: no such folder")
     assert "study first: data.source: no such folder" in said
-    assert store.claim_study(first.id, "x", 60) is not None  # nobody holds it
+    assert store.claim_study(first.id, "x", 0.0) is not None  # nobody holds it
     store.resume(first)
     work(stub_worker(store, "w", drain=True))
     assert store.get_study("first").state == "finished"
