@@ -33,6 +33,7 @@ def dashboard(
     from tuner.errors import InputError
 
     try:
+        import click
         from streamlit.web import cli as streamlit
 
         from dashboard import settings
@@ -51,7 +52,10 @@ def dashboard(
     names = [name.strip() for name in os.environ.get(_NAMES, "").split(",") if name.strip()]
     os.environ.update(settings.environment(settings.options(host, port, names)))
     note(f"tuner dashboard: http://{'localhost' if is_local(host) else host}:{port}  (Ctrl-C ends it)")
-    sys.exit(streamlit.main(["run", settings.script()], prog_name="streamlit", standalone_mode=False))
+    try:
+        sys.exit(streamlit.main(["run", settings.script()], prog_name="streamlit", standalone_mode=False))
+    except click.Abort:  # Ctrl-C, after which Streamlit has ended itself
+        sys.exit(130)
 
 
 def is_local(host: str) -> bool:
