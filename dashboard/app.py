@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.guard import failing_softly
+from dashboard.components.ways import travel
 from dashboard.text import LONGEST, safe
 
 _NUMBER = re.compile(r"\d{1,9}")
@@ -74,6 +75,7 @@ def _clean_address() -> None:
 
 _clean_address()
 page = st.navigation(PAGES, position="top")
+travel()
 if _signed_in():
     with failing_softly(page.title):
         page.run()

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data
+from dashboard.components.ways import go
 from dashboard.text import safe
 from dashboard.views.cards import baseline_of, candidate_text, figure, row_of
 from dashboard.views.numbers import SHOWN
@@ -67,14 +68,13 @@ def _verdict(row: pd.Series) -> str:
 
 def _ways(info: StudyInfo, row: pd.Series) -> None:
     number = int(row["number"])
-    address = {"study": info.name, "trial": str(number)}
     with st.container(horizontal=True, gap="small"):
         if st.button("Details", icon=":material/science:", key="to_trial"):
-            st.switch_page("app_pages/trial.py", query_params=address)
+            go("app_pages/trial.py", info.name, number)
         if row["state"] == "complete" and st.button(
             "Export", icon=":material/download:", key="to_export", type="primary"
         ):
-            st.switch_page("app_pages/export.py", query_params=address)
+            go("app_pages/export.py", info.name, number)
         if data.role() == "operator":
             _change(info, row, number)
 

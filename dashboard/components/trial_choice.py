@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import data
+from dashboard.components.ways import go
 
 
 def trial_choice(name: str | None, complete: bool = False) -> int | None:
@@ -18,16 +19,15 @@ def trial_choice(name: str | None, complete: bool = False) -> int | None:
         placeholder="trial number", label_visibility="collapsed", width=160,
     )  # fmt: skip
     number = None if chosen is None else int(chosen)
-    address = {"study": name, **({} if number is None else {"trial": str(number)})}
     if st.button("Study", icon=":material/query_stats:", key="to_study"):
-        st.switch_page("app_pages/study.py", query_params=address)
+        go("app_pages/study.py", name, number)
     here = frame[frame["number"] == number] if number is not None else frame.iloc[:0]
     measured = len(here) > 0 and here["state"].iloc[0] == "complete"
     if complete:
         if measured and st.button("Details", icon=":material/science:", key="to_trial"):
-            st.switch_page("app_pages/trial.py", query_params=address)
+            go("app_pages/trial.py", name, number)
     elif measured and st.button("Export", icon=":material/download:", key="to_export", type="primary"):
-        st.switch_page("app_pages/export.py", query_params=address)
+        go("app_pages/export.py", name, number)
     if number is None:
         st.caption("Type the number of a trial; its study's page shows them all.")
         return None

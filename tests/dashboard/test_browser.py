@@ -161,8 +161,9 @@ def test_launch_watch_choose_and_export(browser, address, tmp_path):
 
 def exported(page, trial, folder):
     """Export the picked point: its bundle answers, and its report holds its picture."""
-    page.locator(".st-key-to_export button").click()
-    page.wait_for_url(re.compile("/export"))
+    for key, path in (("to_trial", "trial"), ("to_export", "export")):
+        page.locator(f".st-key-{key} button").click()
+        page.wait_for_url(re.compile(rf"/{path}\?.*trial={trial}"))
     with page.expect_download(timeout=PATIENCE) as fetched:
         page.locator(".st-key-download_bundle a").click()
     fetched.value.save_as(folder / "bundle.zip")
@@ -183,7 +184,7 @@ def test_stop_in_mid_run(browser, address):
         points(page, 1)
         page.locator(".st-key-study_stop").get_by_role("button", name="Stop").click()
         expect(page.locator(".st-key-study_state")).to_contain_text("stopped", timeout=PATIENCE)
-        expect(page.locator(".st-key-study_resume button")).to_be_visible()
+        expect(page.locator(".st-key-study_resume").get_by_role("button")).to_be_visible()
 
 
 def test_every_page_is_dark_in_the_dark(browser, address):
@@ -194,7 +195,7 @@ def test_every_page_is_dark_in_the_dark(browser, address):
             page.wait_for_selector(READY)
             ground = page.locator("[data-testid=stApp]").evaluate("e => getComputedStyle(e).backgroundColor")
             assert max(_rgb(ground)) < 60, (path, ground)
-            inks = page.locator("svg.marks .mark-text text").evaluate_all(
+            inks = page.locator("svg.marks :is(.role-axis-label, .role-axis-title) text").evaluate_all(
                 "found => found.map(e => getComputedStyle(e).fill)"
             )
             assert all(max(_rgb(ink)) > 110 for ink in inks), (path, inks)

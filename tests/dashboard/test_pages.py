@@ -112,7 +112,9 @@ def test_an_offer_is_picked_and_leads_on(served):
     at.button(key="pick_recommended").click().run()
     fine(at)
     assert at.number_input(key="trial").value is not None
-    assert at.button(key="to_export")
+    picked = at.number_input(key="trial").value
+    fine(at.button(key="to_export").click().run())
+    assert f"Export trial {picked}" in words(at)
 
 
 def selected(at, key):

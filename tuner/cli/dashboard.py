@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import ipaddress
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -59,8 +59,10 @@ def dashboard(
     names = [name.strip() for name in os.environ.get(_NAMES, "").split(",") if name.strip()]
     os.environ.update(settings.environment(settings.options(host, port, names)))
     note(f"tuner dashboard: http://{'localhost' if is_local(host) else host}:{port}  (Ctrl-C ends it)")
-    with contextlib.suppress(click.Abort):  # Ctrl-C, as announced
-        streamlit.main(["run", settings.script()], prog_name="streamlit", standalone_mode=False)
+    try:
+        sys.exit(streamlit.main(["run", settings.script()], prog_name="streamlit", standalone_mode=False))
+    except click.Abort:  # Ctrl-C, after which Streamlit has ended itself
+        sys.exit(130)
 
 
 def is_local(host: str) -> bool:
