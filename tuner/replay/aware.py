@@ -47,7 +47,8 @@ class _Aware:
 
     def run(self, budget: Budget) -> Trace:
         spec, space = self.table.spec, self.table.space
-        self._goal = Goal(tuple(spec.objectives), tuple(spec.parsed_constraints()))
+        constraints = tuple(spec.parsed_constraints())
+        self._goal = Goal(tuple(spec.objectives), constraints, self.options.margin)
         self._ground = Ground(space, self.table.meta["anatomy"], self.options)
         first = self.table.rows[baseline(space.teacher_layers, space.cores).hash]
         self._base = first.correct

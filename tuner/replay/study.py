@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import Candidate
+from tuner.replay.flat import FlatSpace
 from tuner.replay.ledger import Ledger
 from tuner.replay.table import Row, Table
 from tuner.replay.trace import Step, Trace
@@ -44,13 +45,15 @@ def replay(
     seed: int,
     budget: Budget = WHOLE,
     seeded: bool = True,
+    flat: bool = False,
 ) -> Trace:
     """Return what a study with one of Optuna's samplers finds: a name of ours, or what makes one from a seed.
 
-    `seeded`: the candidates that a person would try come first, as in every study of ours.
+    `seeded`: the candidates that a person would try come first, as in every study of ours. `flat`: the sampler sees
+    a space without conditions.
     """
     made = make_sampler(sampler, seed) if isinstance(sampler, str) else sampler(seed)
-    return _Loop(table, made, seed, seeded).run(budget)
+    return _Loop(table, made, seed, seeded, flat).run(budget)
 
 
 @dataclass
@@ -59,6 +62,7 @@ class _Loop:
     sampler: BaseSampler
     seed: int
     seeded: bool
+    flat: bool = False
     ledger: Ledger = field(default_factory=Ledger)
     steps: list[Step] = field(default_factory=list)
     repeats: int = 0
@@ -67,8 +71,9 @@ class _Loop:
         from optuna.storages import InMemoryStorage
 
         self._space = self.table.space
+        self._shown: Any = FlatSpace(self._space) if self.flat else self._space
         self._study = asktell.create_or_load(
-            InMemoryStorage(), _NAME, self.table.spec.objectives, self._space, self.sampler
+            InMemoryStorage(), _NAME, self.table.spec.objectives, self._shown, self.sampler
         )
         self._queue = [c for c in seeds(self._space) if c.hash in self.table.rows] if self.seeded else []
         self._known: dict[str, Row] = {}
@@ -94,7 +99,7 @@ class _Loop:
         if fixed is not None and fixed not in self._space:
             self._evaluate(fixed)
             return True
-        trial, candidate = asktell.ask(self._study, self._space, fixed)
+        trial, candidate = asktell.ask(self._study, self._shown, fixed)
         known = self._known.get(candidate.hash)
         self.repeats = 0 if known is None else self.repeats + 1
         if known is None:

@@ -12,9 +12,11 @@ import numpy as np
 from tuner.candidate import Candidate, baseline
 from tuner.metrics import Metrics
 from tuner.replay.table import Table
-from tuner.search.front import Point, normalised_hypervolume
-from tuner.search.objective import is_feasible
+from tuner.search.front import Point, losses
+from tuner.search.hypervolume import hypervolume
+from tuner.search.objective import is_feasible, is_log
 
+_ANY = baseline(1, 1)  # the numbers do not ask whose they are
 State = Literal["complete", "failed", "pruned"]
 
 
@@ -42,19 +44,25 @@ class Trace:
 
 
 class Yardstick:
-    """Shares of a table's best hypervolume.
+    """Shares of a table's best hypervolume, among the points that are feasible.
 
-    The box is that of `normalised_hypervolume`: the reference point is the baseline's latency, on a logarithmic scale
-    that reaches to 100 times faster, and a metric `MARGIN` below the baseline's. Only feasible points count.
+    The reference point is the baseline's latency (or other clocked metric), as a logarithm, and a quality `floor` below
+    the baseline's: two points are what a user may come to terms with. With more, any fast model would count as good.
     """
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
+    def __init__(self, table: Table, floor: float = 0.02) -> None:
         self._objectives, self._constraints = table.spec.objectives, table.spec.parsed_constraints()
-        found = [row.metrics for row in table.inside if row.failure is None]
         first = table.rows[baseline(table.space.teacher_layers, table.space.cores).hash]
-        self._baseline = Point(0, first.candidate, first.metrics)
-        self.best = self._volume(found)
+        origin = self._losses(first.metrics)
+        assert origin is not None
+        shift = [0.0 if is_log(name) else floor for name in self._objectives]
+        self.reference = [o + s for o, s in zip(origin, shift, strict=True)]
+        found = [row.metrics for row in table.inside if row.failure is None]
+        self.best = self._volume([m for m in found if is_feasible(self._constraints, m)])
+
+    def box(self) -> dict[str, float]:
+        """Return the reference point by objective, as losses: logarithms, and shares with their sign turned."""
+        return dict(zip(self._objectives, self.reference, strict=True))
 
     def curve(self, trace: Trace) -> list[tuple[float, float]]:
         """Return (virtual seconds, share) after each step that raised the share."""
@@ -70,11 +78,10 @@ class Yardstick:
         return curve
 
     def _volume(self, metrics: Iterable[Metrics]) -> float:
-        points = [
-            Point(i, self._baseline.candidate, m, is_feasible(self._constraints, m))
-            for i, m in enumerate(metrics)
-        ]
-        return normalised_hypervolume(points, self._objectives, self._baseline)
+        return hypervolume([one for m in metrics if (one := self._losses(m)) is not None], self.reference)
+
+    def _losses(self, metrics: Metrics) -> tuple[float, ...] | None:
+        return losses(Point(0, _ANY, metrics), self._objectives)
 
 
 def at(curve: Sequence[tuple[float, float]], seconds: Sequence[float]) -> np.ndarray:

@@ -38,6 +38,7 @@ class Costs:
 
     teacher_layers: int
     _paid: dict[Hashable, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _means: dict[Hashable, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, history: Iterable[Seen], teacher_layers: int) -> Costs:
@@ -72,6 +73,11 @@ class Costs:
 
     def _expected(self, part: str, item: Item) -> float:
         keys = _keys(part, item)
+        if keys[0] not in self._means:
+            self._means[keys[0]] = self._mean(part, keys, item)
+        return self._means[keys[0]]
+
+    def _mean(self, part: str, keys: list[Hashable], item: Item) -> float:
         for key in keys[:-1] if part == "build" else keys:  # another engine's builds are no guide
             if found := self._paid.get(key):
                 return fmean(found)

@@ -18,16 +18,20 @@ from tuner.search.front import MARGIN, SPAN
 from tuner.search.objective import directions, is_feasible, is_log, told_value
 from tuner.spec.constraint import Constraint
 
-_DRAWS = 48  # quasi-random draws of what a candidate may turn out to be
+_DRAWS = 32  # quasi-random draws of what a candidate may turn out to be
 _DROP = "_drop"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a study trades and demands: objectives by name, constraints on metrics."""
+    """What a study trades and demands: objectives by name, constraints on metrics.
+
+    `margin` is how far a share such as accuracy may lie below the baseline's and still count.
+    """
 
     objectives: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
+    margin: float = MARGIN
 
 
 class Outlook:
@@ -90,7 +94,7 @@ class Outlook:
         for name, direction in zip(self.goal.objectives, directions(self.goal.objectives), strict=True):
             base = _told(self.baseline, name)
             loss = (values[name] - base) * (-1 if direction == "maximize" else 1)
-            columns.append(loss / math.log(SPAN) + 1 if is_log(name) else (loss + MARGIN) / (2 * MARGIN))
+            columns.append(loss / math.log(SPAN) + 1 if is_log(name) else loss / (2 * self.goal.margin) + 0.5)
         return np.stack(columns, axis=-1)
 
     def _met(self, values: Mapping[str, np.ndarray]) -> np.ndarray:

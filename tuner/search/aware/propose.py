@@ -63,8 +63,7 @@ def propose(
         left = ground.space.untried(taken, rng)
         return None if left is None else _proposal(Item.of(left), 0.0, costs, made)
     gain = outlook.expected(at) * _successes(items, history)
-    by_cost = ground.options.by_cost
-    seconds = np.array([costs.remaining(i, made).total if by_cost else 1.0 for i in items])
+    seconds = np.array([costs.remaining(i, made).total for i in items]) ** ground.options.by_cost
     worth = np.where(gain > _TINY, gain / seconds, _TINY * 1e-6 / seconds)  # of nothing, the cheapest
     best = int(np.argmax(np.where(free, worth, -1.0)))
     return _proposal(items[best], float(gain[best]), costs, made)
