@@ -44,6 +44,7 @@ bench: setup  ## measurement fidelity, and what the service costs, on this machi
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.service
 	$(BIN)/python -m benchmarks.two_workers
+	$(BIN)/python -m benchmarks.samplers
 
 record: setup  ## build and measure a grid of candidates, for benchmarks of the search: two hours alone on the machine
 	$(BIN)/python -m benchmarks.record --minutes $(MINUTES)

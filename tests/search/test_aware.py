@@ -117,13 +117,13 @@ def test_costs_are_those_of_the_nearest_that_was_made(table):
     )
     assert costs.remaining(fresh, made).student > 4
     slow = next(Item.of(c) for c in space.enumerate() if c.backend.engine == "torch-compile")
-    assert Costs(6).remaining(slow, Made(frozenset(), frozenset())).build > 20
+    assert Costs(6).remaining(slow, Made(frozenset(), frozenset(), frozenset())).build > 20
 
 
 def test_another_studys_files_are_not_at_hand(table):
     own = seen(table, *some(table, 5))
     foreign = [Seen(s.candidate, s.state, s.metrics, s.stages, foreign=True) for s in own]
-    assert Made.by(foreign) == Made(frozenset(), frozenset())
+    assert Made.by(foreign) == Made(frozenset(), frozenset(), frozenset())
 
 
 # -- belief

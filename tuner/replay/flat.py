@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FlatSpace:
-    """A space of five parameters that are always there: engine with number format is one, threads with replicas another."""
+    """A space of five parameters that are always there: engine and format are one, threads and replicas another."""
 
     def __init__(self, space: Space) -> None:
         self._space = space

@@ -71,7 +71,8 @@ class _Loop:
         from optuna.storages import InMemoryStorage
 
         self._space = self.table.space
-        self._shown: Any = FlatSpace(self._space) if self.flat else self._space
+        shown: Any = FlatSpace(self._space) if self.flat else self._space  # as samplers see it
+        self._shown = shown
         self._study = asktell.create_or_load(
             InMemoryStorage(), _NAME, self.table.spec.objectives, self._shown, self.sampler
         )

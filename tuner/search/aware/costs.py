@@ -63,12 +63,12 @@ class Costs:
     def remaining(self, item: Item, made: Made) -> Remaining:
         """Return what a candidate would still take."""
         fresh = item.student != (self.teacher_layers, 0, 0) and item.student not in made.students
-        built = item.artefact in made.artefacts
+        built, judged = item.artefact in made.built, item.artefact in made.judged
         return Remaining(
             student=self._expected("student", item) if fresh else 0.0,
             build=0.0 if built else self._expected("build", item),
             performance=self._expected("performance", item),
-            quality=0.0 if built else self._expected("quality", item),
+            quality=0.0 if judged else self._expected("quality", item),
         )
 
     def _expected(self, part: str, item: Item) -> float:

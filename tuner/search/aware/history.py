@@ -62,15 +62,19 @@ class Seen:
 
 @dataclass(frozen=True)
 class Made:
-    """Students that were recovered, and artefacts that were built from them and judged."""
+    """Students that were recovered, artefacts that were built from them, and those that were judged to the end."""
 
     students: frozenset[Student]
-    artefacts: frozenset[tuple[Student, Form]]
+    built: frozenset[tuple[Student, Form]]
+    judged: frozenset[tuple[Student, Form]]
 
     @classmethod
     def by(cls, history: Iterable[Seen]) -> Made:
-        """Return what these trials left in the cache."""
+        """Return what these trials left in the cache. An untrained build that was refused is none of its student's."""
         names = [(seen.item, {stage.name for stage in seen.stages}) for seen in history if not seen.foreign]
-        students = {item.student for item, found in names if "recover" in found}
-        artefacts = {item.artefact for item, found in names if "quality" in found}
-        return cls(frozenset(students), frozenset(artefacts))
+        judging = {"quality", "subset"}
+        return cls(
+            frozenset(item.student for item, found in names if "recover" in found),
+            frozenset(item.artefact for item, found in names if judging & found),
+            frozenset(item.artefact for item, found in names if "quality" in found),
+        )
