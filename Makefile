@@ -1,9 +1,10 @@
 # The project's verbs. Each sets up its own virtual environment (.venv, pinned by constraints.txt).
-.PHONY: help setup demo first-steps dashboard test test-slow check format bench clean
+.PHONY: help setup demo first-steps dashboard test test-slow check format bench record clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := .demo
 JOBS ?= 2
+MINUTES ?= 120
 # Where this is set, each of many child processes would compile torch's sources anew: imports twice as slow.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -43,6 +44,10 @@ bench: setup  ## measurement fidelity, and what the service costs, on this machi
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.service
 	$(BIN)/python -m benchmarks.two_workers
+	$(BIN)/python -m benchmarks.samplers
+
+record: setup  ## build and measure a grid of candidates, for benchmarks of the search: two hours alone on the machine
+	$(BIN)/python -m benchmarks.record --minutes $(MINUTES)
 
 clean:  ## remove the environment and what demo left
 	rm -rf .venv $(DEMO)

@@ -51,7 +51,7 @@ def _request(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Cand
         "calibration": str(ready.data.path / "train.npz"),
         "check": str(ready.data.path / "validation.npz"),
         "samples": min(shop.spec.recover.calibration_samples, _CALIBRATION),
-        "cache": str(_shared(shop, checkpoint)),
+        "cache": str(shared_folder(shop, checkpoint)),
     }
 
 
@@ -62,7 +62,7 @@ def _fixed_shape(shop: Workshop, candidate: Candidate) -> list[int] | None:
     return [shop.spec.scenario.batch, shop.spec.model.max_length if length == "data" else length]
 
 
-def _shared(shop: Workshop, checkpoint: Entry) -> Path:
+def shared_folder(shop: Workshop, checkpoint: Entry) -> Path:
     """Return the directory that all builds of one checkpoint share, for example its fp32 export.
 
     What an engine's plug-in leaves there depends on its code and libraries, so other ones get another directory.

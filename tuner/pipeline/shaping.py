@@ -14,8 +14,8 @@ def checkpoint_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Ent
     """Return the checkpoint to build from: the teacher itself, or its shaped and recovered student."""
     if candidate.is_unshaped(ready.layers):
         return ready.teacher
-    shaped = _shape(shop, ready, candidate)
-    return _recover(shop, ready, shaped) if shop.spec.recover.steps else shaped
+    shaped = shaped_for(shop, ready, candidate)
+    return recovered(shop, ready, shaped) if shop.spec.recover.steps else shaped
 
 
 def _importance(shop: Workshop, ready: Prepared) -> Entry:
@@ -38,7 +38,8 @@ def _importance(shop: Workshop, ready: Prepared) -> Entry:
     )
 
 
-def _shape(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
+def shaped_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
+    """Return the candidate's student, cut from `ready.teacher` and not trained yet."""
     importance = _importance(shop, ready)
     choice: dict[str, Any] = {
         "student_layers": candidate.distillation.student_layers,
@@ -60,7 +61,8 @@ def _shape(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
     )
 
 
-def _recover(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
+def recovered(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
+    """Return a shaped student after it learnt from the answers of `ready.teacher`."""
     outputs = shop.job(
         "teacher-outputs",
         {

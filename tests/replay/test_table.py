@@ -1,0 +1,81 @@
+"""Tables: what the recorder writes is what a replay reads, and an interrupted one is a smaller whole one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.recording.compact import compact
+from tests.replay.made_up import made_up
+from tuner.errors import InputError
+from tuner.replay.table import Table, read
+
+
+@pytest.fixture(scope="module")
+def table():
+    return made_up()
+
+
+def _row(found):
+    performance = {}
+    if found.failure is None:
+        performance["performance"] = {
+            "ratio": found.ratio.model_dump(),
+            "reference_ms": 24.0,
+            "p90_ms": None,
+            "p99_ms": None,
+            "throughput": found.metrics["throughput"].model_dump(),
+            "energy_j": None,
+            **{"memory_mb": 100.0, "size_mb": 20.0, "pairs": 6, "disturbed": 0, "drift": 0.0},
+        }
+        quality = {n: found.metrics[n].model_dump() for n in ("accuracy", "accuracy_drop")}
+        performance |= {"quality": quality, "documents": len(found.correct)}
+        performance["correct"] = np.packbits(found.correct).tobytes().hex()
+    return {
+        "id": f"trial:{found.candidate.hash}",
+        "kind": "trial",
+        "hash": found.candidate.hash,
+        "candidate": found.candidate.canonical(),
+        "state": "failed" if found.failure else "complete",
+        "failure": {"kind": found.failure.kind, "reason": found.failure.reason} if found.failure else None,
+        "stages": [vars(stage) for stage in found.stages],
+        **{"start": None, "steps": None, "elapsed": 1.0, "load": 0.1, "at": 0},
+        **performance,
+    }
+
+
+def test_what_is_written_is_read(table, tmp_path):
+    rows = [_row(found) for found in table.rows.values()]
+    compact(rows, {k: v for k, v in table.meta.items() if k != "clock_ms"}, tmp_path / "t.parquet")
+    found = read(tmp_path / "t.parquet")
+    assert found.clock_ms == table.clock_ms
+    assert found.rows.keys() == table.rows.keys()
+    for key, mine in table.rows.items():
+        theirs = found.rows[key]
+        assert (theirs.candidate, theirs.failure) == (mine.candidate, mine.failure)
+        assert theirs.stages == mine.stages
+        assert (theirs.correct == mine.correct).all()
+        for name, estimate in mine.metrics.items():
+            assert theirs.metrics[name].value == pytest.approx(estimate.value)
+    assert found.space.signature() == table.space.signature()
+
+
+def test_an_interrupted_table_is_a_smaller_whole_one(table):
+    whole = table.space.size()
+    gone = next(c for c in table.space.enumerate() if c.backend.engine == "torch-compile")
+    rows = {key: row for key, row in table.rows.items() if key != gone.hash}
+    smaller = Table(table.meta, rows)
+    assert smaller.space.size() == whole - 24 * 3  # one number format less
+    one_way = {key: row for key, row in rows.items() if row.candidate.parallel.replicas == 1}
+    assert Table(table.meta, one_way).space.parallels == [(1, 1), (2, 1)]
+    assert len(smaller.inside) == smaller.space.size()
+
+
+def test_what_is_no_table_is_refused(table, tmp_path):
+    (tmp_path / "t.parquet").write_text("no")
+    with pytest.raises(InputError, match="not a recorded table"):
+        read(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="record on"):
+        _ = replace(table, rows={}).space

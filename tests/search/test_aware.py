@@ -1,0 +1,204 @@
+"""The parts of the stage-aware search, each against what it must agree with."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import numpy as np
+import pytest
+
+from tests.replay.made_up import ANATOMY, OFFERS, made_up
+from tuner.candidate import baseline
+from tuner.metrics import Estimate
+from tuner.search.aware.belief import Belief, Encoder, Told
+from tuner.search.aware.confidence import count_bounds, document_order, drop_bounds
+from tuner.search.aware.costs import Costs
+from tuner.search.aware.gain import gains
+from tuner.search.aware.gate import NOTHING, looks_first, refused
+from tuner.search.aware.history import Item, Made, Seen
+from tuner.search.aware.options import Options
+from tuner.search.aware.outlook import Goal, Outlook
+from tuner.search.aware.propose import Ground, propose
+from tuner.search.hypervolume import hypervolume
+from tuner.search.space import Space
+from tuner.spec.constraint import parse_constraint
+from tuner.spec.model import Axes
+from tuner.stage import StageRun
+
+GOAL = Goal(("accuracy", "latency_ms"), (parse_constraint("accuracy_drop <= 0.01"),))
+
+
+@pytest.fixture(scope="module")
+def table():
+    return made_up()
+
+
+def seen(table, *candidates, cut=0):
+    """Return these candidates as trials that ended, each of its stages made."""
+    rows = [table.rows[c.hash] for c in candidates]
+    return [Seen(r.candidate, "failed" if r.failure else "complete", r.metrics, r.stages) for r in rows]
+
+
+def some(table, count, seed=0):
+    first = baseline(6, 2)
+    return [first, *Random(seed).sample([c for c in table.space.enumerate() if c != first], count)]
+
+
+# -- gain
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3])
+def test_a_gain_is_the_difference_of_two_hypervolumes(objectives):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        front, points = rng.random((5, objectives)) * 1.2, rng.random((6, objectives)) * 1.3 - 0.1
+        front = np.maximum(front, 0)
+        found = gains(front, points)
+        for point, gain in zip(np.clip(points, 0, 1), found, strict=True):
+            before = hypervolume(front.tolist(), [1.0] * objectives)
+            after = hypervolume([*front.tolist(), point.tolist()], [1.0] * objectives)
+            assert gain == pytest.approx(after - before, abs=1e-12)
+
+
+def test_everything_is_gain_while_there_is_no_front():
+    assert gains(np.zeros((0, 2)), np.array([[0.5, 0.5]]))[0] == pytest.approx(0.25)
+
+
+# -- confidence
+
+
+def test_bounds_hold_at_all_moments_together():
+    rng, missed = np.random.default_rng(1), 0
+    for _ in range(200):
+        lost = rng.permutation(np.arange(400) < rng.integers(0, 60))
+        total = int(lost.sum())
+        for drawn in range(0, 401, 8):
+            low, high = count_bounds(400, drawn, int(lost[:drawn].sum()), 0.05)
+            if not low <= total <= high:
+                missed += 1
+                break
+    assert missed <= 0.05 * 200
+
+
+def test_all_documents_give_the_drop_itself():
+    rng = np.random.default_rng(2)
+    base, own = rng.random(300) < 0.95, rng.random(300) < 0.9
+    order = document_order(base, seed=0)
+    low, high = drop_bounds(base, order, own[order])
+    assert low == high == pytest.approx(base.mean() - own.mean())
+    assert not base[order][: int((~base).sum())].any()  # its mistakes come first
+    wide = drop_bounds(base, order, own[order[:5]])
+    assert wide[0] <= low <= wide[1]
+
+
+def test_a_bad_student_is_known_early():
+    base = np.ones(400, bool)
+    order = document_order(base, 0)
+    bad = np.random.default_rng(0).random(400) < 0.8
+    low, _ = drop_bounds(base, order, bad[order[:64]])
+    assert low > 0.02
+
+
+# -- costs
+
+
+def test_costs_are_those_of_the_nearest_that_was_made(table):
+    space = table.space
+    first, *others = some(table, 30)
+    history = seen(table, first, *others)
+    made, costs = Made.by(history), Costs.of(history, 6)
+    known = Item.of(next(s.candidate for s in history[1:] if s.state == "complete"))
+    again = costs.remaining(known, made)
+    assert (again.student, again.build, again.quality) == (0, 0, 0)
+    assert again.performance > 0
+    fresh = next(
+        Item.of(c) for c in space.enumerate() if c.student not in made.students and c.student != (6, 0, 0)
+    )
+    assert costs.remaining(fresh, made).student > 4
+    slow = next(Item.of(c) for c in space.enumerate() if c.backend.engine == "torch-compile")
+    assert Costs(6).remaining(slow, Made(frozenset(), frozenset(), frozenset())).build > 20
+
+
+def test_another_studys_files_are_not_at_hand(table):
+    own = seen(table, *some(table, 5))
+    foreign = [Seen(s.candidate, s.state, s.metrics, s.stages, foreign=True) for s in own]
+    assert Made.by(foreign) == Made(frozenset(), frozenset(), frozenset())
+
+
+# -- belief
+
+
+def test_a_format_tried_on_one_shape_tells_of_the_others(table):
+    encoder, rows = Encoder(ANATOMY), table.rows
+    right = [c for c in some(table, 60) if rows[c.hash].failure is None]
+    told = [Told(Item.of(c), math.log(rows[c.hash].metrics["latency_ms"].value)) for c in right]
+    belief = Belief("latency_ms", encoder).learn(told)
+    rest = [c for c in table.space.enumerate() if rows[c.hash].failure is None and c not in right]
+    mean, deviation = belief.of(encoder.encode([Item.of(c) for c in rest]))
+    truth = np.log([rows[c.hash].metrics["latency_ms"].value for c in rest])
+    assert np.abs(mean - truth).mean() < 0.25
+    assert np.mean(np.abs(mean - truth) < 2 * deviation) > 0.8
+
+
+# -- propose and gate
+
+
+def test_what_is_taken_is_not_proposed_again(table):
+    space = Space(
+        Axes.model_validate(
+            {"distillation": {"student_layers": [6]}, "pruning": {"heads": [0.0], "ffn": [0.0]}}
+        ),
+        ANATOMY,
+        OFFERS[:2],
+        2,
+    )
+    ground = Ground(space, ANATOMY, Options())
+    history = seen(table, baseline(6, 2))
+    outlook, taken = Outlook(GOAL, ground.encoder, history), set()
+    while (found := propose(ground, outlook, history, taken, seed=0)) is not None:
+        assert found.item.hash not in taken
+        taken.add(found.item.hash)
+    assert len(taken) == space.size()
+
+
+def test_a_large_space_is_drawn_from_and_what_is_made_is_in_the_pool(table):
+    ground = Ground(table.space, ANATOMY, Options(pool=50))
+    made = Made.by(seen(table, *some(table, 10)))
+    items, at = ground.pool(made, Random(0))
+    assert len(items) == len(at.work) < table.space.size()
+    assert all(i.candidate in table.space for i in items)
+    assert {i.student for i in items} & made.students
+
+
+def test_the_gate_refuses_what_cannot_add_and_says_why(table):
+    history = seen(table, *some(table, 40))
+    outlook = Outlook(GOAL, Encoder(ANATOMY), history)
+    item = Item.of(next(c for c in table.space.enumerate() if c.student == (3, 0.5, 0.0)))
+    slow, fast = ({"latency_ms": Estimate.exact(ms)} for ms in (60.0, 0.05))
+    never = Options(let_through=0.0)
+    assert "beaten before training: with latency_ms 60" in refused(outlook, item, slow, never, 0)
+    assert refused(outlook, item, fast, never, 0) is None
+    assert refused(outlook, item, slow, Options(let_through=1.0), 0) is None
+    assert outlook.hopeful(item, slow, 2.0) <= NOTHING < outlook.hopeful(item, fast, 2.0)
+
+
+def test_nobody_looks_where_nothing_can_be_saved(table):
+    history = seen(table, *some(table, 40))
+    outlook, made, costs = Outlook(GOAL, Encoder(ANATOMY), history), Made.by(history), Costs.of(history, 6)
+    known = Item.of(history[1].candidate)
+    assert not looks_first(outlook, known, costs.remaining(known, made), Options())
+    fresh = next(Item.of(c) for c in table.space.enumerate() if c.student not in made.students)
+    assert not looks_first(outlook, fresh, costs.remaining(fresh, made), Options(gate=False))
+
+
+def test_a_quality_given_up_half_way_is_worth_less(table):
+    first, other = baseline(6, 2), next(c for c in table.space.enumerate() if c.student == (1, 0.75, 0.9))
+    wide = Estimate(value=0.9, low=0.8, high=0.95)
+    stages = (StageRun("recover", "k", False, 4.0),)
+    history = [*seen(table, first), Seen(other, "pruned", {"accuracy": wide}, stages)]
+    outlook = Outlook(GOAL, Encoder(ANATOMY), history)
+    mean, deviation = outlook.believed("accuracy", Item.of(other))
+    base = outlook.baseline["accuracy"].value
+    assert 0.9 < mean < base
+    assert deviation > 0.001

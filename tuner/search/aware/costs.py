@@ -1,0 +1,91 @@
+"""Costs: the seconds that a candidate would still take, learnt from the stages of the study so far."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from tuner.search.aware.history import Item, Made, Seen
+
+#: Seconds before anything was seen: what such stages take for a small encoder on two cores.
+_FIRST = {"student": 20.0, "build": 5.0, "performance": 4.0, "quality": 3.0}
+_SLOW = {"torch-compile": 25.0, "torch": 1.0}  # builds
+_STUDENT = ("shape", "recover")
+_BUILD = ("export", "build", "failed")
+_OWN = 1.0  # seconds of a trial beside its stages: asking, waiting, writing
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """Seconds that a candidate's parts would still take; what is made already takes none."""
+
+    student: float
+    build: float
+    performance: float
+    quality: float
+
+    @property
+    def total(self) -> float:
+        """Return all of it, with what a trial takes beside its stages."""
+        return _OWN + self.student + self.build + self.performance + self.quality
+
+
+@dataclass
+class Costs:
+    """Means of what was paid, the nearest known first: a number format's, its engine's, any; then a first guess."""
+
+    teacher_layers: int
+    _paid: dict[Hashable, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _means: dict[Hashable, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, history: Iterable[Seen], teacher_layers: int) -> Costs:
+        """Learn from the stages that were really made."""
+        costs = cls(teacher_layers)
+        for seen in history:
+            costs._learn(seen)
+        return costs
+
+    def _learn(self, seen: Seen) -> None:
+        item, spent = seen.item, defaultdict[str, float](float)
+        for stage in seen.stages:
+            if not stage.hit:
+                part = (
+                    "student" if stage.name in _STUDENT else "build" if stage.name in _BUILD else stage.name
+                )
+                spent[part] += stage.seconds
+        for part, seconds in spent.items():
+            for key in _keys(part, item):
+                self._paid[key].append(seconds)
+
+    def remaining(self, item: Item, made: Made) -> Remaining:
+        """Return what a candidate would still take."""
+        fresh = item.student != (self.teacher_layers, 0, 0) and item.student not in made.students
+        built, judged = item.artefact in made.built, item.artefact in made.judged
+        return Remaining(
+            student=self._expected("student", item) if fresh else 0.0,
+            build=0.0 if built else self._expected("build", item),
+            performance=self._expected("performance", item),
+            quality=0.0 if judged else self._expected("quality", item),
+        )
+
+    def _expected(self, part: str, item: Item) -> float:
+        keys = _keys(part, item)
+        if keys[0] not in self._means:
+            self._means[keys[0]] = self._mean(part, keys, item)
+        return self._means[keys[0]]
+
+    def _mean(self, part: str, keys: list[Hashable], item: Item) -> float:
+        for key in keys[:-1] if part == "build" else keys:  # another engine's builds are no guide
+            if found := self._paid.get(key):
+                return fmean(found)
+        return _SLOW.get(item.form[0], _FIRST["build"]) if part == "build" else _FIRST[part]
+
+
+def _keys(part: str, item: Item) -> list[Hashable]:
+    """Return under what a part's seconds are remembered, the closest first."""
+    if part == "student":
+        return [(part, item.student[0]), (part,)]
+    return [(part, item.form), (part, item.form[0]), (part,)]

@@ -1,0 +1,80 @@
+"""History: what a study knows of its trials, and what they left in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from tuner.candidate import Candidate
+from tuner.metrics import Metrics
+from tuner.stage import StageRun
+
+Student = tuple[int, float, float]
+Form = tuple[str, str, bool, int, str, int | None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A candidate taken apart into plain tuples, which are quick to compare: a search looks at a whole space each time.
+
+    `form` is engine, device, fixed shape, bits, scheme and group size; `run` threads and replicas.
+    """
+
+    candidate: Candidate
+    hash: str
+    student: Student
+    form: Form
+    run: tuple[int, int]
+
+    @classmethod
+    def of(cls, c: Candidate) -> Item:
+        """Take a candidate apart."""
+        b, q, p = c.backend, c.quantization, c.parallel
+        form = (b.engine, b.device, b.fixed_shape, q.bits, q.scheme, q.group_size)
+        return cls(c, c.hash, c.student, form, (p.threads, p.replicas))
+
+    @property
+    def artefact(self) -> tuple[Student, Form]:
+        """Return what tells its artefact from others of the study: all but how it is run."""
+        return self.student, self.form
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One trial that ended. A pruned one has only the metrics that were measured before it was given up.
+
+    `foreign`: of an earlier study: what it measured says something about this one, but its files are not at hand.
+    """
+
+    candidate: Candidate
+    state: Literal["complete", "failed", "pruned"]
+    metrics: Metrics
+    stages: Sequence[StageRun] = ()
+    foreign: bool = False
+
+    @cached_property
+    def item(self) -> Item:
+        """Return the candidate taken apart."""
+        return Item.of(self.candidate)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Students that were recovered, artefacts that were built from them, and those that were judged to the end."""
+
+    students: frozenset[Student]
+    built: frozenset[tuple[Student, Form]]
+    judged: frozenset[tuple[Student, Form]]
+
+    @classmethod
+    def by(cls, history: Iterable[Seen]) -> Made:
+        """Return what these trials left in the cache. An untrained build that was refused is none of its student's."""
+        names = [(seen.item, {stage.name for stage in seen.stages}) for seen in history if not seen.foreign]
+        judging = {"quality", "subset"}
+        return cls(
+            frozenset(item.student for item, found in names if "recover" in found),
+            frozenset(item.artefact for item, found in names if judging & found),
+            frozenset(item.artefact for item, found in names if "quality" in found),
+        )

@@ -1,0 +1,142 @@
+"""Outlook: a study's front so far, and what each candidate could add to it, as it is believed now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import ndtri
+
+from tuner.metrics import METRICS, Metrics
+from tuner.search.aware.belief import Belief, Coordinates, Encoder, Told
+from tuner.search.aware.gain import gains
+from tuner.search.aware.history import Item, Seen
+from tuner.search.front import MARGIN, SPAN
+from tuner.search.objective import directions, is_feasible, is_log, told_value
+from tuner.spec.constraint import Constraint
+
+_DRAWS = 32  # quasi-random draws of what a candidate may turn out to be
+_DROP = "_drop"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a study trades and demands: objectives by name, constraints on metrics.
+
+    `margin` is how far a share such as accuracy may lie below the baseline's and still count.
+    """
+
+    objectives: tuple[str, ...]
+    constraints: tuple[Constraint, ...] = ()
+    margin: float = MARGIN
+
+
+class Outlook:
+    """Beliefs about all metrics that the goal needs, after a history whose first complete trial is the baseline."""
+
+    def __init__(self, goal: Goal, encoder: Encoder, history: Sequence[Seen]) -> None:
+        self.goal = goal
+        self._history, self._encoder = history, encoder
+        own = [seen for seen in history if seen.state == "complete" and not seen.foreign]
+        self.baseline: Metrics = own[0].metrics
+        wanted = [*goal.objectives, *(c.metric for c in goal.constraints)]
+        self._metrics = list(dict.fromkeys(name.removesuffix(_DROP) for name in wanted))
+        feasible = [seen.metrics for seen in own if is_feasible(goal.constraints, seen.metrics)]
+        self.front = self._scaled({m: np.array([_told(f, m) for f in feasible]) for m in goal.objectives})
+        self.front = self.front[~np.isnan(self.front).any(axis=-1)]
+
+    @cached_property
+    def beliefs(self) -> dict[str, Belief]:
+        """Return a belief for each metric, drops aside: those are the baseline's value less the metric's."""
+        return {name: self._learnt(name) for name in self._metrics}
+
+    def _learnt(self, name: str) -> Belief:
+        known = [_told_of(seen, name) for seen in self._history]
+        found = sorted((k for k in known if not math.isnan(k.value)), key=lambda k: k.foreign)
+        return Belief(name, self._encoder).learn(found)
+
+    def expected(self, at: Coordinates) -> np.ndarray:
+        """Return each candidate's expected gain in hypervolume (n,), constraints included."""
+        draws = _normal(len(self._metrics))
+        values = {}
+        for name, z in zip(self._metrics, draws, strict=True):
+            mean, deviation = self.beliefs[name].of(at)
+            values[name] = mean[:, None] + deviation[:, None] * z[None, :]
+        gained = gains(self.front, self._scaled(values))
+        return np.asarray((gained * self._met(values)).mean(axis=1))
+
+    def hopeful(self, item: Item, known: Metrics, sigmas: float) -> float:
+        """Return the gain of a candidate if all that is not `known` of it turns out well: 0 is beyond hope."""
+        values = {name: np.array([self._bright(item, known, name, sigmas)]) for name in self._metrics}
+        return float((gains(self.front, self._scaled(values)) * self._met(values))[0])
+
+    def _bright(self, item: Item, known: Metrics, name: str, sigmas: float) -> float:
+        estimate = known.get(name)
+        better = -1 if METRICS[name][1] == "minimize" else 1
+        if estimate is not None:
+            end = estimate.low if better < 0 else estimate.high
+            told = told_value(name, end if end > 0 else estimate.value)
+            return math.nan if told is None else told
+        mean, deviation = self.believed(name, item)
+        return mean + better * sigmas * deviation
+
+    def believed(self, name: str, item: Item) -> tuple[float, float]:
+        """Return mean and standard deviation of one candidate's metric, as told."""
+        mean, deviation = self.beliefs[name].of(self._encoder.encode([item]))
+        return float(mean[0]), float(deviation[0])
+
+    def _scaled(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return told values (…) of the objectives as losses (…, objectives) in the box of the baseline."""
+        columns = []
+        for name, direction in zip(self.goal.objectives, directions(self.goal.objectives), strict=True):
+            base = _told(self.baseline, name)
+            loss = (values[name] - base) * (-1 if direction == "maximize" else 1)
+            columns.append(loss / math.log(SPAN) + 1 if is_log(name) else loss / (2 * self.goal.margin) + 0.5)
+        return np.stack(columns, axis=-1)
+
+    def _met(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return which of the drawn values meet all constraints."""
+        shape = next(iter(values.values())).shape
+        met = np.ones(shape, dtype=bool)
+        for constraint in self.goal.constraints:
+            name = constraint.metric
+            found = values[name.removesuffix(_DROP)]
+            if name.endswith(_DROP):
+                found = _told(self.baseline, name.removesuffix(_DROP)) - found
+            elif is_log(name):
+                found = np.exp(found)
+            met &= _within(constraint, found)
+        return met
+
+
+def _within(constraint: Constraint, values: np.ndarray) -> np.ndarray:
+    """Say which values meet a constraint; a hair's breadth is no miss, for these went through a model."""
+    if constraint.op in ("<", "<="):
+        return values <= constraint.bound + 1e-9
+    return values >= constraint.bound - 1e-9
+
+
+def _told_of(seen: Seen, name: str) -> Told:
+    """Return a trial's value; of a quality that was given up half way it is known how far it may be off."""
+    estimate, error = seen.metrics.get(name), 0.0
+    if seen.state == "pruned" and estimate is not None and not is_log(name):
+        error = (estimate.high - estimate.low) / 4
+    return Told(seen.item, _told(seen.metrics, name), error, seen.foreign)
+
+
+def _told(metrics: Metrics, name: str) -> float:
+    estimate = metrics.get(name)
+    value = None if estimate is None else told_value(name, estimate.value)
+    return math.nan if value is None else value
+
+
+def _normal(dimensions: int) -> np.ndarray:
+    """Return normal quasi-random draws (dimensions, draws): Kronecker's sequence of the generalised golden ratio."""
+    ratio = 2.0
+    for _ in range(40):
+        ratio = (1 + ratio) ** (1 / (dimensions + 1))
+    steps = np.arange(1, _DRAWS + 1)[None, :] * ratio ** -np.arange(1, dimensions + 1)[:, None]
+    return np.asarray(ndtri((0.5 + steps) % 1))
