@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.components.offers import pick
 from dashboard.text import safe
-from dashboard.views.front_chart import PICK, front_alt, front_spec, occurring, zoomed
+from dashboard.views.front_chart import PICK, drawn_for, front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import front_data
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.tables import failures_table
@@ -32,7 +32,9 @@ def front_panel(
         domain = zoomed(points, y) if zoom else None
         spec = front_spec(x, y, data.palette(), *occurring(points), logs, domain, intervals)
         told = front_alt(points, x, y)
-        st.vega_lite_chart(points, spec, key=_CHART, on_select=_picked, selection_mode=PICK, alt=told)
+        st.vega_lite_chart(
+            points, drawn_for(spec, len(points)), key=_CHART, on_select=_picked, selection_mode=PICK, alt=told
+        )
         st.caption(_legend(points, left_out, domain is not None))
     if failed:
         table = failures_table(frame)
