@@ -1,5 +1,5 @@
 # The project's verbs. Each sets up its own virtual environment (.venv, pinned by constraints.txt).
-.PHONY: help setup demo first-steps dashboard test test-slow check format bench record clean
+.PHONY: help setup demo first-steps dashboard pictures test test-slow check format bench record clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := .demo
@@ -23,6 +23,9 @@ first-steps: setup  ## the smallest real study, under two minutes
 dashboard: setup  ## open the dashboard on http://localhost:8501, with the demo's studies where there are any
 	@TUNER_HOME="$${TUNER_HOME:-$(CURDIR)/$(DEMO)}" $(BIN)/tuner dashboard
 
+pictures: setup  ## every page of the dashboard as a picture in docs/dashboard, of the demo's studies
+	$(BIN)/python -m scripts.screenshots --home $(DEMO)
+
 test: setup  ## the test suite: files side by side, then the tests that measure, alone
 	$(BIN)/python -m pytest -m "not slow and not alone" -n $(JOBS) --dist loadfile
 	$(BIN)/python -m pytest -m "not slow and alone"
@@ -40,10 +43,11 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measurement fidelity, and what the service costs, on this machine
+bench: setup  ## measurement fidelity, and what service and dashboard cost, on this machine
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.service
 	$(BIN)/python -m benchmarks.two_workers
+	$(BIN)/python -m benchmarks.dashboard
 	$(BIN)/python -m benchmarks.samplers
 
 record: setup  ## build and measure a grid of candidates, for benchmarks of the search: two hours alone on the machine

@@ -13,7 +13,7 @@ from dashboard.components.offers import pick
 from dashboard.components.picking import picking_table
 from dashboard.text import safe, table_height
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
-from dashboard.views.front_chart import PICK, front_alt, front_spec, occurring, zoomed
+from dashboard.views.front_chart import PICK, drawn_for, front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import front_data
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.tables import failures_table
@@ -35,7 +35,12 @@ def front_panel(
         spec = front_spec(x, y, data.palette(), *occurring(points), logs, domain, intervals)
         told = front_alt(points, x, y)
         st.vega_lite_chart(
-            points, spec, key=_CHART, on_select=lambda: _picked(_CHART), selection_mode=PICK, alt=told
+            points,
+            drawn_for(spec, len(points)),
+            key=_CHART,
+            on_select=lambda: _picked(_CHART),
+            selection_mode=PICK,
+            alt=told,
         )
         st.caption(_legend(points, left_out, domain is not None))
     if failed:

@@ -27,6 +27,7 @@ _TOLD_FIRST = (
 )
 PICK = "pick"
 _HEIGHT = 460
+_MOST_SVG = 500
 
 
 @lru_cache(maxsize=64)
@@ -59,6 +60,11 @@ def front_spec(
     spec: dict[str, Any] = alt.layer(*layers).properties(height=_HEIGHT, background="transparent").to_dict()
     del spec["data"]
     return spec
+
+
+def drawn_for(spec: dict[str, Any], points: int) -> dict[str, Any]:
+    """Return the spec for so many points: beyond some hundreds a canvas is drawn sooner than an SVG."""
+    return spec if points <= _MOST_SVG else {**spec, "usermeta": {"embedOptions": {"renderer": "canvas"}}}
 
 
 def occurring(data: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -14,7 +14,7 @@ from dashboard.views.cards import best_text, candidate_text, figure, offers, row
 from dashboard.views.compare import front_rows, fronts_chart, settings_table
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
 from dashboard.views.filters import filtered, hosts_in
-from dashboard.views.front_chart import front_alt, front_spec, occurring, zoomed
+from dashboard.views.front_chart import drawn_for, front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import MOST_PALE, front_data, steps
 from dashboard.views.history_chart import best_chart, volume_chart
 from dashboard.views.importance_chart import importance_chart
@@ -443,3 +443,8 @@ def test_only_differences_are_shown(desk):
     specs = {name: desk.info(name).spec for name in ("finished", "second")}
     short, full = settings_table(specs, True), settings_table(specs, False)
     assert 0 < len(short) < len(full) and "seed" in set(short["Field"])
+
+
+def test_many_points_are_drawn_on_a_canvas():
+    assert drawn_for({}, 30) == {}
+    assert drawn_for({}, 1000)["usermeta"]["embedOptions"]["renderer"] == "canvas"
