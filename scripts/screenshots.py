@@ -30,7 +30,7 @@ from tuner.service.overview import state_of
 
 _CHART, _TABLE = "[role=graphics-document] svg", ".stDataFrame"
 _TABS = {"Growth": _CHART, "Importance": _CHART, "Parallel": _CHART, "Trials": _TABLE,
-         "Timeline": _CHART, "Health": ".stAlert", "Log": "[role=tabpanel]"}  # fmt: skip
+         "Timeline": _CHART, "Health": "[role=tabpanel]", "Log": "[role=tabpanel]"}  # fmt: skip
 _EXACT, _MIXED = 160, 96  # colours of a picture: those kept as they are, and those that stand for all others
 
 

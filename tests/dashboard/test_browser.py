@@ -28,7 +28,7 @@ PAGES = {
     "study?study=filled&tab=Parallel": CHART,
     "study?study=filled&tab=Trials": ".stDataFrame",
     "study?study=filled&tab=Timeline": CHART,
-    "study?study=filled&tab=Health": ".stAlert",
+    "study?study=filled&tab=Health": "[role=tabpanel]",
     "study?study=filled&tab=Log": "[role=tabpanel]",
     "trial?study=filled&trial=1": ".stCode",
     "export?study=filled&trial=1": ".st-key-download_bundle a",
