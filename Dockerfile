@@ -1,4 +1,4 @@
-# The image of workers and of the migration (compose.yaml). Engines and the CPU build of torch are pinned by constraints.txt.
+# The image of workers, dashboard and migration (compose.yaml). Engines and the CPU build of torch are pinned by constraints.txt.
 FROM python:3.11-slim
 
 # torch-compile builds with a C++ compiler; Python's headers are in this image.
@@ -16,7 +16,7 @@ COPY alembic alembic
 COPY dashboard dashboard
 COPY studies studies
 COPY tuner tuner
-ARG EXTRAS=onnxruntime,openvino,postgresql,samples
+ARG EXTRAS=onnxruntime,openvino,postgresql,dashboard,samples
 ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir -c constraints.txt torch \
     && pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]" \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -142,8 +142,13 @@ def measure_together(
     seconds: float,
     percentiles: Sequence[int] = (),
     limits: ServingLimits | None = None,
+    loading: AbstractContextManager[object] | None = None,
+    alone: AbstractContextManager[object] | None = None,
 ) -> list[Performance]:
     """Measure (artefact, threads, replicas) interleaved with each other and the reference, in one run.
+
+    They are loaded inside `loading` and measured inside `alone`: an engine's import takes longer than many a
+    measurement, and need not keep the machine from others.
 
     A subject's replicas are pinned to cores of their own and compute at the same time: latency is that under this load,
     throughput theirs together. All serving children stay alive; those that do not compute sleep on a pipe.
@@ -154,12 +159,14 @@ def measure_together(
     """
     with ExitStack() as stack:
         file = stack.enter_context(_written(plan))
-        reference.plan(file, plan.cycle)
-        found = [Subject([stack.enter_context(s) for s in _replicas(*one, limits)]) for one in subjects]
-        for serving in [s for subject in found for s in subject.servings]:
-            serving.plan(file, plan.cycle)
-        duet(found, reference, precision, seconds, percentiles, plan.cycle)
-        return [_performance(subject, plan) for subject in found]
+        with loading or nullcontext():
+            reference.plan(file, plan.cycle)
+            found = [Subject([stack.enter_context(s) for s in _replicas(*one, limits)]) for one in subjects]
+            for serving in [s for subject in found for s in subject.servings]:
+                serving.plan(file, plan.cycle)
+        with alone or nullcontext():
+            duet(found, reference, precision, seconds, percentiles, plan.cycle)
+            return [_performance(subject, plan) for subject in found]
 
 
 def _replicas(

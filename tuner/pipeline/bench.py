@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tuner.candidate import Candidate, baseline
 from tuner.faults import fault
 from tuner.measure.client import Serving
-from tuner.measure.performance import Performance, measure, measure_together, scenario_plan
+from tuner.measure.performance import Performance, measure_together, scenario_plan
 from tuner.pipeline.building import artefact_for
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepare import Prepared
@@ -43,21 +44,24 @@ class Bench:
         """Return latency, throughput, memory and size of an artefact run as the candidate says, cached by host."""
 
         def taken(_: Path) -> dict[str, Any]:
-            parallel = candidate.parallel
-            with self._shop.quiet.exclusive():
-                fault("in_measure")
-                found = measure(
-                    artefact.path, parallel.threads, parallel.replicas, self.reference(), **self._settings()
-                )
-            return found.to_json()
+            return self.together([(artefact, candidate)])[0].to_json()
 
         return self._shop.stage("performance", self._parts(artefact, candidate), taken)
 
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
         subjects = [(entry.path, c.parallel.threads, c.parallel.replicas) for entry, c in built]
+        with self._shop.quiet.shared():
+            reference = self.reference()
+        return measure_together(
+            subjects, reference, **self._settings(), loading=self._shop.quiet.shared(), alone=self._alone()
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         with self._shop.quiet.exclusive():
-            return measure_together(subjects, self.reference(), **self._settings())
+            fault("in_measure")
+            yield
 
     def reference(self) -> Serving:
         """Return the reference worker, started if there is none or if the last one died."""
