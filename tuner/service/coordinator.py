@@ -95,7 +95,7 @@ class Coordinator:
             except LeaseLostError as error:  # cancelled, or this process was frozen: another goes on
                 self._lost(study, error)
             except InputError as error:
-                found = self._refuse(study, error)
+                found, settled = self._refuse(study, error), True
                 if self.alone:
                     raise
                 return found
@@ -135,7 +135,7 @@ class Coordinator:
         if not study.meta.get("anatomy"):
             study = self._prepared(study)
         view = self._view(study, inherited)
-        study = self._caught_up(view, study)
+        study = self._caught_up(view, study, anew=inherited)
         if upto == "hear" or study.state in CUT_OFF:
             return study
         if study.state == "stopping":
@@ -147,9 +147,10 @@ class Coordinator:
             study = self._confirm(view, study)
         return study
 
-    def _caught_up(self, view: View, study: Study) -> Study:
+    def _caught_up(self, view: View, study: Study, anew: bool = False) -> Study:
+        """Hear what came back and sum it up; `anew`: who coordinated before may have died between the two."""
         heard = self._hear(view, study)
-        return self._summarised(view, study, heard) if heard else study
+        return self._summarised(view, study, heard) if heard or anew else study
 
     def _drained(self, study: Study) -> Study:
         return replace(self.store.drained(study), worker=study.worker, token=study.token)
@@ -232,7 +233,7 @@ class Coordinator:
         counts = self.store.counts(study)
         active = counts.get("queued", 0) + counts.get("running", 0)
         wanted = self._wanted(study, counts, idle)
-        spent = Spent.kept(study.summary) or Spent.of(self.store.spans(study))
+        spent = Spent.of(self.store.spans(study))  # read last: what ends meanwhile counts twice
         while active < wanted and not spent.over(view.spec.budget, active):
             if not self._ask(view, study):
                 return active == 0
