@@ -32,6 +32,7 @@ from tests.databases import Server, find_binaries
 from tests.service.stub import StubPipeline, stub_host, stub_study, stub_worker
 from tuner.candidate import Candidate
 from tuner.service.record import record
+from tuner.service.summary import summarise
 from tuner.store import Store
 from tuner.store.columns import now
 from tuner.store.models import TrialRow
@@ -151,6 +152,7 @@ def reading(url: str, studies: int, trials: int, repeats: int = 3) -> dict[str, 
         made = [store.create_study(stub_study(f"study-{i}")) for i in range(studies)]
         for i, study in enumerate(made):
             _ended(store, study.id, trials // studies)
+            store.keep_summary(study, summarise(study, [], store.spans(study)))  # as its coordinator leaves it
             store.set_study_state(study, "running" if i % 10 == 0 else "finished")
     commands = {"start": ["--version"], "status": ["status", "--json"], "list": ["list", "--json"]}
     took: dict[str, list[float]] = {name: [] for name in commands}
