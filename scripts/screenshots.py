@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
@@ -28,10 +27,9 @@ from tests.dashboard import driving, fill
 from tests.dashboard.driving import READY, Scheme, opened
 from tuner.service.overview import state_of
 
-_CHART, _TABLE = "[role=graphics-document] svg", ".stDataFrame"
+_CHART, _TABLE = "[role=graphics-document] :is(svg, canvas.marks)", ".stDataFrame"
 _TABS = {"Growth": _CHART, "Importance": _CHART, "Parallel": _CHART, "Trials": _TABLE,
          "Timeline": _CHART, "Health": "[role=tabpanel]", "Log": "[role=tabpanel]"}  # fmt: skip
-_EXACT, _MIXED = 160, 96  # colours of a picture: those kept as they are, and those that stand for all others
 
 
 @dataclass(frozen=True)
@@ -90,25 +88,13 @@ def _save(page: Page, path: Path) -> None:
         )
         page.set_viewport_size({"width": 1440, "height": min(max(int(high) + 60, 600), 3000)})
     page.evaluate("new Promise(done => setTimeout(done, 700))")  # charts grow into their place
+    page.wait_for_function(
+        "document.querySelector('[data-stale=true]') === null"
+    )  # in the middle of a refresh
     page.screenshot(path=path, animations="disabled")
-    _compress(path)
-
-
-def _compress(path: Path) -> None:
-    """Keep the most frequent colours exactly (grounds, inks): the others are mixed ones, as at the edges of letters."""
-    pixels = np.asarray(Image.open(path).convert("RGB")).astype(np.int64)
-    found, where, counts = np.unique(pixels @ (65536, 256, 1), return_inverse=True, return_counts=True)
-    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
-    order = np.argsort(-counts)
-    rest = Image.fromarray(
-        colours[order[_EXACT:] if len(order) > _EXACT else order][None].astype(np.uint8), "RGB"
-    )
-    mixed = np.array(rest.quantize(_MIXED).getpalette()[: 3 * _MIXED]).reshape(-1, 3)  # type: ignore[index]
-    kept = np.concatenate([colours[order[:_EXACT]], mixed])
-    nearest = ((colours[:, None] - kept) ** 2).sum(axis=2).argmin(axis=1)
-    image = Image.fromarray(nearest[where].reshape(pixels.shape[:2]).astype(np.uint8))
-    image.putpalette(kept.ravel().tolist())
-    image.save(path, optimize=True)
+    Image.open(path).convert("RGB").save(
+        path, optimize=True
+    )  # all colours: the legend must tell engines apart
 
 
 @contextmanager
