@@ -152,7 +152,9 @@ def reading(url: str, studies: int, trials: int, repeats: int = 3) -> dict[str, 
         made = [store.create_study(stub_study(f"study-{i}")) for i in range(studies)]
         for i, study in enumerate(made):
             _ended(store, study.id, trials // studies)
-            store.keep_summary(study, summarise(study, [], store.spans(study)))  # as its coordinator leaves it
+            store.keep_summary(
+                study, summarise(study, [], store.spans(study))
+            )  # as its coordinator leaves it
             store.set_study_state(study, "running" if i % 10 == 0 else "finished")
     commands = {"start": ["--version"], "status": ["status", "--json"], "list": ["list", "--json"]}
     took: dict[str, list[float]] = {name: [] for name in commands}
