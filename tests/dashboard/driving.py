@@ -45,13 +45,16 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def running(home: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    home: Path, *arguments: str, cwd: Path = ROOT, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run `tuner` on a home of its own, its output in a log there, and end it softly."""
-    env = {**os.environ, "TUNER_HOME": str(home), "TUNER_QUIET": str(home / "quiet"), "NO_COLOR": "1"}
+    own = {"TUNER_HOME": str(home), "TUNER_QUIET": str(home / "quiet"), "NO_COLOR": "1"}
+    env = {**os.environ, **own, **environment}
     env.pop("TUNER_DB", None)
     with (home / f"{arguments[0]}.log").open("wb") as log:
         command = [sys.executable, "-m", "tuner.cli.main", *arguments]
-        process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, env=env, cwd=cwd, stdout=log, stderr=log, start_new_session=True)
         try:
             yield process
         finally:
@@ -68,10 +71,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def dashboard(home: Path) -> Iterator[str]:
-    """Serve the dashboard on a free port; yields its address once it answers."""
-    port = _free_port()
-    with running(home, "dashboard", "--port", str(port)) as process:
+def dashboard(
+    home: Path, *options: str, port: int | None = None, cwd: Path = ROOT, **environment: str
+) -> Iterator[str]:
+    """Serve the dashboard, on a free port if none is given; yields its address once it answers."""
+    port = port or free_port()
+    command = ("dashboard", "--port", str(port), *options)
+    with running(home, *command, cwd=cwd, **environment) as process:
         deadline = time.monotonic() + 180
         while not _answers(port):
             assert process.poll() is None, (home / "dashboard.log").read_text()
@@ -80,7 +86,8 @@ def dashboard(home: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

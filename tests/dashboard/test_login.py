@@ -1,26 +1,16 @@
 """Signing in for real: a provider on this machine, the served dashboard, a browser; and what each role may do."""
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("authlib")
 sync_api = pytest.importorskip("playwright.sync_api")
-from tests.dashboard import fill  # noqa: E402
+from tests.dashboard import driving, fill  # noqa: E402
+from tests.dashboard.driving import BROWSER, READY, free_port  # noqa: E402
 from tests.dashboard.provider import provided, secrets_toml  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
-BROWSER = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
-QUIET = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 OPERATOR, VIEWER = "boss@example.org", "guest@example.org"
 
 pytestmark = [
@@ -29,12 +19,6 @@ pytestmark = [
         BROWSER is None and os.environ.get("CI") != "true", reason="there is no Chromium here"
     ),
 ]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -51,44 +35,21 @@ def address(provider, tmp_path_factory):
         fill.queued(store, "waiting")
     (home / ".streamlit").mkdir()
     (home / ".streamlit" / "secrets.toml").write_text(secrets_toml(provider, port))
-    env = {
-        **os.environ,
-        "TUNER_HOME": str(home),
+    environment = {
         "HOME": str(home),
-        "NO_COLOR": "1",
         "TUNER_DASHBOARD_OPERATORS": f"someone@example.org, {OPERATOR.upper()}",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(driving.ROOT), os.environ.get("PYTHONPATH", "")]),
     }
-    env.pop("TUNER_DB", None)
     # All addresses, as a server for others would: without the login it would not start.
-    command = [sys.executable, "-m", "tuner.cli.main", "dashboard", "--host", "0.0.0.0", "--port", str(port)]
-    with (home / "dashboard.log").open("wb") as log:
-        process = subprocess.Popen(command, env=env, cwd=home, stdout=log, stderr=log, start_new_session=True)
-        try:
-            deadline = time.monotonic() + 90
-            while time.monotonic() < deadline and process.poll() is None:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.3)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    with driving.dashboard(home, "--host", "0.0.0.0", port=port, cwd=home, **environment) as served:
+        yield served
     print((home / "dashboard.log").read_text()[-3000:])
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    assert BROWSER, "CI needs Chromium"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=QUIET)
+    with driving.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager

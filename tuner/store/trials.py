@@ -104,14 +104,9 @@ class Trials(Repository):
             counts[state] = counts.get(state, 0) + count
         return counts, any(state not in UNFINISHED and not told for state, told, _ in rows)
 
-    @retried
     def counts(self, study: Study | str) -> dict[str, int]:
         """Return how many trials a study has in each state."""
-        with self._reading() as session:
-            query = select(TrialRow.state, func.count()).where(
-                TrialRow.study_id == (study if isinstance(study, str) else study.id)
-            )
-            return dict(session.execute(query.group_by(TrialRow.state)).tuples().all())
+        return self.pulse(study)[0]
 
     def spans(self, study: Study | str) -> list[Span]:
         """Return candidate hash, start and end of every trial that counts against the budget."""
