@@ -77,7 +77,7 @@ def _once(journal: Journal, place: Place, folder: Path) -> dict[str, float]:
     Raises:
         InputError: the journal is of another study, host or teacher.
     """
-    own = {"spec": place.shop.spec.model_dump(mode="json"), "host": place.shop.host.fingerprint}
+    own = {"spec": _measured(place.shop.spec), "host": place.shop.host.fingerprint}
     own["teacher"] = place.ready.teacher.key
     file = folder / f"{place.shop.spec.name}.origin.json"
     if journal.rows and file.exists():
@@ -87,6 +87,11 @@ def _once(journal: Journal, place: Place, folder: Path) -> dict[str, float]:
         return dict(origin["once"])
     file.write_text(json.dumps({**own, "once": place.once}, indent=1) + "\n")
     return place.once
+
+
+def _measured(spec: StudySpec) -> dict[str, Any]:
+    """Return what of a study decides what is measured: not who proposes candidates, and for how long."""
+    return spec.model_dump(mode="json", exclude={"budget", "sampler", "search", "tags"})
 
 
 def _line(task: Task, row: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ _ORDER = (
     ("openvino", 32),
 )
 _UNTRAINED = 2  # number formats of which each shape is also built and measured untrained
-_EXTRAS_AFTER = 4  # number formats; then the tables of questions beside the grid, then the rest
+_EXTRAS_AFTER = 5  # number formats; then the tables of questions beside the grid, then the rest
 _STEPS = (
     0.25,
     0.5,
@@ -59,7 +59,7 @@ def tasks(space: Space, steps: int) -> list[Task]:
     """
     first = baseline(space.teacher_layers, space.cores)
     passes = [list(_pass(space, leg)) for leg in _legs(space)]
-    extras = [] if not steps else [*_untrained(space), *_students(space, steps)]
+    extras = [] if not steps else [*_students(space, steps), *_untrained(space)]
     trials = [[Task("trial", c) for c in found] for found in passes]
     early = [task for found in trials[:_EXTRAS_AFTER] for task in found]
     late = [task for found in trials[_EXTRAS_AFTER:] for task in found]

@@ -6,13 +6,14 @@ import pytest
 
 from tests.replay.made_up import OFFERS, made_up
 from tests.service.stub import stub_worker
+from tuner.replay.aware import replay_aware
 from tuner.replay.ledger import FOUND, Ledger
 from tuner.replay.pipeline import ReplayPipeline
+from tuner.replay.store import VirtualStore
 from tuner.replay.study import Budget, replay
 from tuner.replay.trace import Yardstick, at, time_to
 from tuner.search.seeds import seeds
 from tuner.stage import StageRun
-from tuner.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +21,47 @@ def table():
     return made_up()
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe-grouped"])
+@pytest.mark.parametrize("sampler", ["random", "tpe-grouped", "stage-aware"])
 def test_the_service_tries_the_same_candidates(sampler, tmp_path):
     table = made_up(sampler=sampler, budget={"trials": 22})
+    pipeline, spent = served(table, tmp_path)
+    trace = replayed(table, sampler, Budget(trials=22))
+    assert [c.hash for c in pipeline.evaluated] == trace.hashes()
+    assert trace.spent == pytest.approx(spent)
+
+
+@pytest.mark.parametrize("sampler", ["random", "stage-aware"])
+def test_a_budget_of_minutes_is_of_virtual_time(sampler, tmp_path):
+    table = made_up(sampler=sampler, budget={"minutes": 3})
+    pipeline, spent = served(table, tmp_path)
+    trace = replayed(table, sampler, Budget(seconds=180))
+    assert [c.hash for c in pipeline.evaluated] == trace.hashes()
+    assert 180 <= spent < 240
+
+
+def test_a_search_ends_by_itself(tmp_path):
+    table = made_up(sampler="stage-aware", budget="auto")
+    pipeline, _ = served(table, tmp_path)
+    curve = Yardstick(table).curve(replayed(table, "stage-aware", Budget(trials=len(pipeline.evaluated))))
+    assert len(pipeline.evaluated) < table.space.size() / 4
+    assert curve[-1][1] > 0.9
+
+
+def served(table, folder):
+    """Run a table's study through the service; return the pipeline, and the virtual seconds that it spent."""
     pipeline = ReplayPipeline(table)
-    with Store.open(f"sqlite:///{tmp_path}/t.db") as store:
+    with VirtualStore.open(f"sqlite:///{folder}/t.db") as store:
         study = store.create_study(table.spec.to_plain())
         stub_worker(store, "w", pipeline, offers=OFFERS, only=study).run()
         study = store.get_study(study.name)
         assert study.state == "finished"
-        spent = pipeline.ledgers[study.id].now
-    trace = replay(table, sampler, table.spec.seed, Budget(trials=22))
-    assert [c.hash for c in pipeline.evaluated] == trace.hashes()
-    assert trace.spent == pytest.approx(spent)
+    return pipeline, pipeline.ledgers[study.id].now
+
+
+def replayed(table, sampler, budget):
+    if sampler == "stage-aware":
+        return replay_aware(table, table.spec.seed, budget)
+    return replay(table, sampler, table.spec.seed, budget)
 
 
 def test_a_study_is_the_same_each_time(table):

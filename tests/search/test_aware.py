@@ -19,7 +19,7 @@ from tuner.search.aware.gate import NOTHING, looks_first, refused
 from tuner.search.aware.history import Item, Made, Seen
 from tuner.search.aware.options import Options
 from tuner.search.aware.outlook import Goal, Outlook
-from tuner.search.aware.propose import Ground, propose
+from tuner.search.aware.propose import Ground, promised, propose
 from tuner.search.hypervolume import hypervolume
 from tuner.search.space import Space
 from tuner.spec.constraint import parse_constraint
@@ -122,7 +122,7 @@ def test_costs_are_those_of_the_nearest_that_was_made(table):
 
 def test_another_studys_files_are_not_at_hand(table):
     own = seen(table, *some(table, 5))
-    foreign = [Seen(s.candidate, s.state, s.metrics, s.stages, foreign=True) for s in own]
+    foreign = [Seen(s.candidate, s.state, s.metrics, s.stages, against=own[0].metrics) for s in own]
     assert Made.by(foreign) == Made(frozenset(), frozenset(), frozenset())
 
 
@@ -202,3 +202,46 @@ def test_a_quality_given_up_half_way_is_worth_less(table):
     base = outlook.baseline["accuracy"].value
     assert 0.9 < mean < base
     assert deviation > 0.001
+
+
+# -- several at once, and the end
+
+
+def test_what_others_try_counts_as_it_is_believed(table):
+    history = seen(table, *some(table, 6))
+    encoder = Encoder(ANATOMY)
+    alone = Outlook(GOAL, encoder, history)
+    first = propose(
+        Ground(table.space, ANATOMY, Options()), alone, history, {s.item.hash for s in history}, 0
+    )
+    beside = Outlook(GOAL, encoder, history, [first.item])
+    assert len(beside.front) == len(alone.front) + 1
+    known = {
+        name: Estimate.exact(_plain(name, alone.believed(name, first.item)[0])) for name in alone.beliefs
+    }
+    assert alone.hopeful(first.item, known, 0.0) > 0.001
+    assert beside.hopeful(first.item, known, 0.0) == pytest.approx(0, abs=1e-9)
+
+
+def _plain(name, told):
+    return math.exp(told) if name == "latency_ms" else told
+
+
+def test_less_and_less_is_promised(table):
+    ground, found = Ground(table.space, ANATOMY, Options()), []
+    everything = list(table.space.enumerate())
+    for count in (3, 30, 300):
+        history = seen(table, *some(table, count))
+        outlook = Outlook(GOAL, ground.encoder, history)
+        found.append(promised(ground, outlook, history, {s.item.hash for s in history}, 0, 300.0))
+    assert found[0] > found[1] > found[2] > 0
+    history = seen(table, *everything)
+    outlook = Outlook(GOAL, ground.encoder, history)
+    assert promised(ground, outlook, history, {c.hash for c in everything}, 0, 300.0) == 0
+
+
+def test_longer_promises_more(table):
+    ground, history = Ground(table.space, ANATOMY, Options()), seen(table, *some(table, 5))
+    outlook, taken = Outlook(GOAL, ground.encoder, history), {s.item.hash for s in history}
+    shares = [promised(ground, outlook, history, taken, 0, seconds) for seconds in (1.0, 60.0, 600.0)]
+    assert shares[0] == 0 < shares[1] < shares[2]

@@ -19,6 +19,7 @@ from tuner.hardware import Host
 from tuner.metrics import Estimate, Metrics
 from tuner.pipeline.cache import Entry
 from tuner.pipeline.evaluate import Evaluation
+from tuner.pipeline.gate import Gate
 from tuner.service.events import Listener
 from tuner.service.pipeline import Confirmation
 from tuner.service.progress import Progress
@@ -83,7 +84,7 @@ class StubPipeline:
         self.prepared += 1
         return dict(ANATOMY)
 
-    def evaluate(self, study: Study, candidate: Candidate) -> Evaluation:
+    def evaluate(self, study: Study, candidate: Candidate, gate: Gate | None = None) -> Evaluation:
         self._aborted.clear()
         self.evaluated.append(candidate)
         stages = [StageRun("build", f"k{candidate.hash}", False, self.seconds)]

@@ -190,7 +190,7 @@ def test_a_trial_that_is_cancelled_is_aborted_and_the_worker_goes_on(store, stud
 )
 def test_what_is_no_fault_of_the_candidate_gives_it_back_and_ends_the_worker(store, study, error, attempts):
     class Broken(StubPipeline):
-        def evaluate(self, study, candidate):
+        def evaluate(self, study, candidate, gate=None):
             raise error
 
     pipeline = Broken()
@@ -206,7 +206,7 @@ def test_what_is_no_fault_of_the_candidate_gives_it_back_and_ends_the_worker(sto
 @sqlite_only
 def test_data_that_is_missing_on_this_host_only_is_another_ones_turn(store, study):
     class Missing(StubPipeline):
-        def evaluate(self, study, candidate):
+        def evaluate(self, study, candidate, gate=None):
             raise InputError("data.source: no such folder")
 
     store.sign_off(store.sign_on("a", 1, {}, stub_host()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,12 +42,7 @@ def validate(
     if as_json:
         print_json({"valid": True, "problems": [], "study": spec.model_dump(mode="json")})
     else:
-        print(f"{study}: valid; study {spec.name!r}, {_budget(spec.budget)}, {', '.join(spec.objectives)}")
-
-
-def _budget(budget: Any) -> str:
-    parts = [f"{budget.trials} trials"] if budget.trials is not None else []
-    return " or ".join([*parts, *([] if budget.minutes is None else [f"{budget.minutes:g} minutes"])])
+        print(f"{study}: valid; study {spec.name!r}, {spec.budget.words()}, {', '.join(spec.objectives)}")
 
 
 def schema(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,39 @@ import numpy as np
 from tuner.measure.client import Serving
 from tuner.metrics import Estimate, Metrics
 from tuner.pipeline.cache import Entry, code_hash
+from tuner.pipeline.parts import answered_in_parts
 from tuner.pipeline.prepare import Prepared
 from tuner.pipeline.workshop import Workshop, serving_limits
 from tuner.tasks import text_classification as task
 
 
-def answers(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Entry:
-    """Return the entry whose `logits.npy` (documents, classes) are the artefact's answers on a split."""
+@dataclass(frozen=True)
+class Watch:
+    """Who hears of the first answers: `enough` is told which of them, in the `order` (documents,), were right."""
+
+    order: np.ndarray
+    enough: Callable[[np.ndarray], bool]
+
+
+def answers(
+    shop: Workshop, ready: Prepared, artefact: Entry, split: str, watch: Watch | None = None
+) -> Entry:
+    """Return the entry whose `logits.npy` (documents, classes) are the artefact's answers on a split.
+
+    Only calls of one document are watched: with more, a dynamically quantized model's answers hang on their order.
+
+    Raises:
+        EnoughError: who watches has seen enough; nothing is kept.
+    """
     inputs, batch = ready.data.path / f"{split}.npz", shop.spec.scenario.batch
 
     def taken(out: Path) -> dict[str, Any]:
         with shop.quiet.shared(), _serving(shop, artefact) as serving:
-            np.save(out / "logits.npy", serving.predict(inputs, batch=batch))
+            if watch is not None and batch == 1:
+                logits = answered_in_parts(serving, inputs, watch.order, watch.enough)
+            else:
+                logits = serving.predict(inputs, batch=batch)
+            np.save(out / "logits.npy", logits)
         return {}
 
     parts = {
@@ -38,6 +61,13 @@ def answers(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Ent
 def _serving(shop: Workshop, artefact: Entry) -> Serving:
     cores = shop.host.cores
     return Serving(artefact.path, len(cores), cores, serving_limits(shop.spec, shop.host))
+
+
+def correct(ready: Prepared, split: str, found: Entry) -> np.ndarray:
+    """Return which documents (documents,) of a split an artefact got right."""
+    with np.load(ready.data.path / f"{split}.npz") as arrays:
+        labels = arrays["labels"]
+    return np.asarray(task.predictions(np.load(found.path / "logits.npy")) == labels)
 
 
 def judge(

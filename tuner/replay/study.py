@@ -6,7 +6,7 @@ holds the two to the same candidates. Through the database a trial takes some 50
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -30,10 +30,16 @@ _NAME = "replay"
 
 @dataclass(frozen=True)
 class Budget:
-    """When a replayed study ends: virtual `seconds`, or so many distinct candidates."""
+    """When a replayed study ends: virtual `seconds`, so many distinct candidates, or when what it found is `enough`."""
 
     seconds: float = 3600.0
     trials: int = 10_000
+    enough: Callable[[Step], bool] = lambda step: False
+
+    def over(self, steps: Sequence[Step], seconds: float) -> bool:
+        """Say whether a study of these steps, the last one new, is at its end."""
+        spent = seconds >= self.seconds or len(steps) >= self.trials
+        return spent or (bool(steps) and self.enough(steps[-1]))
 
 
 WHOLE = Budget()
@@ -78,9 +84,8 @@ class _Loop:
         )
         self._queue = [c for c in seeds(self._space) if c.hash in self.table.rows] if self.seeded else []
         self._known: dict[str, Row] = {}
-        while self.ledger.now < budget.seconds and len(self._known) < budget.trials:
-            if not self._turn():
-                break
+        while not budget.over(self.steps, self.ledger.now) and self._turn():
+            pass
         return Trace(self.steps, self.ledger.now)
 
     def _turn(self) -> bool:

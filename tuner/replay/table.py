@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tuner.backends.base import Offer
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
 from tuner.errors import InputError
 from tuner.metrics import METRICS, Estimate, Metrics
 from tuner.search.space import Space
@@ -57,6 +57,12 @@ class Table:
     def spec(self) -> StudySpec:
         """Return the recorded study."""
         return StudySpec.model_validate(dict(self.meta["spec"]))
+
+    @cached_property
+    def baseline(self) -> Row:
+        """Return the row of the untouched model."""
+        space = _space(self.meta, self.spec)
+        return self.rows[baseline(space.teacher_layers, space.cores).hash]
 
     @property
     def clock_ms(self) -> float:

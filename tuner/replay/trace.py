@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from tuner.candidate import Candidate, baseline
 from tuner.metrics import Metrics
 from tuner.replay.table import Table
+from tuner.search.aware.outlook import Goal
 from tuner.search.front import Point, losses
 from tuner.search.hypervolume import hypervolume
 from tuner.search.objective import is_feasible, is_log
@@ -46,16 +47,16 @@ class Trace:
 class Yardstick:
     """Shares of a table's best hypervolume, among the points that are feasible.
 
-    The reference point is the baseline's latency (or other clocked metric), as a logarithm, and a quality `floor` below
-    the baseline's: two points are what a user may come to terms with. With more, any fast model would count as good.
+    The reference point is the baseline's latency (or other clocked metric), as a logarithm, and a quality by the
+    goal's margin below the baseline's.
     """
 
-    def __init__(self, table: Table, floor: float = 0.02) -> None:
+    def __init__(self, table: Table) -> None:
         self._objectives, self._constraints = table.spec.objectives, table.spec.parsed_constraints()
-        first = table.rows[baseline(table.space.teacher_layers, table.space.cores).hash]
-        origin = self._losses(first.metrics)
+        origin = self._losses(table.baseline.metrics)
         assert origin is not None
-        shift = [0.0 if is_log(name) else floor for name in self._objectives]
+        margin = Goal(tuple(self._objectives), tuple(self._constraints)).margin
+        shift = [0.0 if is_log(name) else margin for name in self._objectives]
         self.reference = [o + s for o, s in zip(origin, shift, strict=True)]
         found = [row.metrics for row in table.inside if row.failure is None]
         self.best = self._volume([m for m in found if is_feasible(self._constraints, m)])
@@ -66,16 +67,26 @@ class Yardstick:
 
     def curve(self, trace: Trace) -> list[tuple[float, float]]:
         """Return (virtual seconds, share) after each step that raised the share."""
-        found: list[Metrics] = []
-        curve = [(0.0, 0.0)]
+        share_after, curve = self.follower(), [(0.0, 0.0)]
         for step in trace.steps:
-            if step.state != "complete" or not is_feasible(self._constraints, step.metrics):
-                continue
-            found.append(step.metrics)
-            share = self._volume(found) / self.best
+            share = share_after(step)
             if share > curve[-1][1] + 1e-12:
                 curve.append((step.seconds, share))
         return curve
+
+    def follower(self) -> Callable[[Step], float]:
+        """Return what takes one study's steps, one after the other, and returns the share so far."""
+        found: list[Metrics] = []
+        share = 0.0
+
+        def follow(step: Step) -> float:
+            nonlocal share
+            if step.state == "complete" and is_feasible(self._constraints, step.metrics):
+                found.append(step.metrics)
+                share = self._volume(found) / self.best
+            return share
+
+        return follow
 
     def _volume(self, metrics: Iterable[Metrics]) -> float:
         return hypervolume([one for m in metrics if (one := self._losses(m)) is not None], self.reference)

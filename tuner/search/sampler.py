@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.samplers import BaseSampler
 
-SAMPLERS = ("tpe-grouped", "tpe", "nsga2", "random", "grid")
+SAMPLERS = ("stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid")
 _STARTUP = 10  # random trials before TPE models; the seeds count among them
 
 
@@ -23,7 +23,7 @@ def make_sampler(name: str, seed: int, told: int = 0) -> BaseSampler:
 
     `tpe-grouped` is multivariate TPE per group of parameters that occur together (Falkner et al. 2018 for the
     joint model; the groups are Optuna's). All of them but `random` and `grid` respect constraints set on
-    trials.
+    trials. Of `stage-aware` the proposals come from elsewhere (`search/aware`), each enqueued as a fixed trial.
 
     Raises:
         InputError: there is no sampler of that name.
@@ -42,7 +42,7 @@ def make_sampler(name: str, seed: int, told: int = 0) -> BaseSampler:
             return _grid(number)
     if name == "nsga2":
         return samplers.NSGAIISampler(population_size=20, seed=number)
-    if name == "random":
+    if name in ("random", "stage-aware"):
         return samplers.RandomSampler(seed=number)
     raise InputError(f"sampler: unknown sampler {name!r}{did_you_mean(name, SAMPLERS)}")
 

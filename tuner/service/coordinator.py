@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuner.candidate import Candidate
 from tuner.errors import InputError, LeaseLostError
+from tuner.pipeline.gate import Gate
 from tuner.service.budget import Spent
 from tuner.service.confirm import confirm, finalists, unconfirmed_hosts
 from tuner.service.heart import Heart
 from tuner.service.pipeline import Pipeline
 from tuner.service.points import is_baseline
 from tuner.service.progress import Progress
+from tuner.service.prospects import Prospects
 from tuner.service.requires import (
     offers_in,
     plain_offers,
@@ -70,6 +72,7 @@ class Coordinator:
     alone: bool = False
     views: dict[str, View] = field(default_factory=dict)
     specs: dict[str, tuple[Mapping[str, Any], StudySpec]] = field(default_factory=dict)
+    prospects: dict[tuple[str, int], Prospects] = field(default_factory=dict)  # by study and epoch
     refused: set[str] = field(default_factory=set)  # studies whose data or model cannot be used on this host
     _storage: RDBStorage | None = None
     _roll: list[Worker] = field(default_factory=list)
@@ -142,6 +145,7 @@ class Coordinator:
             return self._caught_up(view, self._drained(study))
         if study.state in _SEARCHING and self._ask_all(view, study, idle):
             study = self._caught_up(view, study)  # what ended since we listened is the last: nothing runs
+            self._remark(study, [view.ended] if view.ended else [])
             study = self.store.move_study(study, "confirming") if study.state in _SEARCHING else study
         if study.state == "confirming" and upto == "confirm":
             study = self._confirm(view, study)
@@ -243,6 +247,10 @@ class Coordinator:
     def _ask(self, view: View, study: Study) -> bool:
         """Queue one new candidate; False if there is none left."""
         known = self.store.hashes(study)
+        prospects = self._prospects(study)
+        if prospects is not None and prospects.begun(study):
+            chosen = self._promising(prospects, view, study, known)
+            return chosen is not None and self._queue(view, study, chosen, seed=False)
         seed = next((c for c in view.seeds if c.hash not in known), None)
         if seed is not None:
             return self._queue(view, study, seed, seed=True)
@@ -251,6 +259,16 @@ class Coordinator:
                 return True
         untried = view.space.untried(known, Random(f"{view.spec.seed}:{len(known)}"))
         return untried is not None and self._queue(view, study, untried, seed=False)
+
+    def _promising(self, prospects: Prospects, view: View, study: Study, known: set[str]) -> Candidate | None:
+        """Return what a stage-aware study tries next; None where nothing is left, or too little is expected."""
+        auto = view.spec.budget.auto
+        if auto is not None and (share := prospects.promise(study, known, auto)) < auto.share:
+            view.ended = (
+                f"{auto.minutes:g} more minutes promise {share:.2%} of the hypervolume: the search ends"
+            )
+            return None
+        return prospects.next(study, known)
 
     def _queue(self, view: View, study: Study, fixed: Candidate | None, seed: bool) -> bool:
         """Store a candidate as a queued trial; False if it was known and so answered at once.
@@ -321,6 +339,20 @@ class Coordinator:
         if study.id not in self.specs or self.specs[study.id][0] != study.spec:
             self.specs[study.id] = (study.spec, StudySpec.model_validate(dict(study.spec)))
         return self.specs[study.id][1]
+
+    def gate(self, study: Study, trial: Trial) -> Gate | None:
+        """Return who may give a trial up before all of it is paid for; None where nobody does."""
+        prospects = None if trial.seed else self._prospects(study)
+        return None if prospects is None else prospects.gate(study, trial.candidate, self.host)
+
+    def _prospects(self, study: Study) -> Prospects | None:
+        """Return a stage-aware study's prospects, read anew where trials were discarded; None of other studies."""
+        spec, key = self._spec(study), (study.id, study.epoch)
+        if spec.sampler != "stage-aware":
+            return None
+        if key not in self.prospects:
+            self.prospects[key] = Prospects.of(self.store, study, spec, space_of(study, spec))
+        return self.prospects[key]
 
     def takes_part(self, study: Study) -> bool:
         """Say whether there can be something for this worker to do in a study: if not, it need not wait for it."""

@@ -16,6 +16,7 @@ from tuner.metrics import Metrics
 from tuner.pipeline.bench import Bench
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.evaluate import Evaluation, build_candidate, evaluate
+from tuner.pipeline.gate import Gate, GivenUp
 from tuner.pipeline.jobs import Jobs
 from tuner.pipeline.prepare import Prepared, prepare
 from tuner.pipeline.quality import answers, judge
@@ -50,8 +51,8 @@ class Pipeline(Protocol):
         """
         ...
 
-    def evaluate(self, study: Study, candidate: Candidate) -> Evaluation:
-        """Return what was measured of a candidate.
+    def evaluate(self, study: Study, candidate: Candidate, gate: Gate | None = None) -> Evaluation | GivenUp:
+        """Return what was measured of a candidate, until its end or until the gate gave it up.
 
         Raises:
             BuildError, UnsupportedError, JobError: why it could not be.
@@ -104,10 +105,10 @@ class Works:
         ready = self._at(study).ready
         return {**ready.description, "remarks": remarks(ready.data.info)}
 
-    def evaluate(self, study: Study, candidate: Candidate) -> Evaluation:
+    def evaluate(self, study: Study, candidate: Candidate, gate: Gate | None = None) -> Evaluation | GivenUp:
         """See `Pipeline`."""
         place = self._at(study)
-        return evaluate(place.shop, place.ready, place.bench, candidate)
+        return evaluate(place.shop, place.ready, place.bench, candidate, gate)
 
     def confirm(self, study: Study, candidates: Sequence[Candidate]) -> list[Confirmation]:
         """See `Pipeline`."""

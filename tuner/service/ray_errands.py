@@ -8,6 +8,7 @@ from typing import Any
 from tuner.candidate import Candidate
 from tuner.errors import InputError, JobError, TunerError
 from tuner.pipeline.evaluate import Evaluation
+from tuner.pipeline.gate import Gate, GivenUp
 from tuner.service.pipeline import Confirmation
 from tuner.service.ray_cluster import Cluster, gist
 from tuner.service.ray_task import Answer, confirm, prepare
@@ -98,7 +99,7 @@ class Remote:
         )
         return found
 
-    def evaluate(self, study: Study, candidate: Candidate) -> Evaluation:
+    def evaluate(self, study: Study, candidate: Candidate, gate: Gate | None = None) -> Evaluation | GivenUp:
         """See `Pipeline`: trials are tasks of their own."""
         raise NotImplementedError
 

@@ -6,10 +6,11 @@ from tuner.errors import JobError, TunerError, UnsupportedError
 from tuner.hardware import Host
 from tuner.metrics import Estimate
 from tuner.pipeline.evaluate import Evaluation
+from tuner.pipeline.gate import GivenUp
 from tuner.pipeline.metrics import trial_metrics
 from tuner.stage import StageRun
 from tuner.store import Store
-from tuner.store.records import Artefact, Measurement, Trial
+from tuner.store.records import Artefact, Measurement, Study, Trial
 
 
 def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: str = "") -> Trial:
@@ -35,6 +36,26 @@ def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: 
     )
 
 
+def record_given_up(store: Store, study: Study, trial: Trial, found: GivenUp, host: Host) -> Trial:
+    """Store what was measured of a candidate until it was given up, and why; the clock stays where it is.
+
+    Raises:
+        LeaseLostError: the trial is another's by now; nothing was written.
+    """
+    reference_ms = float(found.performance["reference_ms"])
+    clock = study.clocks.get(host.fingerprint, reference_ms)
+    return store.prune_trial(
+        trial,
+        found.kind,
+        found.reason,
+        trial_metrics(found.performance, found.quality, clock),
+        ratio=Estimate(**found.performance["ratio"]),
+        stages=found.stages,
+        measurements=[_performance(found)],
+        reference_ms=reference_ms,
+    )
+
+
 def record_failure(
     store: Store, trial: Trial, error: TunerError, stages: list[StageRun], log_tail: str = ""
 ) -> Trial:
@@ -51,7 +72,7 @@ def record_failure(
     return store.fail_trial(trial, kind, reason, log, stages)
 
 
-def _performance(found: Evaluation) -> Measurement:
+def _performance(found: Evaluation | GivenUp) -> Measurement:
     summary = {k: v for k, v in found.performance.items() if k not in ("samples", "reference_samples")}
     samples, beside = found.performance["samples"], found.performance["reference_samples"]
     return Measurement("performance", tuple(samples), tuple(beside), summary)

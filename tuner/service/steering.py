@@ -40,11 +40,11 @@ def submit(store: Store, spec: StudySpec) -> Change:
     known = store.find_study(spec.name)
     study = open_study(store, spec)
     if known is None:
-        return _change(study, f"submitted ({_budget(spec)}); {_outlook(store, study)}")
+        return _change(study, f"submitted ({spec.budget.words()}); {_outlook(store, study)}")
     study = store.reopen(study)
     done = Spent.of(store.spans(study)).candidates
     return _change(
-        study, f"goes on after {_many(done, 'candidate')} ({_budget(spec)}); {_outlook(store, study)}"
+        study, f"goes on after {_many(done, 'candidate')} ({spec.budget.words()}); {_outlook(store, study)}"
     )
 
 
@@ -192,9 +192,3 @@ def _many(count: int, what: str) -> str:
 
 def _verb(count: int) -> str:
     return "comes" if count == 1 else "come"
-
-
-def _budget(spec: StudySpec) -> str:
-    trials, minutes = spec.budget.trials, spec.budget.minutes
-    parts = [] if trials is None else [_many(trials, "candidate")]
-    return " or ".join([*parts, *([] if minutes is None else [f"{minutes:g} minutes"])])

@@ -56,6 +56,7 @@ class View:
     optuna_study: optuna.Study
     epoch: int
     seeds: list[Candidate]
+    ended: str | None = None  # why the search ends by itself
     repeats: int = 0
     trials: dict[str, Trial] = field(default_factory=dict)  # the complete ones, as far as we saw them
 
@@ -82,7 +83,7 @@ class View:
 
     def complete(self, study: Study) -> list[Trial]:
         """Return the complete trials, those that other coordinators heard of since included."""
-        self.trials.update({t.id: t for t in self.store.complete_trials(study, self.trials)})
+        self.trials.update({t.id: t for t in self.store.ended_trials(study, known=self.trials)})
         return list(self.trials.values())
 
     def ask(self, study: Study, fixed: Candidate | None) -> tuple[int, Candidate]:
@@ -115,7 +116,7 @@ class View:
         """Tell a trial. What a candidate did wrong is told as pruned: samplers do not see failures (ADR 4)."""
         number, study = trial.optuna_number, self.optuna_study
         constraints = constraint_values([parse_constraint(c) for c in self.spec.constraints], trial.metrics)
-        values = told_values(self.spec.objectives, trial.metrics)
+        values = None if trial.state == "pruned" else told_values(self.spec.objectives, trial.metrics)
         if number is None:  # a seed outside the space, a second try, or one of an earlier epoch
             if trial.state not in _HEARD or trial.candidate not in self.space:
                 return None

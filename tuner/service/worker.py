@@ -24,11 +24,12 @@ from tuner.errors import (
 )
 from tuner.faults import fault
 from tuner.hardware import Host
+from tuner.pipeline.gate import GivenUp
 from tuner.service.coordinator import Coordinator
 from tuner.service.heart import Heart
 from tuner.service.pipeline import Pipeline
 from tuner.service.progress import Progress
-from tuner.service.record import record, record_failure
+from tuner.service.record import record, record_failure, record_given_up
 from tuner.service.requires import unmet
 from tuner.store import Store, Study, Trial
 from tuner.store import Worker as WorkerRecord
@@ -206,14 +207,17 @@ class Worker:
 
     def _evaluated(self, study: Study, trial: Trial) -> Trial:
         try:
-            found = self.pipeline.evaluate(study, trial.candidate)
+            found = self.pipeline.evaluate(study, trial.candidate, self._coordinator.gate(study, trial))
         except (BuildError, UnsupportedError, JobError) as error:
             return self._failed(trial, error)
         except InputError as error:  # data or model are not there on this host: another one's turn
             self._coordinator.refused.add(study.id)
             raise self._not_here(study, trial, error) from error
         fault("before_result")
-        return record(self.store, trial, found, self.host, self.pipeline.take_remains()[1])
+        log = self.pipeline.take_remains()[1]
+        if isinstance(found, GivenUp):
+            return record_given_up(self.store, study, trial, found, self.host)
+        return record(self.store, trial, found, self.host, log)
 
     def _failed(self, trial: Trial, error: TunerError) -> Trial:
         if self._heart.lost(lease_of(trial)):

@@ -17,7 +17,7 @@ T = TypeVar("T")
 Bits = Literal[32, 16, 8, 4]
 Scheme8 = Literal["dynamic", "static"]
 Hosts = Literal["one", "each", "choice"]
-Sampler = Literal["tpe-grouped", "tpe", "nsga2", "random", "grid"]
+Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
 
 
 def _distinct(values: list[T]) -> list[T]:
@@ -243,17 +243,66 @@ class Recover(_Section):
     )
 
 
+class Auto(_Section):
+    """When a search ends by itself: the next `minutes` are expected to add less than `share` to the hypervolume."""
+
+    share: float = Field(default=0.01, gt=0, lt=1, description="of the hypervolume that the front has")
+    minutes: float = Field(default=5.0, gt=0, description="of search that could follow")
+
+
 class Budget(_Section):
-    """Distinct candidates (`trials`) and/or `minutes`; at least one."""
+    """Distinct candidates (`trials`), `minutes`, `auto`; at least one. The first that is reached ends the search."""
 
     trials: int | None = Field(default=None, ge=1, description="distinct candidates")
     minutes: float | None = Field(default=None, gt=0, description="wall time of the search")
+    auto: Auto | None = Field(default=None, description="end where little more is expected")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, given: Any) -> Any:
+        """Read `budget: auto` and `auto: true` as the defaults."""
+        if given == "auto":
+            return {"auto": {}}
+        if isinstance(given, dict) and given.get("auto") is True:
+            return {**given, "auto": {}}
+        return given
 
     @model_validator(mode="after")
     def _ends(self) -> Budget:
-        if self.trials is None and self.minutes is None:
-            raise ValueError("give `trials`, `minutes`, or both: a study must end")
+        if self.trials is None and self.minutes is None and self.auto is None:
+            raise ValueError("give `trials`, `minutes`, or `auto`: a study must end")
         return self
+
+    def words(self) -> str:
+        """Return the budget as a person says it: `26 candidates or 14 minutes`."""
+        parts = [] if self.trials is None else [f"{self.trials} candidate{'s'[: self.trials != 1]}"]
+        parts += [] if self.minutes is None else [f"{self.minutes:g} minutes"]
+        if self.auto is not None:
+            parts.append(f"until {self.auto.minutes:g} minutes promise under {self.auto.share:.1%}")
+        return " or ".join(parts)
+
+
+class StageAware(_Section):
+    """Parts of the stage-aware search; each can be switched off."""
+
+    by_cost: float = Field(
+        default=0.5, ge=0, le=1, description="power of a candidate's remaining seconds in its worth; 0: none"
+    )
+    gate: bool = Field(
+        default=True, description="measure a new shape untrained first, where that may well save its recovery"
+    )
+    subsets: bool = Field(
+        default=True, description="judge accuracy in growing subsets; stop when surely beaten"
+    )
+    let_through: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="share of what the gate would refuse that is measured all the same",
+    )
+    warm: bool = Field(
+        default=True, description="learn from earlier studies of such a model on such hardware"
+    )
 
 
 class Measure(_Section):
@@ -308,6 +357,7 @@ class StudySpec(_Section):
     recover: Recover = Field(default=Recover(), description="distillation after a model was made smaller")
     budget: Budget = Field(description="when the search ends")
     sampler: Sampler = Field(default="tpe-grouped", description="who proposes candidates")
+    search: StageAware = Field(default=StageAware(), description="parts of `sampler: stage-aware`")
     seed: int = Field(default=0, ge=0, lt=2**32, description="of splits, training and sampler")
     measure: Measure = Field(default=Measure(), description="how precisely latency is measured")
     limits: Limits = Field(default=Limits(), description="of one child process")
@@ -339,6 +389,8 @@ class StudySpec(_Section):
         if isinstance(length, int) and length > self.model.max_length:
             message = f"{length} tokens are more than the {self.model.max_length} of model.max_length"
             raise _wrong("scenario.sequence_length", message)
+        if self.budget.auto is not None and self.sampler != "stage-aware":
+            raise _wrong("budget.auto", f"sampler {self.sampler} expects nothing: `auto` takes stage-aware")
         return self
 
     def parsed_constraints(self) -> list[Constraint]:

@@ -146,10 +146,12 @@ class Trials(Repository):
             return [trial_record(row) for row in session.scalars(query.order_by(TrialRow.number))]
 
     @retried
-    def complete_trials(self, study: Study | str, known: Collection[str] = ()) -> list[Trial]:
-        """Return a study's complete trials by number, but for those whose ids are `known`."""
+    def ended_trials(
+        self, study: Study | str, states: Sequence[TrialState] = ("complete",), known: Collection[str] = ()
+    ) -> list[Trial]:
+        """Return a study's trials in some states by number, but for those whose ids are `known`."""
         with self._reading() as session:
-            query = select(TrialRow.id).where(TrialRow.state == "complete")
+            query = select(TrialRow.id).where(TrialRow.state.in_(states))
             query = query.where(TrialRow.study_id == (study if isinstance(study, str) else study.id))
             new = sorted(set(session.scalars(query)) - set(known))
             found = [t for some in _chunks(new) for t in session.scalars(_with_ids(some))]

@@ -23,7 +23,6 @@ from tuner.search.objective import is_log
 _TRUST = 6.0  # as many observations is the first scale worth
 _LENGTH = 0.7  # of the shape's kernel; each coordinate runs from 0 to 1
 _WORK = 0.8  # log latency per log work, before anything is seen
-_FOREIGN = 0.25  # share of the variance by which another study's values may be off
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,14 @@ class Parts:
     run: float
     together: float
     noise: float
+    foreign: float
 
 
 #: Latencies and the like, as logarithms; and shares such as accuracy, which hang on the shape alone but for noise.
-_CLOCKED = Parts(level=1.0, shape=0.3, student=0.05, form=0.8, run=0.4, together=0.2, noise=0.03)
-_SHARE = Parts(level=0.01, shape=0.012, student=0.004, form=0.003, run=0.0, together=0.003, noise=0.0005)
+_CLOCKED = Parts(level=1.0, shape=0.3, student=0.05, form=0.8, run=0.4, together=0.2, noise=0.03, foreign=0.1)
+_SHARE = Parts(
+    level=0.01, shape=0.012, student=0.004, form=0.003, run=0.0, together=0.003, noise=0.0005, foreign=0.01
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Told:
-    """A value in the unit that the objective is told in, and how far it may be off (a standard deviation)."""
+    """A value in the unit that the objective is told in, and how far it may be off (a standard deviation).
+
+    A `foreign` one is of another study of such a model: shifted to this one's baseline, and off by more than its noise.
+    """
 
     item: Item
     value: float
@@ -109,7 +114,7 @@ class Belief:
         foreign = np.array([told.foreign for told in seen])
         self._mean = float(values[0])
         kernel = self._kernel(self._at, self._at)
-        noise = self._parts.noise**2 + error**2 + np.where(foreign, _FOREIGN * self._parts.level**2, 0.0)
+        noise = self._parts.noise**2 + error**2 + np.where(foreign, self._parts.foreign**2, 0.0)
         self._factor = cho_factor(kernel + np.diag(noise + 1e-10), lower=True)
         self._weights = cho_solve(self._factor, values - self._mean)
         misfit = float((values - self._mean) @ self._weights)

@@ -45,14 +45,15 @@ class Item:
 class Seen:
     """One trial that ended. A pruned one has only the metrics that were measured before it was given up.
 
-    `foreign`: of an earlier study: what it measured says something about this one, but its files are not at hand.
+    `against` are the baseline's metrics of the earlier study that a trial is from, None for this study's own: what it
+    measured, held against them, says something about this one, but its files are not at hand.
     """
 
     candidate: Candidate
     state: Literal["complete", "failed", "pruned"]
     metrics: Metrics
     stages: Sequence[StageRun] = ()
-    foreign: bool = False
+    against: Metrics | None = None
 
     @cached_property
     def item(self) -> Item:
@@ -71,10 +72,17 @@ class Made:
     @classmethod
     def by(cls, history: Iterable[Seen]) -> Made:
         """Return what these trials left in the cache. An untrained build that was refused is none of its student's."""
-        names = [(seen.item, {stage.name for stage in seen.stages}) for seen in history if not seen.foreign]
+        names = [
+            (seen.item, {stage.name for stage in seen.stages}) for seen in history if seen.against is None
+        ]
         judging = {"quality", "subset"}
         return cls(
             frozenset(item.student for item, found in names if "recover" in found),
             frozenset(item.artefact for item, found in names if judging & found),
             frozenset(item.artefact for item, found in names if "quality" in found),
         )
+
+    def with_item(self, item: Item) -> Made:
+        """Return the same after one more candidate went all the way."""
+        artefact = {item.artefact}
+        return Made(self.students | {item.student}, self.built | artefact, self.judged | artefact)

@@ -18,8 +18,6 @@ class Options:
         let_through: share of hopeless points that are paid for all the same, to keep the gate honest.
         pool: candidates among which one is chosen; of a larger space so many are drawn.
         sigmas: how optimistic the gate is about a quality that is not known yet.
-        margin: of shares such as accuracy, how far below the baseline still counts for something.
-        warm: learn from earlier studies too.
     """
 
     by_cost: float = 0.5
@@ -28,5 +26,3 @@ class Options:
     let_through: float = 0.05
     pool: int = 2000
     sigmas: float = 2.0
-    margin: float = 0.02
-    warm: bool = True

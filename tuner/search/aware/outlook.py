@@ -24,49 +24,80 @@ _DROP = "_drop"
 
 @dataclass(frozen=True)
 class Goal:
-    """What a study trades and demands: objectives by name, constraints on metrics.
-
-    `margin` is how far a share such as accuracy may lie below the baseline's and still count.
-    """
+    """What a study trades and demands: objectives by name, constraints on metrics."""
 
     objectives: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
-    margin: float = MARGIN
+
+    @property
+    def margin(self) -> float:
+        """Return how far a share such as accuracy may lie below the baseline's and still count for something.
+
+        Twice what a constraint allows to be lost, so that what is just allowed counts by half; without one, as much as
+        in a study's hypervolume.
+        """
+        bounds = [c.bound for c in self.constraints if c.metric.endswith(_DROP) and c.op in ("<", "<=")]
+        return 2 * min(bounds) if bounds and min(bounds) > 0 else MARGIN
 
 
 class Outlook:
-    """Beliefs about all metrics that the goal needs, after a history whose first complete trial is the baseline."""
+    """Beliefs about all metrics that the goal needs, after a history whose first complete trial is the baseline.
 
-    def __init__(self, goal: Goal, encoder: Encoder, history: Sequence[Seen]) -> None:
+    `pending` are candidates that others try at this moment: each counts as if it came out as it is believed to (the
+    kriging believer of Ginsbourger, Le Riche and Carraro 2010, "Kriging is well-suited to parallelize optimization").
+    """
+
+    def __init__(
+        self, goal: Goal, encoder: Encoder, history: Sequence[Seen], pending: Sequence[Item] = ()
+    ) -> None:
         self.goal = goal
         self._history, self._encoder = history, encoder
-        own = [seen for seen in history if seen.state == "complete" and not seen.foreign]
+        own = [seen for seen in history if seen.state == "complete" and seen.against is None]
         self.baseline: Metrics = own[0].metrics
         wanted = [*goal.objectives, *(c.metric for c in goal.constraints)]
         self._metrics = list(dict.fromkeys(name.removesuffix(_DROP) for name in wanted))
         feasible = [seen.metrics for seen in own if is_feasible(goal.constraints, seen.metrics)]
-        self.front = self._scaled({m: np.array([_told(f, m) for f in feasible]) for m in goal.objectives})
-        self.front = self.front[~np.isnan(self.front).any(axis=-1)]
+        front = self._scaled({m: np.array([_told(f, m) for f in feasible]) for m in goal.objectives})
+        self.front = np.concatenate([front[~np.isnan(front).any(axis=-1)], self.believed_points(pending)])
 
     @cached_property
     def beliefs(self) -> dict[str, Belief]:
         """Return a belief for each metric, drops aside: those are the baseline's value less the metric's."""
         return {name: self._learnt(name) for name in self._metrics}
 
+    def believed_points(self, items: Sequence[Item]) -> np.ndarray:
+        """Return the points (feasible, objectives) that candidates are believed to be."""
+        if not items:
+            return np.zeros((0, len(self.goal.objectives)))
+        at = self._encoder.encode(items)
+        values = {name: belief.of(at)[0] for name, belief in self.beliefs.items()}
+        return self._scaled(values)[self._met(values)]
+
     def _learnt(self, name: str) -> Belief:
-        known = [_told_of(seen, name) for seen in self._history]
+        known = [self._told_of(seen, name) for seen in self._history]
         found = sorted((k for k in known if not math.isnan(k.value)), key=lambda k: k.foreign)
         return Belief(name, self._encoder).learn(found)
 
-    def expected(self, at: Coordinates) -> np.ndarray:
-        """Return each candidate's expected gain in hypervolume (n,), constraints included."""
+    def _told_of(self, seen: Seen, name: str) -> Told:
+        """Return a trial's value; another study's as it lies to its own baseline.
+
+        Of a quality that was given up half way it is known how far it may be off.
+        """
+        estimate, error, value = seen.metrics.get(name), 0.0, _told(seen.metrics, name)
+        if seen.state == "pruned" and estimate is not None and not is_log(name):
+            error = (estimate.high - estimate.low) / 4
+        if seen.against is not None:
+            value += _told(self.baseline, name) - _told(seen.against, name)
+        return Told(seen.item, value, error, seen.against is not None)
+
+    def possible(self, at: Coordinates) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each candidate may be: losses (n, draws, objectives), and which draws (n, draws) are feasible."""
         draws = _normal(len(self._metrics))
         values = {}
         for name, z in zip(self._metrics, draws, strict=True):
             mean, deviation = self.beliefs[name].of(at)
             values[name] = mean[:, None] + deviation[:, None] * z[None, :]
-        gained = gains(self.front, self._scaled(values))
-        return np.asarray((gained * self._met(values)).mean(axis=1))
+        return self._scaled(values), self._met(values)
 
     def hopeful(self, item: Item, known: Metrics, sigmas: float) -> float:
         """Return the gain of a candidate if all that is not `known` of it turns out well: 0 is beyond hope."""
@@ -117,14 +148,6 @@ def _within(constraint: Constraint, values: np.ndarray) -> np.ndarray:
     if constraint.op in ("<", "<="):
         return values <= constraint.bound + 1e-9
     return values >= constraint.bound - 1e-9
-
-
-def _told_of(seen: Seen, name: str) -> Told:
-    """Return a trial's value; of a quality that was given up half way it is known how far it may be off."""
-    estimate, error = seen.metrics.get(name), 0.0
-    if seen.state == "pruned" and estimate is not None and not is_log(name):
-        error = (estimate.high - estimate.low) / 4
-    return Told(seen.item, _told(seen.metrics, name), error, seen.foreign)
 
 
 def _told(metrics: Metrics, name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import numpy as np
 from tuner.candidate import Candidate, Parallel
 from tuner.search.aware.belief import Coordinates, Encoder
 from tuner.search.aware.costs import Costs, Remaining
+from tuner.search.aware.gain import gains
 from tuner.search.aware.history import Item, Made, Seen
 from tuner.search.aware.options import Options
 from tuner.search.aware.outlook import Outlook
+from tuner.search.hypervolume import hypervolume
 from tuner.search.space import Space
 
 _BELIEVED = 3  # builds of a number format that are taken to have succeeded before any was tried
@@ -51,26 +54,75 @@ class Ground:
         return found, self.encoder.encode(found)
 
 
+class Field:
+    """The candidates of one moment: what each may turn out to be, and what it would still cost."""
+
+    def __init__(
+        self, ground: Ground, outlook: Outlook, history: Sequence[Seen], taken: Collection[str], seed: int
+    ) -> None:
+        self._outlook, self._power = outlook, ground.options.by_cost
+        self._made, self._costs = Made.by(history), Costs.of(history, ground.space.teacher_layers)
+        self._items, at = ground.pool(self._made, Random(f"{seed}:{len(taken)}"))
+        self._losses, self._met = outlook.possible(at)
+        self._chances = _successes(self._items, history)
+        self._free = np.array([item.hash not in taken for item in self._items])
+        self._front = outlook.front
+
+    def best(self) -> Proposal | None:
+        """Return the candidate of the most expected gain for its seconds; None if none is left."""
+        if not self._free.any():
+            return None
+        gain = (gains(self._front, self._losses) * self._met).mean(axis=1) * self._chances
+        left = [self._costs.remaining(item, self._made) for item in self._items]
+        seconds = np.array([one.total for one in left]) ** self._power
+        worth = np.where(gain > _TINY, gain / seconds, _TINY * 1e-6 / seconds)  # of nothing, the cheapest
+        best = int(np.argmax(np.where(self._free, worth, -1.0)))
+        return Proposal(self._items[best], float(gain[best]), left[best])
+
+    def suppose(self, done: Proposal) -> None:
+        """Go on as if a proposal had been tried, and had come out as it is believed to."""
+        item = done.item
+        self._free[self._items.index(item)] = False
+        self._front = np.concatenate([self._front, self._outlook.believed_points([item])])
+        self._made = self._made.with_item(item)
+
+
 def propose(
     ground: Ground, outlook: Outlook, history: Sequence[Seen], taken: Collection[str], seed: int
 ) -> Proposal | None:
     """Return the best candidate that is not `taken` (tried, queued or running; by hash), None if none is left."""
-    rng = Random(f"{seed}:{len(taken)}")
-    made, costs = Made.by(history), Costs.of(history, ground.space.teacher_layers)
-    items, at = ground.pool(made, rng)
-    free = np.array([item.hash not in taken for item in items])
-    if not free.any():
-        left = ground.space.untried(taken, rng)
-        return None if left is None else _proposal(Item.of(left), 0.0, costs, made)
-    gain = outlook.expected(at) * _successes(items, history)
-    seconds = np.array([costs.remaining(i, made).total for i in items]) ** ground.options.by_cost
-    worth = np.where(gain > _TINY, gain / seconds, _TINY * 1e-6 / seconds)  # of nothing, the cheapest
-    best = int(np.argmax(np.where(free, worth, -1.0)))
-    return _proposal(items[best], float(gain[best]), costs, made)
+    found = Field(ground, outlook, history, taken, seed).best()
+    if found is not None:
+        return found
+    left = ground.space.untried(
+        taken, Random(f"{seed}:{len(taken)}")
+    )  # a large space: all that was drawn is taken
+    costs = Costs.of(history, ground.space.teacher_layers)
+    return None if left is None else Proposal(i := Item.of(left), 0.0, costs.remaining(i, Made.by(history)))
 
 
-def _proposal(item: Item, gain: float, costs: Costs, made: Made) -> Proposal:
-    return Proposal(item, gain, costs.remaining(item, made))
+def promised(
+    ground: Ground,
+    outlook: Outlook,
+    history: Sequence[Seen],
+    taken: Collection[str],
+    seed: int,
+    seconds: float,
+) -> float:
+    """Return what the next `seconds` of search are expected to add to the hypervolume, as a share of what there is.
+
+    The best proposal is supposed to come true, then the next best, until their costs fill the time. What each would
+    teach about the others is left out: the sum is rather too large than too small. Infinity where there is no front.
+    """
+    field, total, left = Field(ground, outlook, history, taken, seed), 0.0, seconds
+    while (found := field.best()) is not None and found.remaining.total <= left and found.gain > _TINY:
+        total += found.gain
+        left -= found.remaining.total
+        field.suppose(found)
+    have = hypervolume(
+        [tuple(row) for row in np.clip(outlook.front, 0, None)], [1.0] * outlook.front.shape[1]
+    )
+    return total / have if have else math.inf
 
 
 def _cheap(space: Space, made: Made, most: int) -> Iterator[Candidate]:

@@ -1,0 +1,66 @@
+"""Report: the tables and plots of docs/benchmarks.md and README.md, from the JSON that the benchmarks stored.
+
+    python -m benchmarks.report [--results benchmarks/results]
+
+A page names a table by a pair of comments; what stands between them is written anew: `<!-- table: NAME -->` and
+`<!-- end -->`. A figure that no result holds is not in the docs, and a test holds the pages to the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.reporting.fidelity import fidelity
+from benchmarks.reporting.peers import peers, peers_short
+from benchmarks.reporting.samplers import samplers
+from benchmarks.reporting.service import service
+
+_ROOT = Path(__file__).parents[1]
+PAGES = ("docs/benchmarks.md", "README.md")
+PICTURES = _ROOT / "docs" / "benchmarks"
+_SECTION = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.S)
+#: A section's name, the result that it is made of, and what makes it.
+SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "samplers": ("samplers-quickstart.json", samplers),
+    "peers": ("peers.json", peers),
+    "peers-short": ("peers.json", peers_short),
+    "second": ("peers-second.json", peers),
+    "fidelity": ("fidelity.json", fidelity),
+    "service": ("service.json", service),
+}
+
+
+def written(page: str, results: Path) -> str:
+    """Return a page with its tables made of these results; a table without a result stays as it is."""
+
+    def made(match: re.Match[str]) -> str:
+        file, make = SECTIONS[match["name"]]
+        if not (results / file).exists():
+            return match[0]
+        return f"{match[1]}{make(json.loads((results / file).read_text()))}\n{match[3]}"
+
+    return _SECTION.sub(made, page)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the pages, and put the plots beside them."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--results", type=Path, default=_ROOT / "benchmarks" / "results")
+    results = parser.parse_args(arguments).results
+    for name in PAGES:
+        page = _ROOT / name
+        page.write_text(written(page.read_text(), results))
+    PICTURES.mkdir(exist_ok=True)
+    for plot in sorted(results.glob("*.png")):
+        shutil.copy(plot, PICTURES / plot.name)
+        print(f"docs/benchmarks/{plot.name}")
+
+
+if __name__ == "__main__":
+    main()

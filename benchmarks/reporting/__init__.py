@@ -1,0 +1,1 @@
+"""Reporting: each result as a Markdown table."""

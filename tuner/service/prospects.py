@@ -1,0 +1,111 @@
+"""Prospects: a study as the stage-aware search sees it: what it knows by now, and what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuner.candidate import Candidate
+from tuner.hardware import Host
+from tuner.metrics import Metrics
+from tuner.pipeline.gate import Gate
+from tuner.pipeline.metrics import trial_metrics
+from tuner.search.aware.costs import Costs
+from tuner.search.aware.decider import Decider
+from tuner.search.aware.history import Item, Made, Seen
+from tuner.search.aware.options import Options
+from tuner.search.aware.outlook import Goal, Outlook
+from tuner.search.aware.propose import Ground, promised, propose
+from tuner.search.space import Space
+from tuner.service.earlier import earlier_trials
+from tuner.service.points import is_baseline, search_metrics
+from tuner.spec.model import Auto, StudySpec
+from tuner.store import Store
+from tuner.store.records import Study, Trial, TrialState
+
+#: What says something about other candidates; of a larger study the latest so many are looked at.
+_ENDED: tuple[TrialState, ...] = ("complete", "failed", "pruned")
+_MOST = 1500
+
+
+@dataclass
+class Prospects:
+    """Kept by a coordinator from one look to the next: it reads each ended trial once."""
+
+    store: Store
+    ground: Ground
+    goal: Goal
+    seed: int
+    metric: str
+    earlier: Sequence[Seen] = ()
+    _ended: dict[str, Trial] = field(default_factory=dict)
+    _promised: tuple[object, float] = (None, 0.0)
+
+    @classmethod
+    def of(cls, store: Store, study: Study, spec: StudySpec, space: Space) -> Prospects:
+        """Return a study's prospects, with what earlier studies say where that is wanted."""
+        options = Options(**spec.search.model_dump(exclude={"warm"}))
+        goal = Goal(tuple(spec.objectives), tuple(spec.parsed_constraints()))
+        known = earlier_trials(store, study, spec) if spec.search.warm else []
+        ground = Ground(space, study.meta["anatomy"], options)
+        return cls(store, ground, goal, spec.seed, spec.metric, known)
+
+    def begun(self, study: Study) -> bool:
+        """Say whether the baseline was measured: before that nothing can be told."""
+        return any(seen.state == "complete" for seen in self._own(study)[:1])
+
+    def next(self, study: Study, taken: Collection[str]) -> Candidate | None:
+        """Return what to try next, None where nothing is left; `taken` are hashes tried, queued or running."""
+        history = self._history(study)
+        chosen = propose(self.ground, self._outlook(study, history), history, taken, self.seed)
+        return None if chosen is None else chosen.item.candidate
+
+    def gate(self, study: Study, candidate: Candidate, host: Host) -> Gate | None:
+        """Return who decides whether to pay on for a candidate on this host; None before there is a front."""
+        if not self.begun(study):
+            return None
+        history, item = self._history(study), Item.of(candidate)
+        left = Costs.of(history, self.ground.space.teacher_layers).remaining(item, Made.by(history))
+
+        def metrics(performance: Mapping[str, Any]) -> Metrics:
+            clock = study.clocks.get(host.fingerprint, performance["reference_ms"])
+            return trial_metrics(performance, {}, clock)
+
+        outlook = Outlook(self.goal, self.ground.encoder, history)
+        return Decider(outlook, item, left, self.ground.options, self.seed, metrics, self.metric)
+
+    def promise(self, study: Study, taken: Collection[str], auto: Auto) -> float:
+        """Return the growth in hypervolume, as a share, that the next minutes of search are expected to bring."""
+        history, seconds = self._history(study), 60 * auto.minutes
+        known = (len(history), len(taken), seconds)
+        if self._promised[0] != known:  # asked at every look, while others still measure
+            outlook = self._outlook(study, history)
+            self._promised = known, promised(self.ground, outlook, history, taken, self.seed, seconds)
+        return self._promised[1]
+
+    def _outlook(self, study: Study, history: Sequence[Seen]) -> Outlook:
+        pending = [Item.of(trial.candidate) for trial in self.store.unfinished(study)]
+        return Outlook(self.goal, self.ground.encoder, history, pending)
+
+    def _history(self, study: Study) -> list[Seen]:
+        return [*self._own(study), *self.earlier]
+
+    def _own(self, study: Study) -> list[Seen]:
+        """Return the study's own ended trials, the baseline first."""
+        self._ended |= {t.id: t for t in self.store.ended_trials(study, _ENDED, self._ended)}
+        return [seen(study, trial) for trial in _in_order(self._ended.values())]
+
+
+def seen(study: Study, trial: Trial) -> Seen:
+    """Return a trial as the search sees it, on the study's clock."""
+    state = trial.state
+    assert state in ("complete", "failed", "pruned")
+    return Seen(trial.candidate, state, search_metrics(study, trial), trial.stages)
+
+
+def _in_order(trials: Collection[Trial]) -> Iterator[Trial]:
+    standing = sorted((t for t in trials if t.discarded_at is None), key=lambda t: t.number)
+    first = [t for t in standing if t.state == "complete" and is_baseline(t.candidate)][:1]
+    yield from first
+    yield from (t for t in standing[-_MOST:] if t not in first)
