@@ -30,7 +30,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "samplers": ("samplers-quickstart.json", samplers),
     "peers": ("peers.json", peers),
     "peers-short": ("peers.json", peers_short),
-    "second": ("peers-second.json", peers),
+    "second": ("peers-film-reviews.json", peers),
     "fidelity": ("fidelity.json", fidelity),
     "service": ("service.json", service),
 }
