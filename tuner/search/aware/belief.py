@@ -1,10 +1,7 @@
 """Belief: what a metric would be of candidates not measured yet, from those that were.
 
-A Gaussian process (Rasmussen & Williams 2006, chapter 2) whose kernel says how this space is built: a part for the
-shape, one for the number format on its engine, one for the way to run, and weaker ones for what they do together. With
-it a format tried on one shape tells of all shapes, and a shape tried in one format of all formats. The scale of the
-whole is learnt in closed form (an inverse gamma prior on it); the parts' shares are fixed: a study has too few points
-to learn more.
+A Gaussian process (Rasmussen & Williams 2006, chapter 2) with the kernel of `kernel.py`: with it a format tried on one
+shape tells of all shapes, and a shape tried in one format of all formats.
 """
 
 from __future__ import annotations
@@ -18,44 +15,12 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from tuner.search.aware.history import Item
+from tuner.search.aware.kernel import CLOCKED, SHARE, Coordinates, components, learnt, variance, weighed
 from tuner.search.objective import is_log
 
 _TRUST = 6.0  # as many observations is the first scale worth
-_LENGTH = 0.7  # of the shape's kernel; each coordinate runs from 0 to 1
 _WORK = 0.8  # log latency per log work, before anything is seen
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Standard deviations of the kernel's parts, in the metric's own (logarithmic) unit."""
-
-    level: float
-    shape: float
-    student: float
-    form: float
-    run: float
-    together: float
-    noise: float
-    foreign: float
-
-
-#: Latencies and the like, as logarithms; and shares such as accuracy, which hang on the shape alone but for noise.
-_CLOCKED = Parts(level=1.0, shape=0.3, student=0.05, form=0.8, run=0.4, together=0.2, noise=0.03, foreign=0.1)
-_SHARE = Parts(
-    level=0.01, shape=0.012, student=0.004, form=0.003, run=0.0, together=0.003, noise=0.0005, foreign=0.01
-)
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """Candidates as arrays: shape (n, 3), log of the work (n,), and numbers (n,) of what they have in common."""
-
-    shape: np.ndarray
-    work: np.ndarray
-    engine: np.ndarray
-    form: np.ndarray
-    run: np.ndarray
-    student: np.ndarray
+_FOREIGN = {True: 0.1, False: 0.01}  # by which another study's values may be off: logarithms, and shares
 
 
 class Encoder:
@@ -103,19 +68,19 @@ class Belief:
 
     def __init__(self, metric: str, encoder: Encoder) -> None:
         self.metric, self._encoder = metric, encoder
-        self._parts = _CLOCKED if is_log(metric) else _SHARE
+        self._parts = CLOCKED if is_log(metric) else SHARE
         self._slope = _WORK if metric.startswith("latency") else 0.0
 
     def learn(self, seen: Sequence[Told]) -> Belief:
         """Take in what was measured, the baseline first."""
         self._at = self._encoder.encode([told.item for told in seen])
         values = np.array([told.value for told in seen]) - self._slope * self._at.work
-        error = np.array([told.error for told in seen])
-        foreign = np.array([told.foreign for told in seen])
         self._mean = float(values[0])
-        kernel = self._kernel(self._at, self._at)
-        noise = self._parts.noise**2 + error**2 + np.where(foreign, self._parts.foreign**2, 0.0)
-        self._factor = cho_factor(kernel + np.diag(noise + 1e-10), lower=True)
+        off = _FOREIGN[is_log(self.metric)]
+        error = np.array([math.hypot(told.error, off if told.foreign else 0.0) for told in seen])
+        self._parts = learnt(self._parts, self._at, values - self._mean, error)
+        kernel = weighed(self._parts, components(self._at, self._at))
+        self._factor = cho_factor(kernel + np.diag(self._parts.noise**2 + error**2 + 1e-10), lower=True)
         self._weights = cho_solve(self._factor, values - self._mean)
         misfit = float((values - self._mean) @ self._weights)
         self._scale = (_TRUST + misfit) / (_TRUST + len(seen))
@@ -123,30 +88,8 @@ class Belief:
 
     def of(self, to: Coordinates) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation (n,) of candidates."""
-        cross = self._kernel(to, self._at)
+        cross = weighed(self._parts, components(to, self._at))
         mean = self._mean + self._slope * to.work + cross @ self._weights
         known = np.einsum("ij,ji->i", cross, cho_solve(self._factor, cross.T))
-        variance = np.maximum(self._prior() - known, 1e-12)
-        return mean, np.sqrt(variance * self._scale)
-
-    def _prior(self) -> float:
-        p = self._parts
-        return p.level**2 + p.shape**2 + p.student**2 + p.form**2 + p.run**2 + 2 * p.together**2
-
-    def _kernel(self, a: Coordinates, b: Coordinates) -> np.ndarray:
-        p = self._parts
-        distance = ((a.shape[:, None, :] - b.shape[None, :, :]) ** 2).sum(-1)
-        near = np.exp(-0.5 * distance / _LENGTH**2)
-        engine, form, run, student = (
-            (getattr(a, name)[:, None] == getattr(b, name)[None, :]).astype(float)
-            for name in ("engine", "form", "run", "student")
-        )
-        alike = 0.5 * engine + 0.5 * form  # formats of one engine have something in common
-        return (
-            p.level**2
-            + p.shape**2 * near
-            + p.student**2 * student
-            + p.form**2 * alike
-            + p.run**2 * run
-            + p.together**2 * (form * near + run * engine)
-        )
+        left = np.maximum(variance(self._parts, to) - known, 1e-12)
+        return mean, np.sqrt(left * self._scale)

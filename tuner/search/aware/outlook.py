@@ -11,9 +11,10 @@ import numpy as np
 from scipy.special import ndtri
 
 from tuner.metrics import METRICS, Metrics
-from tuner.search.aware.belief import Belief, Coordinates, Encoder, Told
+from tuner.search.aware.belief import Belief, Encoder, Told
 from tuner.search.aware.gain import gains
 from tuner.search.aware.history import Item, Seen
+from tuner.search.aware.kernel import Coordinates
 from tuner.search.front import MARGIN, SPAN
 from tuner.search.objective import directions, is_feasible, is_log, told_value
 from tuner.spec.constraint import Constraint
@@ -79,16 +80,11 @@ class Outlook:
         return Belief(name, self._encoder).learn(found)
 
     def _told_of(self, seen: Seen, name: str) -> Told:
-        """Return a trial's value; another study's as it lies to its own baseline.
-
-        Of a quality that was given up half way it is known how far it may be off.
-        """
-        estimate, error, value = seen.metrics.get(name), 0.0, _told(seen.metrics, name)
-        if seen.state == "pruned" and estimate is not None and not is_log(name):
-            error = (estimate.high - estimate.low) / 4
+        """Return a trial's value, and how far it may be off; another study's as it lies to its own baseline."""
+        value = _told(seen.metrics, name)
         if seen.against is not None:
             value += _told(self.baseline, name) - _told(seen.against, name)
-        return Told(seen.item, value, error, seen.against is not None)
+        return Told(seen.item, value, _error(seen, name), seen.against is not None)
 
     def possible(self, at: Coordinates) -> tuple[np.ndarray, np.ndarray]:
         """Return what each candidate may be: losses (n, draws, objectives), and which draws (n, draws) are feasible."""
@@ -148,6 +144,19 @@ def _within(constraint: Constraint, values: np.ndarray) -> np.ndarray:
     if constraint.op in ("<", "<="):
         return values <= constraint.bound + 1e-9
     return values >= constraint.bound - 1e-9
+
+
+def _error(seen: Seen, name: str) -> float:
+    """Return how far a value may be off: its interval, of a clock's or of a quality that was given up half way.
+
+    What is judged on all documents is what it is: the front is made of it.
+    """
+    estimate = seen.metrics.get(name)
+    if estimate is None or not math.isfinite(estimate.high - estimate.low):
+        return 0.0
+    if is_log(name):
+        return math.log(estimate.high / estimate.low) / 4 if estimate.low > 0 else 0.0
+    return (estimate.high - estimate.low) / 4 if seen.state == "pruned" else 0.0
 
 
 def _told(metrics: Metrics, name: str) -> float:

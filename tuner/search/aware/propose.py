@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from tuner.candidate import Candidate, Parallel
-from tuner.search.aware.belief import Coordinates, Encoder
+from tuner.search.aware.belief import Encoder
 from tuner.search.aware.costs import Costs, Remaining
 from tuner.search.aware.gain import gains
 from tuner.search.aware.history import Item, Made, Seen
+from tuner.search.aware.kernel import Coordinates
 from tuner.search.aware.options import Options
 from tuner.search.aware.outlook import Outlook
 from tuner.search.hypervolume import hypervolume
