@@ -8,7 +8,7 @@ from typing import Any
 ENGINES = ("torch", "torch-compile", "onnxruntime", "openvino")
 BITS = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
-SAMPLERS = ("tpe-grouped", "tpe", "nsga2", "random", "grid")
+SAMPLERS = ("stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid")
 
 Place = tuple[str, ...]
 #: Key of each widget, and the place in the study that it shows.

@@ -46,7 +46,7 @@ def problem(path, *overrides) -> str:
 
 def test_a_study_is_read_with_its_defaults_and_its_folder(write, tmp_path):
     spec = load_spec(write(STUDY))
-    assert (spec.name, spec.budget.trials, spec.sampler) == ("small", 3, "tpe-grouped")
+    assert (spec.name, spec.budget.trials, spec.sampler) == ("small", 3, "stage-aware")
     assert spec.base == tmp_path
     assert spec.objectives == ["accuracy", "latency_ms"]
 

@@ -356,7 +356,7 @@ class StudySpec(_Section):
     axes: Axes = Field(default=Axes(), description="the ranges of the five axes")
     recover: Recover = Field(default=Recover(), description="distillation after a model was made smaller")
     budget: Budget = Field(description="when the search ends")
-    sampler: Sampler = Field(default="tpe-grouped", description="who proposes candidates")
+    sampler: Sampler = Field(default="stage-aware", description="who proposes candidates")
     search: StageAware = Field(default=StageAware(), description="parts of `sampler: stage-aware`")
     seed: int = Field(default=0, ge=0, lt=2**32, description="of splits, training and sampler")
     measure: Measure = Field(default=Measure(), description="how precisely latency is measured")
