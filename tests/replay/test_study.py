@@ -12,6 +12,7 @@ from tuner.replay.pipeline import ReplayPipeline
 from tuner.replay.store import VirtualStore
 from tuner.replay.study import Budget, replay
 from tuner.replay.trace import Yardstick, at, time_to
+from tuner.search.aware.options import Options
 from tuner.search.seeds import seeds
 from tuner.stage import StageRun
 
@@ -60,7 +61,8 @@ def served(table, folder):
 
 def replayed(table, sampler, budget):
     if sampler == "stage-aware":
-        return replay_aware(table, table.spec.seed, budget)
+        options = Options(by_cost=Options().by_cost if table.spec.budget.trials is None else 0.0)
+        return replay_aware(table, table.spec.seed, budget, options)
     return replay(table, sampler, table.spec.seed, budget)
 
 

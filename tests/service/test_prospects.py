@@ -28,12 +28,12 @@ def aware(name="aware", trials=10, **spec):
 
 
 def test_after_the_baseline_it_proposes_what_gains(store):
-    study, pipeline = run(store, aware(trials=12))
+    study, pipeline = run(store, aware(trials=24))
     first, *others = pipeline.evaluated
     assert study.state == "finished"
     assert first.is_unshaped(ANATOMY["layers"]) and first.quantization.bits == 32
-    assert len(set(others)) == 11
-    chance, _ = run(store, stub_study("chance", 12))
+    assert len(set(others)) == 23
+    chance, _ = run(store, stub_study("chance", 24))
     assert study.summary["hypervolume"] > chance.summary["hypervolume"]
 
 
@@ -83,7 +83,7 @@ def test_another_kind_of_study_is_not_learnt_from(store, what):
 
 
 def test_it_ends_by_itself_and_says_why(store):
-    study, pipeline = run(store, aware(budget="auto", search={"warm": False}))
+    study, pipeline = run(store, aware(budget={"auto": {"share": 0.1, "minutes": 1}}, search={"warm": False}))
     assert study.state == "finished"
     assert 3 < len(pipeline.evaluated) < 300
     said = [e.message for e in store.events(study) if e.kind == "remark"]

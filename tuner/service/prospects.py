@@ -45,7 +45,9 @@ class Prospects:
     @classmethod
     def of(cls, store: Store, study: Study, spec: StudySpec, space: Space) -> Prospects:
         """Return a study's prospects, with what earlier studies say where that is wanted."""
-        options = Options(**spec.search.model_dump(exclude={"warm"}))
+        counts_trials = spec.budget.minutes is None and spec.budget.auto is None  # then each costs the same
+        power = 0.0 if counts_trials else spec.search.by_cost
+        options = Options(by_cost=power, **spec.search.model_dump(exclude={"warm", "by_cost"}))
         goal = Goal(tuple(spec.objectives), tuple(spec.parsed_constraints()))
         known = earlier_trials(store, study, spec) if spec.search.warm else []
         ground = Ground(space, study.meta["anatomy"], options)

@@ -286,7 +286,11 @@ class StageAware(_Section):
     """Parts of the stage-aware search; each can be switched off."""
 
     by_cost: float = Field(
-        default=0.5, ge=0, le=1, description="power of a candidate's remaining seconds in its worth; 0: none"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="power of the seconds that a candidate would still cost, in its worth; 0: none, as where trials "
+        "alone are counted",
     )
     gate: bool = Field(
         default=True, description="measure a new shape untrained first, where that may well save its recovery"
