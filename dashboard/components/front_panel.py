@@ -99,11 +99,15 @@ def _picked(key: str) -> None:
 
 
 def _legend(points: pd.DataFrame, left_out: int, zoom: bool) -> str:
-    text = "Full: on the front, with 95 % intervals · pale: dominated · hollow: misses a constraint · ring: picked"
+    text = "Lines: 95 % intervals · ring: picked"
+    if (points["role"] == "tied").any():
+        text += " · tied: dominated, but by less than the noise"
+    if (points["role"] == "infeasible").any():
+        text += " · infeasible: misses a constraint"
     if (points["role"] == "pruned").any():
         text += " · crossed: given up early"
     if zoom and (points["role"] != "front").any():
         text += " · points on the lower edge lie below it"
     if left_out:
-        text += f" · {plural(left_out, 'dominated point')} left out for clarity"
+        text += f" · {plural(left_out, 'pale point')} left out for clarity"
     return safe(text, 400)

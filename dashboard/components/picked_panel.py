@@ -10,6 +10,7 @@ from dashboard.components.ways import go
 from dashboard.text import safe
 from dashboard.views.cards import baseline_of, candidate_text, figure, row_of
 from dashboard.views.numbers import SHOWN
+from dashboard.views.verdict import verdict_text
 from tuner.errors import TunerError
 from tuner.service.desk import StudyInfo
 
@@ -34,7 +35,7 @@ def picked_panel(info: StudyInfo, frame: pd.DataFrame) -> None:
         st.caption("Pick a point in a chart or table: its numbers stand here, and all charts mark it.")
         return
     row, base = row_of(frame, number), baseline_of(frame)
-    st.caption(f"**{_verdict(row)}**  \n{safe(candidate_text(row))}")
+    st.caption(f"**{safe(verdict_text(info, frame, number), 300)}**  \n{safe(candidate_text(row))}")
     if row["discarded"]:
         st.caption(f"Discarded: {safe(row['discard_reason'], 300)}")
     if row["reason"]:
@@ -49,21 +50,6 @@ def picked_panel(info: StudyInfo, frame: pd.DataFrame) -> None:
         table = pd.DataFrame(lines).set_index("")
         st.table(table, border="horizontal", alt=f"Numbers of trial {number}")
     _ways(info, row)
-
-
-def _verdict(row: pd.Series) -> str:
-    if row["state"] != "complete":
-        return str(row["state"]).capitalize()
-    if row["discarded"]:
-        return "Discarded"
-    place = (
-        "On the front"
-        if row["on_front"]
-        else "Feasible, but dominated"
-        if row["feasible"]
-        else "Misses a constraint"
-    )
-    return place + (", confirmed on test data" if row["confirmed"] else ", as the search saw it")
 
 
 def _ways(info: StudyInfo, row: pd.Series) -> None:

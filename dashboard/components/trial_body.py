@@ -17,6 +17,7 @@ from dashboard.views.trial_charts import (
     spread_chart,
     stages_of,
 )
+from dashboard.views.verdict import verdict_text
 from tuner.service.desk import StudyInfo
 from tuner.service.detail import Detail, Samples
 
@@ -26,7 +27,8 @@ _SHOWN = ("latency_ms", "speedup", "METRIC", "METRIC_drop", "throughput", "memor
 def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
     """Draw the candidate, the verdict and the numbers."""
     row, base = row_of(frame, number), baseline_of(frame)
-    st.markdown(f"{safe(candidate_text(row), 300)}")
+    st.markdown(safe(candidate_text(row), 300))
+    st.markdown(f"**{safe(verdict_text(info, frame, number), 300)}**")
     if row["discarded"]:
         st.warning(
             safe(row["discard_reason"], 600), title="Discarded: it is on record only", icon=":material/block:"

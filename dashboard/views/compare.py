@@ -167,6 +167,7 @@ def _summary(name: str, found: Contender) -> dict[str, Any]:
         "Host": cut(", ".join(hosts) or "–", 60),
         "Measured": int((frame["state"] == "complete").sum()),
         "On the front": len(front),
+        "Tied": int((frame["standing"] == "tied").sum()),
         "Baseline": metric_text("latency_ms", found.baseline_ms),
         "Fastest": metric_text("latency_ms", _first(fastest, "latency_ms")),
         "Speedup": metric_text("speedup", _first(fastest, "speedup")),

@@ -10,9 +10,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.views.front_data import ROLES, TOLD
+from dashboard.views.front_data import TOLD
 from dashboard.views.numbers import SHOWN
 from dashboard.views.palette import BIT_SHAPES, CROSS, Palette
+from dashboard.views.verdict import MEANINGS
 
 _TOLD_FIRST = (
     "trial",
@@ -26,6 +27,16 @@ _TOLD_FIRST = (
     "Threads × replicas",
 )
 PICK = "pick"
+#: How a point is drawn by its verdict: how full, how strong its rim, and how large.
+_LOOKS = {
+    "front": (0.95, 1.0, 170),
+    "tied": (0.3, 1.0, 130),
+    "dominated": (0.3, 0.35, 60),
+    "unplaced": (0.3, 0.35, 60),
+    "infeasible": (0.0, 0.75, 50),
+    "discarded": (0.0, 0.75, 50),
+    "pruned": (0.0, 0.35, 50),
+}
 _HEIGHT = 460
 _MOST_SVG = 500
 
@@ -37,6 +48,7 @@ def front_spec(
     palette: Palette,
     engines: tuple[str, ...],
     formats: tuple[str, ...],
+    places: tuple[str, ...],
     logs: tuple[bool, bool] = (True, False),
     domain: tuple[float, float] | None = None,
     intervals: bool = True,
@@ -44,7 +56,7 @@ def front_spec(
     """Return the chart of `front_data` as a Vega-Lite spec without any data: a live refresh changes rows only.
 
     Making and checking it takes longer than all else, so each is made once. `domain` limits the vertical axis (points
-    beyond sit on its edge), see `zoomed`; `engines` and `formats` are those that occur.
+    beyond sit on its edge), see `zoomed`; `engines`, `formats` and `places` are those that occur.
     """
     scales = _scale(logs[0], None), _scale(logs[1], domain)
     base = alt.Chart(alt.NamedData("rows"))
@@ -56,7 +68,7 @@ def front_spec(
         low_x = alt.X("x_low:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0], "x"))
         low_y = alt.Y("y_low:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1], "y"))
         layers += _intervals(base, (ex, low_x), (ey, low_y), _colour(colours))
-    layers += [_points(base, ex, ey, palette, colours, formats), *_marks(base, ex, ey, palette)]
+    layers += [_points(base, ex, ey, palette, colours, formats, places), *_marks(base, ex, ey, palette)]
     spec: dict[str, Any] = alt.layer(*layers).properties(height=_HEIGHT, background="transparent").to_dict()
     del spec["data"]
     return spec
@@ -67,19 +79,22 @@ def drawn_for(spec: dict[str, Any], points: int) -> dict[str, Any]:
     return spec if points <= _MOST_SVG else {**spec, "usermeta": {"embedOptions": {"renderer": "canvas"}}}
 
 
-def occurring(data: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the engines and number formats that occur, in a fixed order."""
-    return tuple(sorted(set(data["engine"]))), tuple(
-        name for name in BIT_SHAPES if name in set(data["format"])
+def occurring(data: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the engines, number formats and verdicts that occur, in a fixed order."""
+    formats, places = set(data["format"]), set(data["role"])
+    return (
+        tuple(sorted(set(data["engine"]))),
+        tuple(name for name in BIT_SHAPES if name in formats),
+        tuple(name for name in MEANINGS if name in places),
     )
 
 
 def zoomed(data: pd.DataFrame, y: str) -> tuple[float, float] | None:
     """Return a vertical range around the front and the baseline, in steps, so that it seldom changes."""
-    wanted = data[(data["role"] == "front") | data["baseline"]]
+    wanted, tied = data[(data["role"] == "front") | data["baseline"]], data[data["role"] == "tied"]
     if wanted.empty or SHOWN[y].unit not in ("%", "pt") or len(data) < 4:
         return None
-    low, high = wanted["y_low"].min(), wanted["y_high"].max()
+    low, high = min(wanted["y_low"].min(), *tied["y"]), max(wanted["y_high"].max(), *tied["y"])
     spare = max(high - low, 1.0) * 0.18
     step = 0.5 if high - low < 10 else 2.0
     bottom = max(math.floor((low - spare) / step) * step, data["y_low"].min() - step)
@@ -130,10 +145,12 @@ def _baseline(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[a
 def _intervals(
     base: alt.Chart, x: tuple[alt.X, alt.X], y: tuple[alt.Y, alt.Y], colour: alt.Color
 ) -> list[alt.Chart]:
-    strong = base.transform_filter("datum.role === 'front' || datum.baseline || datum.picked")
-    style = {"strokeWidth": 1.3, "opacity": 0.6, "clip": True}
-    across = strong.mark_rule(**style).encode(x=x[1], x2="x_high:Q", y=y[0], color=colour)
-    return [across, strong.mark_rule(**style).encode(x=x[0], y=y[1], y2="y_high:Q", color=colour)]
+    strong = base.transform_filter("datum.spread")
+    style = {"strokeWidth": 1.3, "clip": True}
+    shade = alt.condition("datum.role === 'tied'", alt.value(0.3), alt.value(0.6))
+    across = strong.mark_rule(**style).encode(x=x[1], x2="x_high:Q", y=y[0], color=colour, opacity=shade)
+    up = strong.mark_rule(**style).encode(x=x[0], y=y[1], y2="y_high:Q", color=colour, opacity=shade)
+    return [across, up]
 
 
 def _colour(colours: alt.Scale) -> alt.Color:
@@ -150,13 +167,26 @@ def _engines(palette: Palette, engines: Sequence[str]) -> alt.Scale:
 
 
 def _points(
-    base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette, colours: alt.Scale, formats: Sequence[str]
+    base: alt.Chart,
+    ex: alt.X,
+    ey: alt.Y,
+    palette: Palette,
+    colours: alt.Scale,
+    formats: Sequence[str],
+    places: Sequence[str],
 ) -> alt.Chart:
     shapes = alt.Scale(domain=list(formats), range=[BIT_SHAPES[name] for name in formats])
     legend = alt.Legend(
         title="Number format", orient="top", symbolFillColor=palette.grey, symbolStrokeColor=palette.grey
     )
-    roles = list(ROLES)
+    place = alt.Legend(
+        title="Point",
+        orient="top",
+        symbolType="circle",
+        values=list(places),
+        symbolFillColor=palette.ink,
+        symbolStrokeColor=palette.ink,
+    )
     told = [
         alt.Tooltip("trial:Q", title="Trial"),
         *(alt.Tooltip(f"{n}:N") for n in _TOLD_FIRST[1:]),
@@ -174,28 +204,17 @@ def _points(
             color=_colour(colours),
             fill=alt.Fill("engine:N", scale=colours, legend=_engine_legend()),
             shape=alt.Shape("format:N", scale=shapes, legend=legend),
-            fillOpacity=alt.FillOpacity(
-                "role:O",
-                sort=roles,
-                scale=alt.Scale(type="ordinal", domain=roles, range=[0.95, 0.3, 0.0, 0.0]),
-                legend=None,
-            ),
-            strokeOpacity=alt.StrokeOpacity(
-                "role:O",
-                sort=roles,
-                scale=alt.Scale(type="ordinal", domain=roles, range=[1.0, 0.45, 0.75, 0.35]),
-                legend=None,
-            ),
-            size=alt.Size(
-                "role:O",
-                sort=roles,
-                scale=alt.Scale(type="ordinal", domain=roles, range=[170, 60, 50, 50]),
-                legend=None,
-            ),
+            fillOpacity=alt.FillOpacity("role:O", sort=list(_LOOKS), scale=_looks(0), legend=place),
+            strokeOpacity=alt.StrokeOpacity("role:O", sort=list(_LOOKS), scale=_looks(1), legend=place),
+            size=alt.Size("role:O", sort=list(_LOOKS), scale=_looks(2), legend=place),
             tooltip=told,
         )
         .add_params(pick)
     )
+
+
+def _looks(part: int) -> alt.Scale:
+    return alt.Scale(type="ordinal", domain=list(_LOOKS), range=[look[part] for look in _LOOKS.values()])
 
 
 def _marks(base: alt.Chart, ex: alt.X, ey: alt.Y, palette: Palette) -> list[alt.Chart]:
@@ -226,7 +245,9 @@ def front_alt(data: pd.DataFrame, x: str, y: str) -> str:
         )
     lead = front.sort_values("x").iloc[0]
     span = f"from {front['x'].min():.3g} to {front['x'].max():.3g} {SHOWN[x].unit}"
+    tied = int((data["role"] == "tied").sum())
+    more = f", {tied} more are tied with it" if tied else ""
     return (
         f"{SHOWN[y].label} against {SHOWN[x].label.lower()} of {len(data)} trials; the front has {len(front)} points "
-        f"{span}; the first is trial {lead['trial']} with {lead['y']:.4g} {SHOWN[y].unit}."
+        f"{span}{more}; the first is trial {lead['trial']} with {lead['y']:.4g} {SHOWN[y].unit}."
     )

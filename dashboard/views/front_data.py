@@ -10,12 +10,13 @@ import pandas as pd
 from dashboard.text import cut
 from dashboard.views.numbers import SHOWN, interval_text
 from dashboard.views.palette import BIT_NAMES
-from tuner.service.choosing import shown
+from dashboard.views.verdict import MEANINGS, verdicts
+from tuner.service.placing import shown
 
 #: More pale points than this tell nothing more, and cost the browser a second.
 MOST_PALE = 3000
-ROLES = ("front", "dominated", "infeasible", "pruned")
-_VERDICTS = ("on the front", "dominated", "misses a constraint", "given up early")
+#: Intervals of more tied points than this would hide the points.
+_MOST_TIED = 40
 TOLD = ("latency_ms", "speedup", "accuracy", "accuracy_drop", "throughput", "memory_mb", "size_mb")
 
 
@@ -36,8 +37,7 @@ def front_data(
     states = ["complete", "pruned"] if pruned else ["complete"]
     data = frame[frame["state"].isin(states) & frame[x].notna() & frame[y].notna()]
     data = data[~data["discarded"] | (data["number"] == picked)]
-    role = np.where(data["on_front"], "front", np.where(data["feasible"], "dominated", "infeasible"))
-    role = np.where(data["state"] == "pruned", "pruned", role)
+    role = verdicts(data)
     named = {number for number in (*offers.values(), picked) if number is not None}
     kept, left_out = _thinned(data, role, named)
     data, role = data[kept], role[kept]
@@ -56,21 +56,23 @@ def front_data(
     out["line"] = data["host"].fillna("") if apart else ""
     out["baseline"] = data["is_baseline"]
     out["picked"] = data["number"] == picked
+    strong = ("front", "tied") if (role == "tied").sum() <= _MOST_TIED else ("front",)
+    out["spread"] = out["role"].isin(strong) | out["baseline"] | out["picked"]
     labels = {number: " · ".join(n for n, v in offers.items() if v == number) for number in named}
     out["offer"] = data["number"].map(labels).fillna("")
     _tell(out, data)
-    order = {"pruned": 0, "infeasible": 1, "dominated": 2, "front": 3}
+    order = {word: -place for place, word in enumerate(MEANINGS)}
     return out.sort_values("role", key=lambda s: s.map(order), kind="stable").reset_index(drop=True), left_out
 
 
 def _thinned(data: pd.DataFrame, role: np.ndarray, named: set[int]) -> tuple[np.ndarray, int]:
-    """Keep the front, what is named, and of the rest the best by rank and then an even share."""
+    """Keep the front, what is named, and of the rest those tied with it, the best by rank and then an even share."""
     keep = (role == "front") | data["number"].isin(named).to_numpy() | data["is_baseline"].to_numpy(bool)
     rest = np.flatnonzero(~keep)
     if len(rest) <= MOST_PALE:
         return np.ones(len(data), dtype=bool), 0
     ranks = data["rank"].fillna(np.inf).to_numpy()[rest]
-    best = rest[np.argsort(ranks, kind="stable")]
+    best = rest[np.lexsort([ranks, role[rest] != "tied"])]
     near, far = best[: MOST_PALE // 2], best[MOST_PALE // 2 :]
     keep[near] = True
     keep[far[np.linspace(0, len(far) - 1, MOST_PALE - len(near)).astype(int)]] = True
@@ -106,7 +108,7 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame) -> None:
         f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)
     ]
     out["Verdict"] = [
-        ("confirmed on test data, " if c else "") + dict(zip(ROLES, _VERDICTS, strict=True))[r]
+        ("confirmed on test data, " if c else "") + MEANINGS[r]
         for c, r in zip(data["confirmed"], out["role"], strict=True)
     ]
     for name in TOLD:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from dashboard.text import cut
 from dashboard.views.numbers import SHOWN, moment_text
+from dashboard.views.verdict import verdicts
+from tuner.search.standing import WORDS
 from tuner.store.records import Event
 
 #: Failures that the log lists at most.
@@ -18,11 +20,13 @@ FIRST = ("speedup", "latency_ms", "accuracy", "accuracy_drop", "memory_mb", "siz
 
 
 def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return all trials as a table, the front first and then by speed; metrics in the units that are shown."""
-    order = frame.sort_values(
-        ["on_front", "rank", "latency_ms", "number"], ascending=[False, True, True, True]
-    )
-    out = pd.DataFrame({"Trial": order["number"].astype(int), "State": _states(order)})
+    """Return all trials as a table, the front first, then what is tied with it, and all by speed.
+
+    Metrics are in the units that are shown.
+    """
+    place = frame["standing"].map({word: i for i, word in enumerate(WORDS)}).astype(float)
+    order = frame.assign(place=place).sort_values(["place", "rank", "latency_ms", "number"])
+    out = pd.DataFrame({"Trial": order["number"].astype(int), "State": verdicts(order)})
     for name in dict.fromkeys([*FIRST[:2], metric, f"{metric}_drop", *FIRST[4:], *SHOWN]):
         out[SHOWN[name].title] = order[name] * SHOWN[name].scale
     out["Layers"] = order["student_layers"]
@@ -39,21 +43,6 @@ def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     ).dt.total_seconds()
     out["Reason"] = [cut(r or "", 300) for r in order["reason"].fillna("")]
     return out.reset_index(drop=True)
-
-
-def _states(frame: pd.DataFrame) -> list[str]:
-    """Return a word for each trial: what a person wants to know of it first."""
-    words = []
-    for state, on_front, feasible, discarded in zip(
-        frame["state"], frame["on_front"], frame["feasible"], frame["discarded"], strict=True
-    ):
-        if state != "complete":
-            words.append(state)
-        elif discarded:
-            words.append("discarded")
-        else:
-            words.append("front" if on_front else "feasible" if feasible else "infeasible")
-    return words
 
 
 def failures_table(frame: pd.DataFrame) -> pd.DataFrame:

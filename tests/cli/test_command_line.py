@@ -13,6 +13,7 @@ import pytest
 from madeup import int8, store_study
 
 from tests.store.claims import coordinate
+from tuner.service.api import load
 from tuner.spec.schema import front_schema, study_schema
 from tuner.store import Store
 
@@ -109,6 +110,8 @@ def test_front_of_everything_and_where(tuner, home):
     everything = json.loads(out)
     jsonschema.validate(everything, front_schema())
     assert [p["trial"] for p in everything if not p["on_front"]] == [4, 5]
+    assert [p["standing"] for p in everything] == ["front", "front", "front", "front", None, "tied"]
+    assert [p["rivals"] for p in everything] == [[3, 2], [3, 2], [3], [], [], [3, 2]]
     _, out, _ = tuner("front", "made-up", "--json", "--where", "latency_ms<=5 and accuracy_drop<=0.006")
     assert [p["trial"] for p in json.loads(out)] == [2]
     code, out, err = tuner("front", "made-up", "--json", "--where", "latency_ms < 0.1")
@@ -136,6 +139,40 @@ def test_a_constraint_nobody_meets_ends_with_3_and_names_the_nearest(tuner, home
         "none of 6 measured trials meets latency_ms <= 0.001; the nearest is trial 4 with latency_ms 1.5"
         in err
     )
+
+
+def test_the_table_says_who_is_tied_and_whose_place_is_owed_to_noise(tuner, home):
+    store_study(f"sqlite:///{home}/tuner.db")
+    _, out, err = tuner("front", "made-up")
+    assert "tied" not in out
+    assert "2 (perhaps beaten by 3), 1 (perhaps beaten by 3, 2), 0 (perhaps beaten by 3, 2)" in err
+    assert "1 more tied with the front" in err and "tuner front made-up --all" in err
+    _, out, err = tuner("front", "made-up", "--all")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert lines["5"].endswith("tied") and lines["4"].endswith("misses a constraint")
+    assert lines["1"].endswith("whole model") and "more tied" not in err
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        ("3", "complete, on the front"),
+        ("2", "complete, on the front, though trial 3 may beat it, within the noise"),
+        ("5", "complete, tied with the front: trials 3 and 2 may beat it, within the noise"),
+        ("4", "complete, misses a constraint"),
+        ("6", "failed"),
+    ],
+)
+def test_show_begins_with_how_a_trial_stands(tuner, home, trial, said):
+    store_study(f"sqlite:///{home}/tuner.db")
+    _, out, _ = tuner("show", "made-up", trial)
+    assert out.splitlines()[0] == f"made-up, trial {trial}: {said}"
+
+
+def test_a_table_of_the_front_has_the_standing_of_each_point(home):
+    store_study(f"sqlite:///{home}/tuner.db")
+    found = load("made-up").front()
+    assert list(found["trial"]) == [3, 2, 1, 0] and set(found["standing"]) == {"front"}
 
 
 def test_show_gives_all_there_is(tuner, home):

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboard import fill
 from tests.dashboard.conftest import HOSTILE
+from tuner.service.desk import Desk
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 
@@ -55,7 +56,8 @@ def test_every_tab_of_a_study_in_every_state(served, name):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("finished", "on the front"),
+        ("finished", "95 % intervals"),
+        ("finished", "tied: dominated, but by less than the noise"),
         ("all-failed", "The study failed"),
         ("infeasible", "No trial meets the constraints yet"),
         ("first-trial", "One point so far"),
@@ -199,6 +201,17 @@ def test_a_trial_with_all_that_was_measured(served):
     assert "number of a trial" in words(fine(page("trial", study="finished", trial="99999")))
 
 
+def test_a_tied_trial_says_whom_it_is_tied_with(served, store):
+    _, frame = Desk(store).trials("finished")
+    tied = frame[frame["standing"] == "tied"]["number"].iloc[0]
+    for name in ("study", "trial"):
+        said = words(fine(page(name, study="finished", trial=str(tied))))
+        assert re.search(r"Tied with the front\\?: trials? [\d, and more]+ may beat it", said), said
+    at = fine(page("study", study="finished", tab="Trials"))
+    shown = at.dataframe[0].value.set_index("Trial")["State"]
+    assert list(dict.fromkeys(shown))[:2] == ["front", "tied"] and shown[tied] == "tied"
+
+
 def test_export_offers_bundle_yaml_command_and_report(served):
     at = fine(page("export", study="finished", trial="1"))
     assert any("tuner export finished --trial 1" in c.value for c in at.code)
@@ -217,6 +230,7 @@ def test_compare_one_study_on_its_hosts(served):
     at = fine(page("compare", studies=["two-hosts on fast", "two-hosts on slow"]))
     assert at.multiselect(key="studies").value == ["two-hosts on fast", "two-hosts on slow"]
     table = at.dataframe[0].value.set_index("Study")
+    assert (table["On the front"] > 0).all() and table["Tied"].ge(0).all()
     assert table.loc["two-hosts on fast", "Baseline"] == "40.0\u00a0ms"
     assert table.loc["two-hosts on slow", "Baseline"] == "120\u00a0ms"
     assert table["Hypervolume (%)"].notna().all() and "different hosts" in words(at)

@@ -30,6 +30,7 @@ from dashboard.views.timeline_chart import (
     timeline_chart,
     timeline_data,
 )
+from dashboard.views.verdict import verdicts
 from dashboard.views.trial_charts import confusion_chart, drift_chart, percentiles, spread_chart
 from tests.dashboard.conftest import HOSTILE
 from tuner.service.choosing import choose
@@ -39,7 +40,7 @@ from tuner.service.desk import Desk
 from tuner.service.health import health
 from tuner.service.importance import importance
 from tuner.service.outlook import Outlook
-from tuner.service.table import ranked
+from tuner.service.placing import place, rivals
 
 LIGHT = Palette(dark=False)
 
@@ -114,7 +115,7 @@ def test_steps_of_a_slider_stand_in_the_address_and_come_back():
 def test_the_front_is_the_one_of_the_command_line(desk, served):
     from tuner.service.handle import StudyHandle
 
-    for name in ("finished", "second", "bad-engine", "infeasible", "first-trial"):
+    for name in ("finished", "second", "bad-engine", "infeasible", "first-trial", "two-hosts"):
         info, frame = study(desk, name)
         handle = StudyHandle.of(desk.store, desk.store.get_study(name))
         assert set(frame[frame["on_front"]]["number"]) == {row.number for row in handle.front_rows()}
@@ -122,10 +123,13 @@ def test_the_front_is_the_one_of_the_command_line(desk, served):
         for line in frame.itertuples():
             if line.number in rows:
                 assert line.feasible == rows[line.number].feasible
+                assert (None if pd.isna(line.standing) else line.standing) == rows[line.number].place
+                found = rivals(frame, info.objectives, True, line.number)
+                assert tuple(found) == rows[line.number].rivals
                 estimate = rows[line.number].estimate("latency_ms")
                 assert (estimate is None) == pd.isna(line.latency_ms)
                 assert estimate is None or line.latency_ms == pytest.approx(estimate.value)
-        if handle.front_rows():
+        if handle.front_rows() and name != "two-hosts":
             chosen = choose(frame, info.objectives, info.metric, {})
             assert chosen["recommended"] == handle.pick("fastest").number
             assert chosen["knee"] == handle.pick("knee").number
@@ -169,6 +173,74 @@ def test_the_front_chart_holds_no_data_in_its_spec(desk):
     assert "datasets" not in spec and "data" not in spec and front_spec(*made) is spec
     assert "trial" in json.dumps(spec["params"])
     assert f"{len(points)} trials" in front_alt(points, "latency_ms", "accuracy")
+
+
+def test_a_tied_point_is_drawn_like_none_that_is_dominated(desk):
+    _, frame = study(desk)
+    points, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    tied = points[points["role"] == "tied"]
+    assert set(tied["trial"]) == set(frame[frame["standing"] == "tied"]["number"]) and len(tied)
+    assert tied["Verdict"].str.endswith("tied with the front: dominated by less than the noise").all()
+    assert tied["spread"].all() and tied.index.max() < points.index[points["role"] == "front"].min()
+    engines, formats, places = occurring(points)
+    spec = front_spec("latency_ms", "accuracy", LIGHT, engines, formats, places)
+    legends = [e["legend"] for e in _encodings(spec, "size") if e.get("field") == "role"]
+    assert places[:2] == ("front", "tied") and [e["values"] for e in legends] == [list(places)]
+    assert f"{len(tied)} more are tied with it" in front_alt(points, "latency_ms", "accuracy")
+    low, high = zoomed(points, "accuracy")
+    assert tied["y"].between(low, high).all()
+    looks = [looks_of(spec, role) for role in places]
+    assert len(set(looks)) == len(looks)
+
+
+def _encodings(spec, channel):
+    return [layer["encoding"][channel] for layer in spec["layer"] if channel in layer.get("encoding", {})]
+
+
+def looks_of(spec, role):
+    """Return how full, how strong and how large a role is drawn."""
+    found = []
+    for channel in ("fillOpacity", "strokeOpacity", "size"):
+        (scale,) = [e["scale"] for e in _encodings(spec, channel) if e.get("field") == "role"]
+        found.append(scale["range"][scale["domain"].index(role)])
+    return tuple(found)
+
+
+def test_intervals_of_many_tied_points_would_hide_them(desk, monkeypatch):
+    _, frame = study(desk)
+    monkeypatch.setattr("dashboard.views.front_data._MOST_TIED", 0)
+    points, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    assert not points[(points["role"] == "tied") & ~points["baseline"]]["spread"].any()
+    assert points[points["role"] == "front"]["spread"].all()
+
+
+def test_every_trial_has_a_verdict(desk):
+    _, frame = study(desk)
+    first = frame[frame["standing"] == "front"]["number"].iloc[0]
+    made = frame.assign(
+        discarded=frame["number"] == first,
+        standing=frame["standing"].where(frame["number"] != 1, None),
+        feasible=frame["feasible"] | (frame["number"] == 1),
+    )
+    found = dict(zip(made["number"], verdicts(made), strict=True))
+    assert found[first] == "discarded" and found[1] == "unplaced"
+    assert set(verdicts(study(desk, "all-failed")[1])) == {"failed"}
+    assert set(verdicts(study(desk, "infeasible")[1])) == {"infeasible"}
+
+
+def test_after_the_confirmation_the_others_are_held_against_each_other_by_the_search(desk):
+    info, frame = study(desk)
+    assert frame["confirmed"].any() and not frame["confirmed"].all()
+    shown = frame[frame["confirmed"]]
+    before = frame.assign(
+        confirmed=False, **{c.removeprefix("search_"): frame[c] for c in frame if c[:7] == "search_"}
+    )
+    before["feasible"] = frame["feasible"]
+    place(before, info.objectives, apart=True)
+    rest = ~frame["confirmed"] & frame["feasible"]
+    expected = before["standing"].where(before["standing"] != "front", "tied")
+    assert frame.loc[rest, "standing"].tolist() == expected[rest].tolist()
+    assert set(shown["standing"].dropna()) <= {"front", "tied", "dominated"}
 
 
 def test_the_front_line_turns_at_points_that_are_better_than_all_faster_ones(desk):
@@ -428,7 +500,8 @@ def test_each_host_of_a_study_has_a_front_and_a_history_of_its_own(desk):
 
 def test_a_front_of_all_hosts_is_taken_apart_where_hardware_is_a_choice(desk):
     info, frame = study(desk, "two-hosts")
-    chosen = frame.assign(rank=ranked(frame, info.objectives, apart=False))
+    chosen = frame.copy()
+    place(chosen, info.objectives, apart=False)
     assert (chosen["rank"] == 1).sum() <= (frame["rank"] == 1).sum()
     each = contender(info, chosen, desk.subjects()["two-hosts on slow"])
     assert each.frame["on_front"].any()  # though nothing of it is on the front of all

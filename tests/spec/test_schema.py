@@ -44,6 +44,7 @@ def test_every_key_is_described():
 def point(**changes):
     metrics = dict.fromkeys(METRICS) | {"latency_ms": Estimate.exact(2.0).model_dump()}
     whole = {"trial": 3, "candidate": baseline(6, 2).canonical(), "on_front": True, "confirmed": False}
+    whole |= {"standing": "front", "rivals": [1]}
     return {**whole, "metrics": metrics, **changes}
 
 
@@ -61,6 +62,8 @@ def test_a_front_meets_its_schema():
         {"metrics": {}},
         {"candidate": {"backend": {"engine": "x"}}},
         {"confirmed": None},
+        {"standing": "off"},
+        {"rivals": None},
     ],
 )
 def test_what_is_no_front_is_refused(changes):

@@ -27,7 +27,8 @@ def front(
 ) -> None:
     """Print a study's front.
 
-    It is the confirmed one, measured on the test split, where the study came to its end.
+    It is the confirmed one, measured on the test split, where the study came to its end. With --all the last
+    column says who is tied with it: dominated by less than the noise.
     """
     from tuner.cli.output import print_json
     from tuner.cli.run import infeasible
@@ -40,7 +41,7 @@ def front(
     if as_json:
         print_json([row.to_json() for row in rows])
     elif rows:
-        print_front(study, rows)
+        print_front(study, rows, everything)
     if not rows:
         raise NoFeasibleTrialError(
             f"study {name!r}: no feasible trial meets {where}" if where else infeasible(study)
@@ -105,8 +106,7 @@ def show(
 def _print_trial(name: str, row: TrialRow, baseline: Candidate | None) -> None:
     from tuner.cli.output import print_table
 
-    verdict = "on the front" if row.on_front else "feasible" if row.feasible else "misses a constraint"
-    print(f"{name}, trial {row.number}: {row.state}{f', {verdict}' if row.state == 'complete' else ''}")
+    print(f"{name}, trial {row.number}: {', '.join(filter(None, (row.state, _verdict(row))))}")
     if row.reason:
         print(f"reason: {row.reason}")
     print(f"host: {row.host or 'unknown'}")
@@ -118,6 +118,14 @@ def _print_trial(name: str, row: TrialRow, baseline: Candidate | None) -> None:
         print_table(["stage", "cache", "took"], lines, "\nStages")
     if row.log_tail:
         print(f"\nLast lines of its log\n{row.log_tail}")
+
+
+def _verdict(row: TrialRow) -> str:
+    if row.state != "complete" or row.discarded:
+        return "" if row.state != "complete" else f"discarded: {row.discarded}"
+    if row.standing is not None:
+        return row.standing.text()
+    return "not measured in every objective" if row.feasible else "misses a constraint"
 
 
 def _print_candidate(row: TrialRow, baseline: Candidate | None) -> None:

@@ -16,18 +16,34 @@ if TYPE_CHECKING:
 _EXPENDABLE = "samples/s,memory MB,size MB,parallel,against search,drop pt,layers"
 
 
-def print_front(study: StudyHandle, rows: Sequence[TrialRow]) -> None:
-    """Print a front, and under it what it is compared with."""
+def print_front(study: StudyHandle, rows: Sequence[TrialRow], everything: bool = False) -> None:
+    """Print a front, or with `everything` how each trial stands to it, and under it what it is compared with."""
     from rich.markup import escape
 
     metric = study.spec["metric"]
     names = _remarks(study)
     beside = [row for row, _ in comparisons(study) if row.number not in {r.number for r in rows}]
-    lines = [_cells(row, metric, names.get(row.number, "")) for row in rows]
-    lines += [_cells(row, metric, names[row.number]) for row in beside]
+    lines = [_cells(row, metric, names.get(row.number, ""), everything) for row in rows]
+    lines += [_cells(row, metric, names[row.number], True) for row in beside]
     print_table(_headers(metric), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
-    if any(_is_noisy(row) for row in rows):
-        note("speedups whose intervals overlap are tied")
+    _note_doubts(study, rows, everything)
+
+
+def _note_doubts(study: StudyHandle, rows: Sequence[TrialRow], everything: bool) -> None:
+    """Say which places on the front are owed to noise perhaps, and how many noise may have kept off it."""
+    doubtful = [row for row in rows if row.on_front and row.rivals]
+    if doubtful:
+        named = [f"{row.number} (perhaps beaten by {_few(row.rivals)})" for row in doubtful]
+        note(f"on the front by less than the noise: {', '.join(named)}")
+    tied = sum(row.place == "tied" for row in study.rows())
+    if tied and not everything:
+        note(
+            f"{tied} more tied with the front, dominated by less than the noise: tuner front {study.name} --all"
+        )
+
+
+def _few(trials: Sequence[int]) -> str:
+    return ", ".join([*map(str, trials[:3]), *(["…"] if len(trials) > 3 else [])])
 
 
 def _remarks(study: StudyHandle) -> dict[int, str]:
@@ -95,9 +111,10 @@ def _headers(metric: str) -> list[str]:
             "against search", ""]  # fmt: skip
 
 
-def _cells(row: TrialRow, metric: str, why: str) -> list[str]:
+def _cells(row: TrialRow, metric: str, why: str, standing: bool) -> list[str]:
     c, drop = row.candidate, f"{metric}_drop"
-    missed = "" if row.feasible else "misses a constraint"
+    stands = row.place if standing and not row.on_front else None
+    missed = stands or ("" if row.feasible else "discarded" if row.discarded else "misses a constraint")
     return [
         str(row.number),
         str(c.distillation.student_layers),
@@ -126,11 +143,6 @@ def _bits(row: TrialRow) -> str:
         + ("" if q.scheme == "none" else f" {q.scheme}")
         + (f" g{q.group_size}" if q.group_size else "")
     )
-
-
-def _is_noisy(row: TrialRow) -> bool:
-    found = row.estimate("speedup")
-    return found is not None and found.high > 1.1 * found.low
 
 
 def _value(estimate: Estimate | None) -> float:

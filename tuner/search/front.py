@@ -10,8 +10,10 @@ import numpy as np
 
 from tuner.candidate import Candidate
 from tuner.metrics import Metrics
+from tuner.search.dominance import undominated
 from tuner.search.hypervolume import hypervolume
 from tuner.search.objective import directions, is_feasible, is_log, told_value
+from tuner.search.standing import Spread, Standing
 from tuner.spec.constraint import Constraint
 
 SPAN = 100.0  # the best that counts: so many times better than the baseline
@@ -35,32 +37,16 @@ class Point:
         return None if estimate is None or math.isnan(estimate.value) else estimate.value
 
 
-def losses(
-    point: Point, objectives: Sequence[str], end: int = 0, shares: bool = False
-) -> tuple[float, ...] | None:
-    """Return the objectives as numbers to minimise (logarithms but for shares); None if one is missing.
-
-    `end` -1 and 1 take the better and the worse end of the interval of what is measured with a clock; with `shares`
-    those of a share (accuracy) as well, as far as it may move against the baseline on the same documents.
-    """
+def losses(point: Point, objectives: Sequence[str]) -> tuple[float, ...] | None:
+    """Return the objectives as numbers to minimise (logarithms but for shares); None if one is missing."""
     found: list[float] = []
     for name, direction in zip(objectives, directions(objectives), strict=True):
-        sign = -1 if direction == "maximize" else 1
-        value = _end(point, name, sign * end) if is_log(name) or shares else point.value(name)
+        value = point.value(name)
         told = None if value is None else told_value(name, value)
         if told is None:
             return None
-        found.append(sign * told)
+        found.append(-told if direction == "maximize" else told)
     return tuple(found)
-
-
-def _end(point: Point, metric: str, end: int) -> float | None:
-    estimate, paired = point.metrics.get(metric), point.metrics.get(f"{metric}_drop")
-    if end == 0 or estimate is None:
-        return point.value(metric)
-    if paired is not None:
-        return estimate.value + (paired.value - (paired.high if end < 0 else paired.low))
-    return estimate.low if end < 0 else estimate.high
 
 
 def where(points: Iterable[Point], constraints: Sequence[Constraint]) -> list[Point]:
@@ -78,35 +64,46 @@ def front(points: Iterable[Point], objectives: Sequence[str]) -> list[Point]:
     known = [(p, loss) for p in points if p.feasible and (loss := losses(p, objectives)) is not None]
     if not known:
         return []
-    table = np.array([loss for _, loss in known])
-    kept = [pair for pair, row in zip(known, table, strict=True) if not _beaten(table, row)]
-    kept.sort(key=lambda pair: (pair[1][::-1], pair[0].trial))
-    return [point for point, _ in kept]
+    kept = undominated(np.array([loss for _, loss in known]))
+    left = [pair for pair, stays in zip(known, kept, strict=True) if stays]
+    left.sort(key=lambda pair: (pair[1][::-1], pair[0].trial))
+    return [point for point, _ in left]
+
+
+def standings(points: Iterable[Point], objectives: Sequence[str]) -> dict[int, Standing]:
+    """Return by trial how each feasible point that has all objectives stands (see `standing`)."""
+    known = _known(points, objectives)
+    if not known:
+        return {}
+    spread, order = _spread(known, objectives), np.argsort([p.trial for p in known])
+    ranked = sorted(range(len(known)), key=lambda i: (losses(known[i], objectives) or ())[::-1])
+    words = spread.words()
+    rivals = {int(i): spread.rivals(int(i)) for i in np.flatnonzero(spread.contenders)}
+    named = {i: tuple(known[j].trial for j in ranked if may[j]) for i, may in rivals.items()}
+    return {known[i].trial: Standing(words[i], named.get(int(i), ())) for i in order}
 
 
 def contenders(points: Iterable[Point], objectives: Sequence[str]) -> list[Point]:
-    """Return the feasible points that none dominates for certain: the front, and what noise may have kept off it.
-
-    A point goes only where another is no worse in everything even with its own worse, and this one's better, ends of
-    the intervals. Artefacts of one student answer nearly alike: among them only the clock has an interval.
-    """
-    known = [p for p in points if p.feasible and losses(p, objectives) is not None]
-    students: dict[tuple[float, ...], list[Point]] = {}
-    for point in known:
-        students.setdefault(point.candidate.student, []).append(point)
-    left = [p for group in students.values() for p in _undominated(group, objectives, shares=False)]
-    return sorted(_undominated(left, objectives, shares=True), key=lambda p: p.trial)
+    """Return the points that are on the front or tied with it, by trial."""
+    known = _known(points, objectives)
+    kept = _spread(known, objectives).contenders if known else ()
+    return sorted((p for p, stays in zip(known, kept, strict=True) if stays), key=lambda p: p.trial)
 
 
-def _undominated(points: list[Point], objectives: Sequence[str], shares: bool) -> list[Point]:
-    worst = np.array([losses(p, objectives, 1, shares) or losses(p, objectives) for p in points])
-    best = [losses(p, objectives, -1, shares) or losses(p, objectives) for p in points]
-    return [p for p, row in zip(points, best, strict=True) if not _beaten(worst, row)]
+def _known(points: Iterable[Point], objectives: Sequence[str]) -> list[Point]:
+    return [p for p in points if p.feasible and losses(p, objectives) is not None]
 
 
-def _beaten(table: np.ndarray, row: np.ndarray | tuple[float, ...] | None) -> bool:
-    """Say if a row of the table (n, objectives) is no worse than this one everywhere and better somewhere."""
-    return bool(((table <= row).all(axis=1) & (table < row).any(axis=1)).any())
+def _spread(points: Sequence[Point], objectives: Sequence[str]) -> Spread:
+    students: dict[tuple[float, ...], int] = {}
+    ids = [students.setdefault(p.candidate.student, len(students)) for p in points]
+
+    def column(metric: str, end: str) -> np.ndarray:
+        estimates = [p.metrics.get(metric) for p in points]
+        name = end.removeprefix("_") or "value"
+        return np.array([math.nan if e is None else getattr(e, name) for e in estimates])
+
+    return Spread.of(objectives, column, np.array(ids))
 
 
 def normalised_hypervolume(points: Iterable[Point], objectives: Sequence[str], baseline: Point) -> float:
@@ -148,4 +145,14 @@ def knee(points: Iterable[Point], objectives: Sequence[str]) -> Point | None:
     return on_front[int(np.argmin(np.round(scaled.sum(axis=1), 12)))]
 
 
-__all__ = ["Point", "contenders", "front", "hypervolume", "knee", "losses", "normalised_hypervolume", "where"]
+__all__ = [
+    "Point",
+    "contenders",
+    "front",
+    "hypervolume",
+    "knee",
+    "losses",
+    "normalised_hypervolume",
+    "standings",
+    "where",
+]

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from tuner.metrics import METRICS
+from tuner.search.dominance import undominated
 from tuner.search.objective import is_log
-from tuner.service.ranks import undominated
-from tuner.service.table import losses_of
+from tuner.service.placing import losses_of, shown
 
 Limits = Mapping[str, float]
 #: The offers, in the order they are shown.
@@ -23,13 +23,6 @@ def within(frame: pd.DataFrame, limits: Limits) -> pd.Series:
     for name, bound in limits.items():
         kept &= frame[name] <= bound
     return kept
-
-
-def shown(frame: pd.DataFrame) -> pd.Series:
-    """Say which trials may be offered: the confirmed ones, or before the confirmation all that were measured."""
-    measured = (frame["state"] == "complete") & ~frame["discarded"]
-    confirmed = measured & frame["confirmed"]
-    return confirmed if confirmed.any() else measured
 
 
 def choose(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tuner.service.history import history
-from tuner.service.table import ranked
+from tuner.service.placing import place
 
 if TYPE_CHECKING:
     from tuner.service.desk import StudyInfo
@@ -65,8 +65,7 @@ def contender(info: StudyInfo, frame: pd.DataFrame, subject: Subject) -> Contend
         volume = info.summary.get("hypervolume")
         return Contender(subject, info, frame, history(frame, info.objectives), volume, info.baseline_ms)
     here = frame[frame["host"] == subject.host].copy()
-    here["rank"] = ranked(here, info.objectives, apart=False)
-    here["on_front"] = here["rank"] == 1
+    place(here, info.objectives, apart=False)
     clock = info.clocks.get(subject.host)
     grown = history(here, info.objectives, _origin(info, frame, clock))
     known = grown["hypervolume"].dropna()

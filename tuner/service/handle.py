@@ -11,6 +11,7 @@ from tuner.candidate import Candidate
 from tuner.errors import NotFoundError
 from tuner.search.front import Point, where
 from tuner.search.pick import pick
+from tuner.search.standing import Standing
 from tuner.service.points import (
     confirmed_metrics,
     feasible,
@@ -18,6 +19,7 @@ from tuner.service.points import (
     is_baseline,
     search_metrics,
     shown_points,
+    standings,
 )
 from tuner.service.rows import StudySummary, TrialRow
 from tuner.spec.constraint import parse_where
@@ -80,8 +82,8 @@ class StudyHandle:
 
     def rows(self) -> list[TrialRow]:
         """Return every trial that was run, repeats left out, by number."""
-        on_front = {point.trial for point in self._front()}
-        return [self._row(t, t.number in on_front) for t in self.trials if t.state != "repeated"]
+        found = standings(self.study, self.trials)
+        return [self._row(t, found.get(t.number)) for t in self.trials if t.state != "repeated"]
 
     def front_rows(self, where: str | None = None) -> list[TrialRow]:
         """Return the feasible front, the fastest first: confirmed where the study came to its end.
@@ -155,7 +157,7 @@ class StudyHandle:
             f"study {self.name!r} has no measured trial {number}; see `tuner front {self.name}`"
         )
 
-    def _row(self, trial: Trial, on_front: bool) -> TrialRow:
+    def _row(self, trial: Trial, standing: Standing | None) -> TrialRow:
         metrics, confirmed = search_metrics(self.study, trial), confirmed_metrics(self.study, trial)
         return TrialRow(
             number=trial.number,
@@ -164,7 +166,7 @@ class StudyHandle:
             reason=None if trial.reason is None else f"{trial.kind}: {trial.reason}",
             metrics=metrics,
             confirmed=confirmed,
-            on_front=on_front,
+            standing=standing,
             feasible=trial.state == "complete"
             and trial.discarded_at is None
             and feasible(self.study, confirmed or metrics),

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from tuner.metrics import METRICS
+from tuner.search.dominance import undominated
 from tuner.search.front import MARGIN, SPAN
 from tuner.search.hypervolume import hypervolume
 from tuner.search.objective import is_log
-from tuner.service.ranks import undominated
-from tuner.service.table import losses_of
+from tuner.service.placing import losses_of
 
 
 def history(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from tuner.candidate import Candidate, baseline
 from tuner.metrics import Metrics
 from tuner.pipeline.metrics import on_clock
 from tuner.search.front import Point, front
+from tuner.search.front import standings as stand
 from tuner.search.objective import is_feasible
+from tuner.search.standing import Standing
 from tuner.spec.constraint import parse_constraint
 from tuner.store.records import Study, Trial
 
@@ -55,11 +58,30 @@ def fronts(study: Study, points: Sequence[Point]) -> list[Point]:
 
     Latencies of two hosts are no choice that a user of one of them has.
     """
-    objectives = study.spec["objectives"]
+    return [p for part in _apart(study, points) for p in front(part, study.spec["objectives"])]
+
+
+def standings(study: Study, trials: Sequence[Trial]) -> dict[int, Standing]:
+    """Return by number how each feasible trial stands: on the front that is shown, tied with it or dominated.
+
+    Once the front was confirmed, the others are held against each other by what the search measured of all: tied is who
+    another confirmation might bring to the front.
+    """
+    objectives, points = study.spec["objectives"], shown_points(study, trials)
+    found = {n: s for part in _apart(study, points) for n, s in stand(part, objectives).items()}
+    if not any(point.confirmed for point in points):
+        return found
+    verdicts = {point.trial: point.feasible for point in points}
+    searched = [replace(p, feasible=verdicts.get(p.trial, p.feasible)) for p in search_points(study, trials)]
+    before = {n: s for part in _apart(study, searched) for n, s in stand(part, objectives).items()}
+    return {n: replace(s, word="tied") if s.word == "front" else s for n, s in before.items()} | found
+
+
+def _apart(study: Study, points: Sequence[Point]) -> list[list[Point]]:
+    """Return the points whose latencies may be held against each other, one list for each front."""
     if study.spec.get("hosts") == "choice":
-        return front(points, objectives)
-    hosts = sorted({point.host for point in points})
-    return [p for host in hosts for p in front([q for q in points if q.host == host], objectives)]
+        return [list(points)]
+    return [[p for p in points if p.host == host] for host in sorted({p.host for p in points})]
 
 
 def _kept(trials: Iterable[Trial]) -> list[Trial]:

@@ -7,7 +7,7 @@ import bisect
 import numpy as np
 from numpy.typing import NDArray
 
-Losses = NDArray[np.float64]
+from tuner.search.dominance import Losses, undominated
 
 #: Beyond this rank all are alike: nobody looks at the thirtieth front, and peeling them costs time.
 DEEPEST = 30
@@ -54,13 +54,3 @@ def _peeled(losses: Losses) -> NDArray[np.int64]:
         left, rank = left[~first], rank + 1
     ranks[left] = rank
     return ranks
-
-
-def undominated(losses: Losses) -> NDArray[np.bool_]:
-    """Say of each point if no other one is no worse everywhere and better somewhere."""
-    kept = np.ones(len(losses), dtype=bool)
-    for i in np.argsort(losses.sum(axis=1)):  # the best by sum beat most: they thin the rest out early
-        if kept[i]:
-            worse = (losses >= losses[i]).all(axis=1) & (losses > losses[i]).any(axis=1)
-            kept &= ~worse
-    return kept

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import Candidate
 from tuner.metrics import METRICS, Estimate, Metrics
+from tuner.search.standing import Standing, Word
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
@@ -21,8 +22,9 @@ HEADLINE = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", 
 class TrialRow:
     """One trial. `metrics` are the search's own (validation), `confirmed` those of the confirmation (test).
 
-    `stages` are `{"name", "key", "hit", "seconds"}`; `host` and `worker` are names; `reason` says why a trial failed,
-    `discarded` why it was left out.
+    `standing` is None for what has no place: infeasible, discarded, or not measured in every objective. `stages` are
+    `{"name", "key", "hit", "seconds"}`; `host` and `worker` are names; `reason` says why a trial failed, `discarded`
+    why it was left out.
     """
 
     number: int
@@ -31,7 +33,7 @@ class TrialRow:
     reason: str | None
     metrics: Metrics
     confirmed: Metrics | None
-    on_front: bool
+    standing: Standing | None
     feasible: bool
     stages: list[dict[str, Any]] = field(default_factory=list)
     host: str | None = None
@@ -41,6 +43,21 @@ class TrialRow:
     log_tail: str | None = None
     started: datetime | None = None
     finished: datetime | None = None
+
+    @property
+    def on_front(self) -> bool:
+        """Say whether no feasible trial dominates it."""
+        return self.place == "front"
+
+    @property
+    def place(self) -> Word | None:
+        """Return front, tied or dominated."""
+        return None if self.standing is None else self.standing.word
+
+    @property
+    def rivals(self) -> tuple[int, ...]:
+        """Return the trials that may beat it in everything: within their intervals."""
+        return () if self.standing is None else self.standing.rivals
 
     @property
     def shown(self) -> Metrics:
@@ -75,6 +92,8 @@ class TrialRow:
             "trial": self.number,
             "candidate": self.candidate.canonical(),
             "on_front": self.on_front,
+            "standing": self.place,
+            "rivals": list(self.rivals),
             "confirmed": self.confirmed is not None,
             "metrics": plain_metrics(self.shown),
         }
@@ -106,7 +125,12 @@ class TrialRow:
             found = self.estimate(name)
             values = (None,) * 3 if found is None else (found.value, found.low, found.high)
             record |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
-        return {**record, "confirmed": self.confirmed is not None, "feasible": self.feasible}
+        return {
+            **record,
+            "standing": self.place,
+            "confirmed": self.confirmed is not None,
+            "feasible": self.feasible,
+        }
 
 
 @dataclass(frozen=True)

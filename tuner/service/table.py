@@ -1,8 +1,9 @@
 """Table: all trials of a study as one DataFrame, brought up to date by what changed, for screens.
 
 One row a trial, by number. Columns: `number`, `id`, `state`, `kind`, `reason`, the candidate's fields and its `label`,
-`feasible`, `on_front`, `rank`, `is_baseline`, `confirmed`, `discarded`, `worker`, `host`, times, and of each metric
-`NAME`, `NAME_low`, `NAME_high` as they are shown (confirmed where they were), `search_NAME` of the objectives.
+`feasible`, `standing`, `on_front` and `rank` (see `placing`), `is_baseline`, `confirmed`, `discarded`, `worker`,
+`host`, times, and of each metric `NAME`, `NAME_low`, `NAME_high` as they are shown (confirmed where they were) and
+`search_NAME`; of the objectives also `search_NAME_low` and `search_NAME_high`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ import pandas as pd
 
 from tuner.candidate import Candidate
 from tuner.metrics import METRICS
-from tuner.search.objective import directions
+from tuner.service.placing import decisive, place
 from tuner.service.points import is_baseline
-from tuner.service.ranks import front_ranks
 from tuner.spec.constraint import Constraint, parse_constraint
 from tuner.store import Store
 from tuner.store.cells import Cell
@@ -37,7 +37,7 @@ AXES = (
 )  # fmt: skip
 _CLOCKED = ("latency_ms", "latency_p90_ms", "latency_p99_ms")
 _ENDS = ("", "_low", "_high")
-_FLAGS = ("seed", "confirmed", "discarded", "is_baseline", "feasible", "on_front", "search_feasible")
+_FLAGS = ("seed", "confirmed", "discarded", "is_baseline", "feasible", "search_feasible")
 
 
 @dataclass
@@ -76,10 +76,9 @@ def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     complete = (frame["state"] == "complete") & ~frame["discarded"].astype(bool)
     frame["feasible"] = complete & _met(frame, constraints, "")
     frame["search_feasible"] = complete & _met(frame, constraints, "search_")
-    frame["rank"] = ranked(frame, study.spec["objectives"], study.spec.get("hosts") != "choice")
-    frame["on_front"] = frame["rank"] == 1
     for name in _FLAGS:
         frame[name] = frame[name].fillna(False).astype(bool)
+    place(frame, study.spec["objectives"], study.spec.get("hosts") != "choice")
     return frame
 
 
@@ -87,12 +86,19 @@ def columns(objectives: Sequence[str]) -> list[str]:
     """Return the columns of the flat rows."""
     metrics = [f"{name}{end}" for name in METRICS for end in _ENDS]
     known = [*_PLAIN, "discard_reason", "discarded", "confirmed", "is_baseline", "label", *AXES, *metrics]
-    return [*known, "ratio", "search_ratio", *(f"search_{name}" for name in METRICS)]
+    return [*known, "ratio", "search_ratio", *_searched(objectives)]
+
+
+def _searched(objectives: Sequence[str]) -> list[str]:
+    """Return the columns of what the search measured: with intervals where they decide how a trial stands."""
+    ends = [f"search_{name}{end}" for name in decisive(objectives) for end in _ENDS[1:]]
+    return [*(f"search_{name}" for name in METRICS), *ends]
 
 
 def flat(cell: Cell, objectives: Sequence[str]) -> dict[str, Any]:
     """Return one trial as a flat row, its metrics as they were stored."""
     row: dict[str, Any] = {name: getattr(cell, name) for name in _PLAIN}
+    intervals = decisive(objectives)
     for part in cell.candidate.values():
         row.update(part)
     row["discarded"], row["discard_reason"] = cell.discarded_at is not None, cell.discard_reason
@@ -112,6 +118,8 @@ def flat(cell: Cell, objectives: Sequence[str]) -> dict[str, Any]:
     for name, estimate in cell.metrics.items():
         if estimate is not None:
             row[f"search_{name}"] = estimate["value"]
+            if name in intervals:
+                row[f"search_{name}_low"], row[f"search_{name}_high"] = estimate["low"], estimate["high"]
     ratio = cell.confirmed_ratio if cell.confirmed is not None else cell.ratio
     row["ratio"] = None if ratio is None else ratio["value"]
     row["search_ratio"] = None if cell.ratio is None else cell.ratio["value"]
@@ -120,17 +128,17 @@ def flat(cell: Cell, objectives: Sequence[str]) -> dict[str, Any]:
 
 def _set_clock(frame: pd.DataFrame, study: Study) -> None:
     """Move stored latencies to the median of the baseline that is known by now, as `on_clock` does."""
-    numbers = [f"{name}{end}" for name in METRICS for end in _ENDS] + [f"search_{name}" for name in METRICS]
-    for name in (*numbers, "ratio", "search_ratio"):
+    numbers = [f"{name}{end}" for name in METRICS for end in _ENDS]
+    for name in (*numbers, *_searched(study.spec["objectives"]), "ratio", "search_ratio"):
         frame[name] = pd.to_numeric(frame[name])
     only = next(iter(study.clocks.values()), np.nan)
     clock = frame["host"].map(dict(study.clocks)).astype(float).where(frame["host"].notna(), only)
-    for prefix, ratio, ends in (("", "ratio", _ENDS), ("search_", "search_ratio", ("",))):
+    for prefix, ratio in (("", "ratio"), ("search_", "search_ratio")):
         drift = (frame[ratio] * clock / frame[f"{prefix}latency_ms"]).fillna(1.0)
-        for end in ends:
-            for name in _CLOCKED:
-                frame[f"{prefix}{name}{end}"] *= drift
-            frame[f"{prefix}throughput{end}"] /= drift
+        ends = [(name, f"{prefix}{name}{end}") for name in (*_CLOCKED, "throughput") for end in _ENDS]
+        for name, column in ends:
+            if column in frame:
+                frame[column] = frame[column] / drift if name == "throughput" else frame[column] * drift
 
 
 def _met(frame: pd.DataFrame, constraints: Sequence[Constraint], prefix: str) -> pd.Series:
@@ -141,33 +149,3 @@ def _met(frame: pd.DataFrame, constraints: Sequence[Constraint], prefix: str) ->
             c.op
         ]
     return met
-
-
-def losses_of(frame: pd.DataFrame, objectives: Sequence[str], prefix: str = "") -> np.ndarray:
-    """Return the objectives (n, objectives) as numbers to minimise, NaN where one was not measured."""
-    signs = [-1.0 if way == "maximize" else 1.0 for way in directions(objectives)]
-    return np.column_stack(
-        [s * frame[prefix + n].to_numpy(float) for n, s in zip(objectives, signs, strict=True)]
-    )
-
-
-def ranked(frame: pd.DataFrame, objectives: Sequence[str], apart: bool) -> pd.Series:
-    """Return 1 for the front that is shown, then the ranks of what is behind it; NaN for what has no place.
-
-    As `points.shown_points`: once the front was confirmed, only confirmed points are on it; with `apart` one front a
-    host.
-    """
-    losses = losses_of(frame, objectives)
-    placed = frame["feasible"].to_numpy(bool) & np.isfinite(losses).all(axis=1)
-    ranks = np.full(len(frame), np.nan)
-    hosts = frame["host"].fillna("").to_numpy() if apart else np.zeros(len(frame))
-    confirmed = frame["confirmed"].to_numpy(bool)
-    measured = frame["state"].to_numpy() == "complete"
-    shown = confirmed if (confirmed & measured & ~frame["discarded"].to_numpy(bool)).any() else measured
-    for host in pd.unique(hosts):
-        here = placed & (hosts == host)
-        front = np.flatnonzero(here & shown)
-        ranks[front] = front_ranks(losses[front])
-        rest = np.flatnonzero(here & ~shown)
-        ranks[rest] = front_ranks(losses[rest]) + 1
-    return pd.Series(ranks, index=frame.index)

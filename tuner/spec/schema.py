@@ -13,6 +13,8 @@ from tuner.spec.model import StudySpec
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _REQUIRED = ["accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", "memory_mb", "size_mb"]
+_STANDING = "tied: dominated, but not beyond the intervals; null: infeasible or without an objective"
+_RIVALS = "trials that may beat it in everything, within the 95 % intervals"
 
 
 def study_schema() -> dict[str, Any]:
@@ -32,10 +34,12 @@ def front_schema() -> dict[str, Any]:
             "trial": {"type": "integer", "minimum": 0, "description": "number within the study"},
             "candidate": {"$ref": "#/$defs/Candidate"},
             "on_front": {"type": "boolean", "description": "not dominated by a feasible trial"},
+            "standing": {"enum": ["front", "tied", "dominated", None], "description": _STANDING},
+            "rivals": {"type": "array", "items": {"type": "integer"}, "description": _RIVALS},
             "confirmed": {"type": "boolean", "description": "measured again, quality on the test split"},
             "metrics": _metrics(),
         },
-        "required": ["trial", "candidate", "on_front", "confirmed", "metrics"],
+        "required": ["trial", "candidate", "on_front", "standing", "rivals", "confirmed", "metrics"],
         "additionalProperties": False,
     }
     return {"$schema": _DRAFT, "title": "tuner front", "type": "array", "items": item, "$defs": definitions}
