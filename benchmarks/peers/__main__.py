@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.environment import environment
 from benchmarks.peers.contest import Contestant, Yard, kept, peer_names, run_peer, run_tuner
+from benchmarks.peers.lines import configuration_lines
 from benchmarks.peers.given import common_ground
 from benchmarks.peers.measuring import Setting, measure_all
 from benchmarks.peers.ours import NAME, our_subjects
@@ -47,7 +48,7 @@ def contestants(asked: argparse.Namespace, yard: Yard, inputs: Path, home: Path)
 
 def _ours(asked: argparse.Namespace, yard: Yard, home: Path) -> Contestant:
     if asked.ours:
-        return Contestant(NAME, Outcome("done", 0.0, f"taken from {asked.ours.name}"), 0)
+        return Contestant(NAME, Outcome("done", 0.0, f"taken from {asked.ours.name}"), configuration_lines([asked.study]))
     return run_tuner(yard, asked.study, asked.set, home)
 
 

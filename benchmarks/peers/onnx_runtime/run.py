@@ -1,7 +1,7 @@
 """ONNX Runtime by its documentation: export, its optimizer for transformers, then dynamic and static int8.
 
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html: dynamic quantization for transformers,
-pre-processing first, weights in int8 by channel, activations in uint8 on x86, `reduce_range` without VNNI. The optimizer
+pre-processing first, int8 weights by channel, uint8 activations on x86, `reduce_range` without VNNI. The optimizer
 knows the graphs of PyTorch's older exporter with eager attention: those it fuses whole. Static ranges for MatMul and
 Gemm only: the default list of operators also quantizes the attention mask, and ruins BERT without a word.
 """
