@@ -53,7 +53,7 @@ bench: setup  ## measurement fidelity, and what service and dashboard cost, on t
 record: setup  ## build and measure a grid of candidates, for benchmarks of the search: two hours alone on the machine
 	$(BIN)/python -m benchmarks.record --minutes $(MINUTES)
 
-peers: setup  ## our tool beside its peers, each with the same minutes (MINUTES=14): two hours alone on the machine
+peers: setup  ## our tool beside its peers, each with the same minutes (14): an hour alone on the machine
 	$(BIN)/python -m benchmarks.peers --minutes $(if $(filter file,$(origin MINUTES)),14,$(MINUTES))
 
 clean:  ## remove the environment and what demo left

@@ -48,7 +48,9 @@ def contestants(asked: argparse.Namespace, yard: Yard, inputs: Path, home: Path)
 
 def _ours(asked: argparse.Namespace, yard: Yard, home: Path) -> Contestant:
     if asked.ours:
-        return Contestant(NAME, Outcome("done", 0.0, f"taken from {asked.ours.name}"), configuration_lines([asked.study]))
+        return Contestant(
+            NAME, Outcome("done", 0.0, f"taken from {asked.ours.name}"), configuration_lines([asked.study])
+        )
     return run_tuner(yard, asked.study, asked.set, home)
 
 

@@ -73,17 +73,15 @@ class Run:
 
 def measure_all(reference: Path, subjects: Sequence[Subject], setting: Setting) -> Run:
     """Measure all subjects, and the reference as the first of them."""
-    cores = this_host().cores
-    again = Subject("PyTorch eager fp32", AGAIN, reference, len(cores), 1, {})
-    qualities, broken, base = [], [], None
-    for subject in [again, *subjects]:
+    again = Subject("PyTorch eager fp32", AGAIN, reference, len(this_host().cores), 1, {})
+    base = _answers(again, setting.test)
+    found, broken = [(again, _quality(base, base, setting.test))], []
+    for subject in subjects:
         try:
-            logits = _answers(subject, setting.test)
-            base = logits if base is None else base
-            qualities.append((subject, _quality(base, logits, setting.test)))
+            found.append((subject, _quality(base, _answers(subject, setting.test), setting.test)))
         except (JobError, BuildError) as error:
             broken.append((subject, str(error)))
-    return _timed(reference, qualities, broken, setting)
+    return _timed(reference, found, broken, setting)
 
 
 def _timed(
