@@ -1,5 +1,5 @@
 # The project's verbs. Each sets up its own virtual environment (.venv, pinned by constraints.txt).
-.PHONY: help setup demo first-steps dashboard pictures test test-slow check format bench record clean
+.PHONY: help setup demo first-steps dashboard pictures test test-slow check format bench record peers clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := .demo
@@ -52,6 +52,9 @@ bench: setup  ## measurement fidelity, and what service and dashboard cost, on t
 
 record: setup  ## build and measure a grid of candidates, for benchmarks of the search: two hours alone on the machine
 	$(BIN)/python -m benchmarks.record --minutes $(MINUTES)
+
+peers: setup  ## our tool beside its peers, each with the same minutes (14): an hour alone on the machine
+	$(BIN)/python -m benchmarks.peers --minutes $(if $(filter file,$(origin MINUTES)),14,$(MINUTES))
 
 clean:  ## remove the environment and what demo left
 	rm -rf .venv $(DEMO)

@@ -10,8 +10,10 @@ from tuner.hardware import this_host
 _LIBRARIES = (
     "tuner",
     "torch",
+    "transformers",
     "onnxruntime",
     "openvino",
+    "nncf",
     "optuna",
     "sqlalchemy",
     "psycopg",
