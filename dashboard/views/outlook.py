@@ -10,6 +10,8 @@ from tuner.service.outlook import Outlook
 
 def time_text(expected: Outlook) -> str:
     """Return the estimated time as a range, or what is known instead."""
+    if expected.open_ended:
+        return "until little more is expected"
     if expected.seconds is None:
         return "unknown yet"
     low, high = (span_text(seconds) for seconds in expected.seconds)
@@ -21,6 +23,10 @@ def time_text(expected: Outlook) -> str:
 def basis_text(expected: Outlook) -> str:
     """Return what the estimated time stands on, in sentences."""
     found = expected.estimate
+    if expected.open_ended:
+        return (
+            "The search ends by itself, where the next minutes promise too little of the front's hypervolume."
+        )
     if found is None:
         cap = " The budget's minutes end it." if expected.seconds else ""
         return (

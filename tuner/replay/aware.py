@@ -21,6 +21,7 @@ from tuner.search.aware.history import Seen
 from tuner.search.aware.options import Options
 from tuner.search.aware.outlook import Goal, Outlook
 from tuner.search.aware.propose import Ground, promised, propose
+from tuner.search.seeds import seeds
 
 ALL = Options()
 
@@ -60,7 +61,9 @@ class _Aware:
         self._goal = Goal(tuple(spec.objectives), tuple(spec.parsed_constraints()))
         self._ground = Ground(self.table.space, self.table.meta["anatomy"], self.options)
         self._evaluator = Evaluator(self.table, self.ledger)
-        self._try(self.table.baseline.candidate, None)
+        for candidate in seeds(self.table.space)[: self.options.first]:
+            if candidate.hash in self.table.rows:
+                self._try(candidate, None)
         while not budget.over(self.steps, self.ledger.now) and self._turn():
             pass
         return Trace(self.steps, self.ledger.now)

@@ -37,7 +37,8 @@ class Abilities:
 class Outlook:
     """What to expect. `seconds` are of the search by one worker, None where nothing comparable was measured.
 
-    `estimate` says what they are made of; `capped` that the budget's minutes end the search before.
+    `estimate` says what they are made of; `capped` that the budget's minutes end the search before,
+    `open_ended` that it ends by itself, at a time that nobody knows yet.
     """
 
     candidates: int | None
@@ -47,6 +48,7 @@ class Outlook:
     problem: str | None = None
     estimate: Estimate | None = None
     capped: bool = False
+    open_ended: bool = False
 
 
 def abilities(store: Store) -> Abilities:
@@ -86,10 +88,13 @@ def outlook(store: Store, spec: StudySpec, able: Abilities) -> Outlook:
         return Outlook(None, trials, None, (), str(error))
     size = None if space is None else space.size()
     known = None
-    if space is not None and layers is not None and (count := _least(trials, size)) is not None:
+    open_ended = trials is None and spec.budget.minutes is None  # it ends by itself: nobody knows when
+    count = None if open_ended else _least(trials, size)
+    if space is not None and layers is not None and count is not None:
         known = estimate(store, spec, space, layers, count, able.hosts)
     seconds, capped = _seconds(known, spec)
-    return Outlook(size, trials, seconds, tuple(space.notes) if space else (), None, known, capped)
+    notes = tuple(space.notes) if space else ()
+    return Outlook(size, trials, seconds, notes, None, known, capped, open_ended)
 
 
 def _least(*counts: int | None) -> int | None:

@@ -13,6 +13,7 @@ class Options:
         by_cost: to which power a proposal's expected gain is divided by the seconds it would still cost, given what is
             made already; 0 ignores them, 1 is gain per second. A student serves many later candidates: full cost
             would put it off for ever cheaper sweeps (as Lee et al. 2020, arXiv 2003.10870, found of EI per cost).
+        first: how many of the candidates that a person would try come first, the baseline among them.
         gate: build and measure a new shape untrained where that is likely to save its recovery.
         subsets: judge quality in growing subsets, and stop when the point is surely beaten or infeasible.
         let_through: share of hopeless points that are paid for all the same, to keep the gate honest.
@@ -21,6 +22,7 @@ class Options:
     """
 
     by_cost: float = 0.5
+    first: int = 1
     gate: bool = True
     subsets: bool = True
     let_through: float = 0.05
