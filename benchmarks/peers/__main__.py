@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.environment import environment
 from benchmarks.peers.contest import Contestant, Yard, kept, peer_names, run_peer, run_tuner
-from benchmarks.peers.lines import configuration_lines
 from benchmarks.peers.given import common_ground
+from benchmarks.peers.lines import configuration_lines
 from benchmarks.peers.measuring import Setting, measure_all
 from benchmarks.peers.ours import NAME, our_subjects
 from benchmarks.peers.report import draw, show, to_json

@@ -11,7 +11,9 @@ from olive.engine.footprint import FootprintNode
 from olive.workflows import run
 from peer import Peer
 
-MARGIN = 150  # seconds: `max_time` counts from the first sample, after the baseline, and the last one may be long
+MARGIN = (
+    150  # seconds: `max_time` counts from the first sample, after the baseline, and the last one may be long
+)
 peer = Peer()
 
 
