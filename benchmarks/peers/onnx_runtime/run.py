@@ -19,12 +19,14 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.transformers import optimizer
 from peer import Peer
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 peer = Peer()
 NAMES = ["input_ids", "attention_mask", "token_type_ids"]
 FORMAT = {"per_channel": True, "reduce_range": not peer.vnni, "weight_type": QuantType.QInt8}
 tokenizer = AutoTokenizer.from_pretrained(peer.model)
+config = AutoConfig.from_pretrained(peer.model)
+HEADS, HIDDEN = config.num_attention_heads, config.hidden_size
 
 
 def encoded(texts: list[str], tensors: str) -> dict:
@@ -93,8 +95,8 @@ with peer.attempt("optimized"):
     fused = peer.folder("optimized") / "model.onnx"
     free = {0: "batch", 1: "sequence"}
     export("eager", fused, dynamo=False, opset_version=17, dynamic_axes=dict.fromkeys(NAMES, free))
-    found = optimizer.optimize_model(str(fused), model_type="bert", num_heads=0, hidden_size=0)
+    found = optimizer.optimize_model(str(fused), model_type="bert", num_heads=HEADS, hidden_size=HIDDEN)
     print("fused:", found.get_fused_operator_statistics())
     found.save_model_to_file(str(fused))
     peer.made("fp32, optimized", "onnx", fused)
-    dynamic(prepared(fused), "optimized")
+    dynamic(fused, "optimized")  # the optimizer takes the place of pre-processing
