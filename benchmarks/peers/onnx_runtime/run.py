@@ -19,12 +19,14 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.transformers import optimizer
 from peer import Peer
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 peer = Peer()
 NAMES = ["input_ids", "attention_mask", "token_type_ids"]
 FORMAT = {"per_channel": True, "reduce_range": not peer.vnni, "weight_type": QuantType.QInt8}
 tokenizer = AutoTokenizer.from_pretrained(peer.model)
+config = AutoConfig.from_pretrained(peer.model)
+HEADS, HIDDEN = config.num_attention_heads, config.hidden_size
 
 
 def encoded(texts: list[str], tensors: str) -> dict:
@@ -52,17 +54,24 @@ def export(attention: str, file: Path, **exporter: object) -> None:
     torch.onnx.export(model, example, file, input_names=NAMES, output_names=["logits"], **exporter)
 
 
-def quantize(source: Path, name: str) -> None:
-    prepared = source.with_name("prepared.onnx")
-    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+def prepared(source: Path) -> Path:
+    target = source.with_name("prepared.onnx")
+    quant_pre_process(source, target, skip_symbolic_shape=True)
+    return target
+
+
+def dynamic(source: Path, name: str) -> None:
     with peer.attempt(f"int8 dynamic, {name}"):
-        target = peer.folder(f"dynamic-{source.parent.name}") / "model.onnx"
-        quantize_dynamic(prepared, target, **FORMAT)
+        target = peer.folder(f"dynamic-{name}") / "model.onnx"
+        quantize_dynamic(source, target, **FORMAT)
         peer.made(f"int8 dynamic, {name}", "onnx", target)
+
+
+def static(source: Path, name: str) -> None:
     with peer.attempt(f"int8 static, {name}"):
-        target = peer.folder(f"static-{source.parent.name}") / "model.onnx"
+        target = peer.folder(f"static-{name}") / "model.onnx"
         quantize_static(
-            prepared,
+            source,
             target,
             Calibration(),
             quant_format=QuantFormat.QDQ,
@@ -78,14 +87,16 @@ with peer.attempt("exported"):
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     export("sdpa", exported, dynamo=True, external_data=False, dynamic_shapes=dict.fromkeys(NAMES, free))
     peer.made("fp32, exported", "onnx", exported)
-    quantize(exported, "exported")
+    ready = prepared(exported)
+    dynamic(ready, "exported")
+    static(ready, "exported")  # fused attention has no static form in QDQ
 
 with peer.attempt("optimized"):
     fused = peer.folder("optimized") / "model.onnx"
     free = {0: "batch", 1: "sequence"}
     export("eager", fused, dynamo=False, opset_version=17, dynamic_axes=dict.fromkeys(NAMES, free))
-    found = optimizer.optimize_model(str(fused), model_type="bert", num_heads=0, hidden_size=0)
+    found = optimizer.optimize_model(str(fused), model_type="bert", num_heads=HEADS, hidden_size=HIDDEN)
     print("fused:", found.get_fused_operator_statistics())
     found.save_model_to_file(str(fused))
     peer.made("fp32, optimized", "onnx", fused)
-    quantize(fused, "optimized")
+    dynamic(fused, "optimized")  # the optimizer takes the place of pre-processing
