@@ -19,7 +19,12 @@ from tuner.search.aware.kernel import CLOCKED, SHARE, Coordinates, components, l
 from tuner.search.objective import is_log
 
 _TRUST = 6.0  # as many observations is the first scale worth
-_WORK = 0.8  # log latency per log work, before anything is seen
+#: Before anything is seen: log latency per log work, and how many times faster than PyTorch eager a small encoder is in
+#: an engine, and in a number format; one measurement of a format outweighs it.
+_WORK = 0.8
+_ENGINE = {"onnxruntime": 1.7, "openvino": 2.4}
+_BITS = {("openvino", 8): 2.0, ("openvino", 16): 1.5, ("onnxruntime", 8): 1.9, ("torch", 16): 2.0}
+_BITS |= {("torch-compile", 16): 2.0}
 _FOREIGN = {True: 0.1, False: 0.01}  # by which another study's values may be off: logarithms, and shares
 
 
@@ -37,8 +42,9 @@ class Encoder:
         rows = [self._row(item) for item in items]
         shape = np.array([row[0] for row in rows]).reshape(-1, 3)
         work = np.array([row[1] for row in rows])
+        guess = np.array([-_guess(item) for item in items])
         numbers = np.array([row[2] for row in rows], dtype=int).reshape(-1, 4)
-        return Coordinates(shape, work, *numbers.T)
+        return Coordinates(shape, work, guess, *numbers.T)
 
     def _row(self, item: Item) -> tuple[list[float], float, list[int]]:
         layers, heads, ffn = item.student
@@ -48,6 +54,11 @@ class Encoder:
         numbers = [self._numbers.setdefault((i, key), len(self._numbers)) for i, key in enumerate(keys)]
         depth = math.log(layers) / math.log(max(self._layers, 2))
         return [depth, heads, ffn], math.log(share + 0.01), numbers
+
+
+def _guess(item: Item) -> float:
+    engine, bits = item.form[0], item.form[3]
+    return math.log(_ENGINE.get(engine, 1.0) * _BITS.get((engine, bits), 1.0))
 
 
 @dataclass(frozen=True)
@@ -69,12 +80,12 @@ class Belief:
     def __init__(self, metric: str, encoder: Encoder) -> None:
         self.metric, self._encoder = metric, encoder
         self._parts = CLOCKED if is_log(metric) else SHARE
-        self._slope = _WORK if metric.startswith("latency") else 0.0
+        self._guesses = metric.startswith("latency")
 
     def learn(self, seen: Sequence[Told]) -> Belief:
         """Take in what was measured, the baseline first."""
         self._at = self._encoder.encode([told.item for told in seen])
-        values = np.array([told.value for told in seen]) - self._slope * self._at.work
+        values = np.array([told.value for told in seen]) - self._guess(self._at)
         self._mean = float(values[0])
         off = _FOREIGN[is_log(self.metric)]
         error = np.array([math.hypot(told.error, off if told.foreign else 0.0) for told in seen])
@@ -89,7 +100,10 @@ class Belief:
     def of(self, to: Coordinates) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and standard deviation (n,) of candidates."""
         cross = weighed(self._parts, components(to, self._at))
-        mean = self._mean + self._slope * to.work + cross @ self._weights
+        mean = self._mean + self._guess(to) + cross @ self._weights
         known = np.einsum("ij,ji->i", cross, cho_solve(self._factor, cross.T))
         left = np.maximum(variance(self._parts, to) - known, 1e-12)
         return mean, np.sqrt(left * self._scale)
+
+    def _guess(self, at: Coordinates) -> np.ndarray:
+        return _WORK * at.work + at.guess if self._guesses else np.zeros_like(at.work)

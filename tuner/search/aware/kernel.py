@@ -23,10 +23,12 @@ _MOST = 300  # observations that weights are learnt from
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Candidates as arrays: shape (n, 3), log of the work (n,), and numbers (n,) of what they have in common."""
+    """Candidates as arrays: shape (n, 3), log of the work (n,), a first guess at a format's log latency
+    (n,), and numbers (n,) of what they have in common."""
 
     shape: np.ndarray
     work: np.ndarray
+    guess: np.ndarray
     engine: np.ndarray
     form: np.ndarray
     run: np.ndarray

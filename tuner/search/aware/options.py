@@ -24,7 +24,7 @@ class Options:
     by_cost: float = 0.5
     first: int = 1
     gate: bool = True
-    subsets: bool = True
+    subsets: bool = False
     let_through: float = 0.05
     pool: int = 2000
     sigmas: float = 2.0
