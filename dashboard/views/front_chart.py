@@ -94,7 +94,7 @@ def zoomed(data: pd.DataFrame, y: str) -> tuple[float, float] | None:
     wanted, tied = data[(data["role"] == "front") | data["baseline"]], data[data["role"] == "tied"]
     if wanted.empty or SHOWN[y].unit not in ("%", "pt") or len(data) < 4:
         return None
-    low, high = min(wanted["y_low"].min(), *tied["y"]), max(wanted["y_high"].max(), *tied["y"])
+    low, high = pd.concat([wanted["y_low"], tied["y"]]).min(), pd.concat([wanted["y_high"], tied["y"]]).max()
     spare = max(high - low, 1.0) * 0.18
     step = 0.5 if high - low < 10 else 2.0
     bottom = max(math.floor((low - spare) / step) * step, data["y_low"].min() - step)

@@ -30,8 +30,8 @@ from dashboard.views.timeline_chart import (
     timeline_chart,
     timeline_data,
 )
-from dashboard.views.verdict import verdicts
 from dashboard.views.trial_charts import confusion_chart, drift_chart, percentiles, spread_chart
+from dashboard.views.verdict import verdicts
 from tests.dashboard.conftest import HOSTILE
 from tuner.service.choosing import choose
 from tuner.service.contenders import contender, subjects
