@@ -57,7 +57,7 @@ def test_every_tab_of_a_study_in_every_state(served, name):
     ("name", "said"),
     [
         ("finished", "95 % intervals"),
-        ("finished", "dominated, but by less than the noise"),
+        ("finished", "dominated by less than the noise"),
         ("all-failed", "The study failed"),
         ("infeasible", "No trial meets the constraints yet"),
         ("first-trial", "One point so far"),
