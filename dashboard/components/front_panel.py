@@ -13,7 +13,7 @@ from dashboard.components.offers import pick
 from dashboard.components.picking import picking_table
 from dashboard.text import safe, table_height
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
-from dashboard.views.front_chart import PICK, drawn_for, front_alt, front_spec, occurring, zoomed
+from dashboard.views.front_chart import PICK, drawn_for, front_alt, front_spec, occurring, role_legend, zoomed
 from dashboard.views.front_data import front_data
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.tables import failures_table
@@ -99,15 +99,9 @@ def _picked(key: str) -> None:
 
 
 def _legend(points: pd.DataFrame, left_out: int, zoom: bool) -> str:
-    text = "Lines: 95 % intervals · ring: picked"
-    if (points["role"] == "tied").any():
-        text += " · tied: dominated, but by less than the noise"
-    if (points["role"] == "infeasible").any():
-        text += " · infeasible: misses a constraint"
-    if (points["role"] == "pruned").any():
-        text += " · crossed: given up early"
+    text = f"{role_legend(points)} · lines: 95 % intervals · ring: picked"
     if zoom and (points["role"] != "front").any():
         text += " · points on the lower edge lie below it"
     if left_out:
         text += f" · {plural(left_out, 'pale point')} left out for clarity"
-    return safe(text, 400)
+    return safe(text, 500)

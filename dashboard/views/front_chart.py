@@ -27,15 +27,15 @@ _TOLD_FIRST = (
     "Threads × replicas",
 )
 PICK = "pick"
-#: How a point is drawn by its verdict: how full, how strong its rim, and how large.
+#: How a point is drawn by its verdict: how full, how strong its rim, how large; and the sign that is like it in a text.
 _LOOKS = {
-    "front": (0.95, 1.0, 170),
-    "tied": (0.3, 1.0, 130),
-    "dominated": (0.3, 0.35, 60),
-    "unplaced": (0.3, 0.35, 60),
-    "infeasible": (0.0, 0.75, 50),
-    "discarded": (0.0, 0.75, 50),
-    "pruned": (0.0, 0.35, 50),
+    "front": (0.95, 1.0, 170, "■"),
+    "tied": (0.3, 1.0, 130, "▣"),
+    "dominated": (0.3, 0.35, 60, "▪"),
+    "unplaced": (0.3, 0.35, 60, "▪"),
+    "infeasible": (0.0, 0.75, 50, "□"),
+    "discarded": (0.0, 0.75, 50, "□"),
+    "pruned": (0.0, 0.35, 50, "×"),
 }
 _HEIGHT = 460
 _MOST_SVG = 500
@@ -48,7 +48,6 @@ def front_spec(
     palette: Palette,
     engines: tuple[str, ...],
     formats: tuple[str, ...],
-    places: tuple[str, ...],
     logs: tuple[bool, bool] = (True, False),
     domain: tuple[float, float] | None = None,
     intervals: bool = True,
@@ -56,7 +55,7 @@ def front_spec(
     """Return the chart of `front_data` as a Vega-Lite spec without any data: a live refresh changes rows only.
 
     Making and checking it takes longer than all else, so each is made once. `domain` limits the vertical axis (points
-    beyond sit on its edge), see `zoomed`; `engines`, `formats` and `places` are those that occur.
+    beyond sit on its edge), see `zoomed`; `engines` and `formats` are those that occur.
     """
     scales = _scale(logs[0], None), _scale(logs[1], domain)
     base = alt.Chart(alt.NamedData("rows"))
@@ -68,7 +67,7 @@ def front_spec(
         low_x = alt.X("x_low:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0], "x"))
         low_y = alt.Y("y_low:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1], "y"))
         layers += _intervals(base, (ex, low_x), (ey, low_y), _colour(colours))
-    layers += [_points(base, ex, ey, palette, colours, formats, places), *_marks(base, ex, ey, palette)]
+    layers += [_points(base, ex, ey, palette, colours, formats), *_marks(base, ex, ey, palette)]
     spec: dict[str, Any] = alt.layer(*layers).properties(height=_HEIGHT, background="transparent").to_dict()
     del spec["data"]
     return spec
@@ -79,14 +78,16 @@ def drawn_for(spec: dict[str, Any], points: int) -> dict[str, Any]:
     return spec if points <= _MOST_SVG else {**spec, "usermeta": {"embedOptions": {"renderer": "canvas"}}}
 
 
-def occurring(data: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Return the engines, number formats and verdicts that occur, in a fixed order."""
-    formats, places = set(data["format"]), set(data["role"])
-    return (
-        tuple(sorted(set(data["engine"]))),
-        tuple(name for name in BIT_SHAPES if name in formats),
-        tuple(name for name in MEANINGS if name in places),
-    )
+def occurring(data: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the engines and number formats that occur, in a fixed order."""
+    formats = set(data["format"])
+    return tuple(sorted(set(data["engine"]))), tuple(name for name in BIT_SHAPES if name in formats)
+
+
+def role_legend(data: pd.DataFrame) -> str:
+    """Return what the looks of these points mean, a sign like each beside its words."""
+    found = set(data["role"])
+    return " · ".join(f"{look[3]} {MEANINGS[role]}" for role, look in _LOOKS.items() if role in found)
 
 
 def zoomed(data: pd.DataFrame, y: str) -> tuple[float, float] | None:
@@ -94,7 +95,7 @@ def zoomed(data: pd.DataFrame, y: str) -> tuple[float, float] | None:
     wanted, tied = data[(data["role"] == "front") | data["baseline"]], data[data["role"] == "tied"]
     if wanted.empty or SHOWN[y].unit not in ("%", "pt") or len(data) < 4:
         return None
-    low, high = min(wanted["y_low"].min(), *tied["y"]), max(wanted["y_high"].max(), *tied["y"])
+    low, high = pd.concat([wanted["y_low"], tied["y"]]).min(), pd.concat([wanted["y_high"], tied["y"]]).max()
     spare = max(high - low, 1.0) * 0.18
     step = 0.5 if high - low < 10 else 2.0
     bottom = max(math.floor((low - spare) / step) * step, data["y_low"].min() - step)
@@ -173,19 +174,10 @@ def _points(
     palette: Palette,
     colours: alt.Scale,
     formats: Sequence[str],
-    places: Sequence[str],
 ) -> alt.Chart:
     shapes = alt.Scale(domain=list(formats), range=[BIT_SHAPES[name] for name in formats])
     legend = alt.Legend(
         title="Number format", orient="top", symbolFillColor=palette.grey, symbolStrokeColor=palette.grey
-    )
-    place = alt.Legend(
-        title="Point",
-        orient="top",
-        symbolType="circle",
-        values=list(places),
-        symbolFillColor=palette.ink,
-        symbolStrokeColor=palette.ink,
     )
     told = [
         alt.Tooltip("trial:Q", title="Trial"),
@@ -204,9 +196,9 @@ def _points(
             color=_colour(colours),
             fill=alt.Fill("engine:N", scale=colours, legend=_engine_legend()),
             shape=alt.Shape("format:N", scale=shapes, legend=legend),
-            fillOpacity=alt.FillOpacity("role:O", sort=list(_LOOKS), scale=_looks(0), legend=place),
-            strokeOpacity=alt.StrokeOpacity("role:O", sort=list(_LOOKS), scale=_looks(1), legend=place),
-            size=alt.Size("role:O", sort=list(_LOOKS), scale=_looks(2), legend=place),
+            fillOpacity=alt.FillOpacity("role:O", sort=list(_LOOKS), scale=_looks(0), legend=None),
+            strokeOpacity=alt.StrokeOpacity("role:O", sort=list(_LOOKS), scale=_looks(1), legend=None),
+            size=alt.Size("role:O", sort=list(_LOOKS), scale=_looks(2), legend=None),
             tooltip=told,
         )
         .add_params(pick)

@@ -182,15 +182,12 @@ def test_a_tied_point_is_drawn_like_none_that_is_dominated(desk):
     assert set(tied["trial"]) == set(frame[frame["standing"] == "tied"]["number"]) and len(tied)
     assert tied["Verdict"].str.endswith("tied with the front: dominated by less than the noise").all()
     assert tied["spread"].all() and tied.index.max() < points.index[points["role"] == "front"].min()
-    engines, formats, places = occurring(points)
-    spec = front_spec("latency_ms", "accuracy", LIGHT, engines, formats, places)
-    legends = [e["legend"] for e in _encodings(spec, "size") if e.get("field") == "role"]
-    assert places[:2] == ("front", "tied") and [e["values"] for e in legends] == [list(places)]
+    spec = front_spec("latency_ms", "accuracy", LIGHT, *occurring(points))
     assert f"{len(tied)} more are tied with it" in front_alt(points, "latency_ms", "accuracy")
     low, high = zoomed(points, "accuracy")
     assert tied["y"].between(low, high).all()
-    looks = [looks_of(spec, role) for role in places]
-    assert len(set(looks)) == len(looks)
+    looks = [looks_of(spec, role) for role in ("front", "tied", "dominated", "infeasible")]
+    assert len(set(looks)) == 4
 
 
 def _encodings(spec, channel):
@@ -235,7 +232,7 @@ def test_after_the_confirmation_the_others_are_held_against_each_other_by_the_se
     before = frame.assign(
         confirmed=False, **{c.removeprefix("search_"): frame[c] for c in frame if c[:7] == "search_"}
     )
-    before["feasible"] = frame["feasible"]
+    before["feasible"] = frame["search_feasible"]
     place(before, info.objectives, apart=True)
     rest = ~frame["confirmed"] & frame["feasible"]
     expected = before["standing"].where(before["standing"] != "front", "tied")

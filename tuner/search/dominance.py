@@ -7,13 +7,14 @@ everywhere and better somewhere; equal points do not.
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Losses = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Groups = NDArray[np.int64]
+Groups = NDArray[np.integer[Any]]
 
 _FEW = 64
 

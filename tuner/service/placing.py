@@ -1,8 +1,8 @@
 """Placing: rank and standing of trials over columns: the places that `points` gives, for thousands of rows.
 
 Once the front was confirmed, only confirmed trials are on it: what was measured in another run on other documents is
-not held against them. All others are held against each other by what the search measured, so that `tied` is said of
-those that another confirmation might bring to the front.
+not held against them. All others are held against what the search measured of all, as `confirm.finalists` does, so
+that `tied` is said of those that another confirmation would measure.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ def place(frame: pd.DataFrame, objectives: Sequence[str], apart: bool) -> None:
     missing for what has no place: infeasible, or without a value for an objective.
     """
     ranks, words = np.full(len(frame), np.nan), np.full(len(frame), None, dtype=object)
-    for shown, rest in _parts(frame, objectives, apart):
+    for shown, rest, searched in _parts(frame, objectives, apart):
         ranks[shown] = front_ranks(losses_of(frame.iloc[shown], objectives))
         ranks[rest] = front_ranks(losses_of(frame.iloc[rest], objectives)) + 1
         if len(shown):
             words[shown] = _spread(frame.iloc[shown], objectives).words()
         if len(rest):
-            both = np.concatenate([rest, shown])
-            found = _spread(frame.iloc[both], objectives, "search_").words()[: len(rest)]
+            found = _spread(frame.iloc[searched], objectives, "search_").words()[np.isin(searched, rest)]
             words[rest] = np.where(found == "front", "tied", found)
     frame["rank"], frame["standing"] = ranks, words
     frame["on_front"] = words == "front"
@@ -45,12 +44,10 @@ def rivals(frame: pd.DataFrame, objectives: Sequence[str], apart: bool, number: 
     """Return the trials, fastest first, that may beat this one in everything; none for a dominated one."""
     at = int(np.flatnonzero(frame["number"] == number)[0])
     contends = frame["standing"].isin(WORDS[:2]).to_numpy()
-    for shown, rest in _parts(frame, objectives, apart):
+    for shown, rest, searched in _parts(frame, objectives, apart):
         if not contends[at] or at not in (*shown, *rest):
             continue
-        rows, prefix = (
-            (shown[contends[shown]], "") if at in shown else (np.concatenate([rest, shown]), "search_")
-        )
+        rows, prefix = (shown[contends[shown]], "") if at in shown else (searched, "search_")
         may = _spread(frame.iloc[rows], objectives, prefix).rivals(int(np.flatnonzero(rows == at)[0]))
         found = frame.iloc[rows[may]]
         order = np.lexsort(losses_of(found, objectives, prefix).T)
@@ -81,14 +78,21 @@ def losses_of(frame: pd.DataFrame, objectives: Sequence[str], prefix: str = "") 
 
 def _parts(
     frame: pd.DataFrame, objectives: Sequence[str], apart: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield, for each front, the positions of the trials that may be on it, and of the others that have a place."""
-    placed = frame["feasible"].to_numpy(bool) & np.isfinite(losses_of(frame, objectives)).all(axis=1)
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield, for each front, the positions of the trials that may be on it, of the others that have a place, and of all
+    that had one when the search saw them.
+    """
+    placed, searched = (
+        frame[f"{prefix}feasible"].to_numpy(bool)
+        & np.isfinite(losses_of(frame, objectives, prefix)).all(axis=1)
+        for prefix in ("", "search_")
+    )
     hosts = frame["host"].fillna("").to_numpy() if apart else np.zeros(len(frame))
     may = shown(frame).to_numpy(bool)
     for host in pd.unique(hosts):
-        here = placed & (hosts == host)
-        yield np.flatnonzero(here & may), np.flatnonzero(here & ~may)
+        here = hosts == host
+        first, behind = np.flatnonzero(here & placed & may), np.flatnonzero(here & placed & ~may)
+        yield first, behind, np.flatnonzero(here & searched)
 
 
 def _spread(frame: pd.DataFrame, objectives: Sequence[str], prefix: str = "") -> Spread:

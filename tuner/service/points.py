@@ -64,16 +64,15 @@ def fronts(study: Study, points: Sequence[Point]) -> list[Point]:
 def standings(study: Study, trials: Sequence[Trial]) -> dict[int, Standing]:
     """Return by number how each feasible trial stands: on the front that is shown, tied with it or dominated.
 
-    Once the front was confirmed, the others are held against each other by what the search measured of all: tied is who
-    another confirmation might bring to the front.
+    Once the front was confirmed, the others are held against what the search measured of all, as `confirm.finalists`
+    does: tied is who another confirmation would measure, for it may bring them to the front.
     """
     objectives, points = study.spec["objectives"], shown_points(study, trials)
     found = {n: s for part in _apart(study, points) for n, s in stand(part, objectives).items()}
     if not any(point.confirmed for point in points):
         return found
-    verdicts = {point.trial: point.feasible for point in points}
-    searched = [replace(p, feasible=verdicts.get(p.trial, p.feasible)) for p in search_points(study, trials)]
-    before = {n: s for part in _apart(study, searched) for n, s in stand(part, objectives).items()}
+    parts, shown = _apart(study, search_points(study, trials)), {point.trial for point in points}
+    before = {n: s for part in parts for n, s in stand(part, objectives).items() if n not in shown}
     return {n: replace(s, word="tied") if s.word == "front" else s for n, s in before.items()} | found
 
 
