@@ -296,7 +296,7 @@ class StageAware(_Section):
         default=True, description="measure a new shape untrained first, where that may well save its recovery"
     )
     subsets: bool = Field(
-        default=True, description="judge accuracy in growing subsets; stop when surely beaten"
+        default=False, description="judge accuracy in growing subsets; stop when surely beaten"
     )
     let_through: float = Field(
         default=0.05,
