@@ -57,6 +57,13 @@ def test_plain_data_reads_back_as_the_same_study(write):
     assert spec.parsed_constraints()[0].bound == pytest.approx(0.01)
 
 
+@pytest.mark.parametrize("said", ["budget: auto", "budget:\n  auto: true", "budget: {auto: {}}"])
+def test_a_search_may_end_by_itself(write, said):
+    budget = load_spec(write(STUDY.replace("budget:\n  trials: 3", said))).budget
+    assert budget.auto is not None and (budget.auto.share, budget.auto.minutes) == (0.01, 5.0)
+    assert budget.words() == "until 5 minutes promise under 1.0%"
+
+
 def test_a_relative_source_is_found_beside_the_file_not_beside_the_user(write, tmp_path, monkeypatch):
     path = write(STUDY).resolve()
     monkeypatch.chdir("/")
@@ -72,7 +79,8 @@ def test_a_relative_source_is_found_beside_the_file_not_beside_the_user(write, t
         (("trials: 3", "trials: many"), 10, "budget.trials: should be a valid integer, not 'many'"),
         (("trials: 3", "trials: 0"), 10, "budget.trials: should be greater than or equal to 1"),
         (("trials: 3", 'trials: "3"'), 10, "budget.trials: should be a valid integer, not '3'"),
-        (("trials: 3", "trials:"), 9, "budget: give `trials`, `minutes`, or both"),
+        (("trials: 3", "trials:"), 9, "budget: give `trials`, `minutes`, or `auto`"),
+        (("budget:\n  trials: 3", "budget: auto\nsampler: tpe"), 9, "budget.auto: sampler tpe expects nothing"),
         (("trials: 3", "minutes: .inf"), 10, "budget.minutes: should be a finite number"),
         (("budget:\n  trials: 3", "seed: 1"), 1, "budget: required, and not given"),
         (("budget:\n  trials: 3", "budget: 3"), 9, "budget: should be a section with keys of its own"),
@@ -101,7 +109,7 @@ def test_a_problem_names_file_line_and_field(write, change, line, message):
         ("objectives: []", "11: objectives: List should have at least 1 item"),
         ("constraints:\n  - size_mb <= 5\n  - latency <= 5", "13: constraints[1]: unknown metric 'latency'"),
         ("constraints: size_mb <= 5", "11: constraints: should be a list"),
-        ("sampler: tpe_grouped", "11: sampler: should be 'tpe-grouped'"),
+        ("sampler: tpe_grouped", "11: sampler: should be 'stage-aware', 'tpe-grouped'"),
         ("axes:\n  pruning:\n    heads: [0.5,\n 1.0]", "14: axes.pruning.heads[1]: should be less than 1"),
         ("axes: {quantization: {bits: [32, 7]}}", "11: axes.quantization.bits[1]: should be 32, 16, 8 or 4"),
         ("axes: {backend: {engines: [torch, openvno]}}",
