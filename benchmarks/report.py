@@ -20,6 +20,7 @@ from benchmarks.reporting.fidelity import fidelity
 from benchmarks.reporting.peers import peers, peers_short
 from benchmarks.reporting.samplers import samplers
 from benchmarks.reporting.service import service
+from benchmarks.reporting.students import students
 
 _ROOT = Path(__file__).parents[1]
 PAGES = ("docs/benchmarks.md", "README.md")
@@ -33,6 +34,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "second": ("peers-film-reviews.json", peers),
     "fidelity": ("fidelity.json", fidelity),
     "service": ("service.json", service),
+    "students": ("students-quickstart.json", students),
 }
 
 

@@ -37,7 +37,7 @@ from tuner.search.aware.options import Options
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-_TABLES = Path(__file__).parent / "tables"
+TABLES = Path(__file__).parent / "tables"
 _STEP = 15.0  # seconds between two shares that are noted
 _ALL = 0.999  # a share with which a study has found the front: it need not be replayed further
 ALL = Options()
@@ -167,7 +167,7 @@ def _show(name: str, one: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Replay, store, draw, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("tables", type=Path, nargs="*", default=sorted(_TABLES.glob("*.parquet")))
+    parser.add_argument("tables", type=Path, nargs="*", default=sorted(TABLES.glob("*.parquet")))
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=30.0, help="virtual, of each study at most")
     parser.add_argument("--only", nargs="+", choices=[*OURS, *THEIRS], default=[*OURS, *THEIRS])

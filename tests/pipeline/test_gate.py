@@ -1,16 +1,18 @@
-"""A candidate that is given up: before it is trained, or by its answers on some documents; on a tiny real study."""
+"""A candidate that is given up early, or cut from a larger student: on a tiny real study."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from benchmarks.recording.place import opened
+from tuner.candidate import Distillation, Pruning, baseline
 from tuner.metrics import Estimate
 from tuner.pipeline.evaluate import Evaluation, evaluate
 from tuner.pipeline.gate import GivenUp
+from tuner.pipeline.shaping import checkpoint_for, larger_student
 from tuner.spec.load import load_spec
 
 SETTINGS = [
@@ -111,3 +113,44 @@ def test_enough_is_enough_and_nothing_is_kept_of_it(tried):
     again = tried(3, None)
     assert not next(stage for stage in again.stages if stage.name == "quality").hit
     assert next(stage for stage in again.stages if stage.name == "recover").hit
+
+
+def test_a_narrow_student_is_cut_from_the_larger_whole_one(place):
+    spec, narrow = place.shop.spec, next(c for c in place.space.enumerate() if c.student == (1, 0.5, 0.5))
+    recover = spec.recover.model_copy(update={"start": "larger", "share": 0.5})
+    shop = replace(place.shop, spec=spec.model_copy(update={"recover": recover}))
+    shop.take_runs()
+    found = checkpoint_for(shop, place.ready, narrow)
+    assert [run.name for run in shop.take_runs()].count("recover") == 2  # the larger one's, and its own
+    plain = checkpoint_for(place.shop, place.ready, narrow)
+    assert plain.key != found.key
+
+    def size(entry):
+        return (entry.path / "model.safetensors").stat().st_size
+
+    assert size(plain) == size(found)
+
+
+@pytest.mark.parametrize(
+    ("student", "larger"),
+    [
+        ((1, 0.5, 0.5), (2, 0.0, 0.0)),
+        ((2, 0.5, 0.0), (3, 0.0, 0.0)),
+        ((3, 0.5, 0.0), None),  # the next larger one is the teacher
+        ((1, 0.0, 0.0), None),  # whole students come from the teacher
+    ],
+)
+def test_which_student_a_narrow_one_is_cut_from(student, larger):
+    settings = ["axes.distillation.student_layers=[1, 2, 3, 4]", "recover.start=larger"]
+    spec = load_spec("studies/first-steps.yaml", settings)
+    layers, heads, ffn = student
+    candidate = baseline(4, 1).model_copy(
+        update={
+            "distillation": Distillation(student_layers=layers),
+            "pruning": Pruning(heads=heads, ffn=ffn),
+        }
+    )
+    found = larger_student(spec, 4, candidate)
+    assert (None if found is None else found.student) == larger
+    teacher = spec.model_copy(update={"recover": spec.recover.model_copy(update={"start": "teacher"})})
+    assert larger_student(teacher, 4, candidate) is None

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from tuner.candidate import Candidate
+from tuner.candidate import Candidate, Distillation, Pruning
 from tuner.pipeline.cache import Entry, code_hash, versions
 from tuner.pipeline.prepare import MODEL_CODE, MODEL_LIBRARIES, Prepared
 from tuner.pipeline.workshop import Workshop
+from tuner.spec.model import StudySpec
 
 
 def checkpoint_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
     """Return the checkpoint to build from: the teacher itself, or its shaped and recovered student."""
     if candidate.is_unshaped(ready.layers):
         return ready.teacher
+    larger = larger_student(shop.spec, ready.layers, candidate)
+    if larger is not None:
+        start = replace(ready, teacher=checkpoint_for(shop, ready, larger))
+        return recovered(_briefly(shop), ready, shaped_for(shop, start, candidate))
     shaped = shaped_for(shop, ready, candidate)
     return recovered(shop, ready, shaped) if shop.spec.recover.steps else shaped
+
+
+def larger_student(spec: StudySpec, layers: int, candidate: Candidate) -> Candidate | None:
+    """Return the whole student that a narrow one is cut from, None if that is the teacher of so many layers."""
+    depth, narrow = candidate.distillation.student_layers, candidate.pruning != Pruning()
+    if spec.recover.start != "larger" or not spec.recover.steps or not narrow:
+        return None
+    known = spec.axes.distillation.student_layers or range(1, layers)
+    larger = min((d for d in known if depth < d < layers), default=None)
+    if larger is None:
+        return None
+    whole = {"distillation": Distillation(student_layers=larger), "pruning": Pruning()}
+    return candidate.model_copy(update=whole)
+
+
+def _briefly(shop: Workshop) -> Workshop:
+    """Return the shop for a student that knows most already; its runs are noted with the others."""
+    recover = shop.spec.recover
+    steps = max(1, round(recover.steps * recover.share))
+    return replace(
+        shop, spec=shop.spec.model_copy(update={"recover": recover.model_copy(update={"steps": steps})})
+    )
 
 
 def _importance(shop: Workshop, ready: Prepared) -> Entry:
@@ -75,7 +103,7 @@ def recovered(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
         teacher=ready.teacher.path,
         data_dir=ready.data.path,
     )
-    settings = shop.spec.recover.model_dump(mode="json")
+    settings = shop.spec.recover.model_dump(mode="json", exclude={"start", "share"})
     return shop.job(
         "recover",
         {

@@ -226,7 +226,18 @@ class Axes(_Section):
 
 
 class Recover(_Section):
-    """Distillation from the teacher after shaping; ends at `steps` or at `seconds`, whichever is first."""
+    """Distillation from the teacher after shaping; ends at `steps` or at `seconds`, whichever is first.
+
+    With `start: larger` a narrow student is cut from the recovered whole student of the next larger depth of the study,
+    which has learnt most of it already: it gets `share` of the steps. Whole students are cut from the teacher.
+    """
+
+    start: Literal["teacher", "larger"] = Field(
+        default="teacher", description="what narrow students are cut from"
+    )
+    share: float = Field(
+        default=0.25, gt=0, le=1, description="of the steps, for a student that is cut from a larger one"
+    )
 
     steps: int = Field(default=150, ge=0, description="optimiser steps; 0: no recovery")
     seconds: float | None = Field(default=None, gt=0, description="time cap; null: none")
