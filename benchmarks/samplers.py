@@ -7,7 +7,8 @@ needs it. Reported is the hypervolume as a share of the table's, against the sec
 baseline's latency, on a logarithmic scale, and a quality by a margin below the baseline's: twice what the constraint
 lets be lost, or ten points. Two goals: with the study's constraints, and without any (the whole front). Optuna's
 samplers start without our seeds, as a user would have them; `--seeded` gives them to all. GP sees the space flat, one
-number for each number format: Optuna's knows no conditions.
+number for each number format: Optuna's knows no conditions. `--redrawn` replays each seed on the table as another day
+might have recorded it: latencies drawn within their intervals, documents drawn anew.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.environment import environment
-from tuner.replay.aware import replay_aware
+from tuner.replay.aware import Auto, replay_aware
+from tuner.replay.noise import redrawn
 from tuner.replay.study import Budget, replay
 from tuner.replay.table import Table, read
 from tuner.replay.trace import Trace, Yardstick, at, time_to
@@ -41,20 +43,24 @@ TABLES = Path(__file__).parent / "tables"
 _STEP = 15.0  # seconds between two shares that are noted
 _ALL = 0.999  # a share with which a study has found the front: it need not be replayed further
 ALL = Options()
-#: Ours, and ours without each of its parts.
+AUTO = "budget: auto"  # ours until it ends by itself
+#: Ours, and ours with each of its parts switched the other way.
 OURS = {
     "stage-aware": ALL,
     "without cost": replace(ALL, by_cost=0.0),
     "gain per second": replace(ALL, by_cost=1.0),
     "without gate": replace(ALL, gate=False),
-    "without subsets": replace(ALL, subsets=False),
-    "without all three": replace(ALL, by_cost=0.0, gate=False, subsets=False),
+    "with subsets": replace(ALL, subsets=True),
+    "seeds first": replace(ALL, first=20),
+    AUTO: ALL,
 }
 THEIRS = ("random", "nsga2", "tpe", "tpe-grouped", "gp")
 
 
 def study(table: Table, name: str, seed: int, budget: Budget, seeded: bool) -> Trace:
     """Return one replayed study."""
+    if name == AUTO:
+        return replay_aware(table, seed, Budget(budget.seconds), ALL, auto=Auto())
     if name in OURS:
         return replay_aware(table, seed, budget, OURS[name])
     if name == "gp":
@@ -68,9 +74,10 @@ def _gp(seed: int) -> BaseSampler:
     return GPSampler(seed=seed, n_startup_trials=10, deterministic_objective=True)
 
 
-def measured(table: Table, name: str, budget: Budget, seeded: bool, seed: int) -> dict[str, Any]:
+def measured(table: Table, name: str, budget: Budget, seeded: bool, noise: bool, seed: int) -> dict[str, Any]:
     """Return the curve of one study, and the real seconds that replaying it took."""
     warnings.simplefilter("ignore")
+    table = redrawn(table, seed) if noise else table
     begin = time.process_time()
     yardstick = Yardstick(table)
     share_after = yardstick.follower()
@@ -95,6 +102,8 @@ def summary(found: Sequence[dict[str, Any]], minutes: float) -> dict[str, Any]:
         "reached_95": sum(math.isfinite(t) for t in times) / len(times),
         "steps": statistics.median(one["steps"] for one in found),
         "pruned": statistics.median(one["pruned"] for one in found),
+        "spent": round(statistics.median(one["spent"] for one in found), 1),
+        "end_share": round(statistics.median(one["curve"][-1][1] for one in found), 4),
         "real_s": round(statistics.median(one["real_s"] for one in found), 3),
     }
 
@@ -112,7 +121,7 @@ def compare(
     found, gp_trials = {}, how.pop("gp_trials")
     for name in names:
         trials = gp_trials if name == "gp" else 10_000
-        one = partial(measured, table, name, Budget(60 * minutes, trials), how["seeded"])
+        one = partial(measured, table, name, Budget(60 * minutes, trials), how["seeded"], how["redrawn"])
         found[name] = summary(_mapped(one, range(seeds), jobs), minutes)
         _show(name, found[name])
     return found
@@ -141,7 +150,7 @@ def draw(found: dict[str, Any], title: str, file: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for name, one in found.items():
-        if name in OURS and OURS[name] != ALL:
+        if name == AUTO or (name in OURS and OURS[name] != ALL):
             continue
         minutes, share = np.array(one["seconds"]) / 60, one["share"]
         (line,) = axes.plot(minutes, share["median"], label=name, linewidth=2.5 if name in OURS else 1.2)
@@ -175,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--gp-trials", type=int, default=60, help="GP thinks for seconds: it gets so many at most"
     )
     parser.add_argument("--seeded", action="store_true", help="our seeds for all samplers")
+    parser.add_argument("--redrawn", action="store_true", help="each seed on a table with noise of its own")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results"))
     asked = parser.parse_args(arguments)
@@ -185,7 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _one(path: Path, asked: argparse.Namespace) -> None:
     table, stored = read(path), {}
-    how = {"seeded": asked.seeded, "gp_trials": asked.gp_trials}
+    stem = f"{path.stem}-redrawn" if asked.redrawn else path.stem
+    how = {"seeded": asked.seeded, "redrawn": asked.redrawn, "gp_trials": asked.gp_trials}
     for goal, own in goals(table).items():
         size = own.space.size()
         print(f"{path.stem}, {goal}: {size} candidates, {asked.seeds} seeds; seconds to 95 %", flush=True)
@@ -194,10 +205,10 @@ def _one(path: Path, asked: argparse.Namespace) -> None:
         found = compare(own, asked.only, asked.seeds, asked.minutes, asked.jobs, **how)
         stored[goal] = {"candidates": size, "box": yard.box(), "samplers": found}
         title = f"{path.stem}, {goal}: {size} candidates, {asked.seeds} seeds"
-        draw(found, title, asked.output / f"samplers-{path.stem}-{goal.replace(' ', '-')}.png")
+        draw(found, title, asked.output / f"samplers-{stem}-{goal.replace(' ', '-')}.png")
     settings = {**how, "seeds": asked.seeds, "minutes": asked.minutes}
     whole = {"host": environment(), "recorded": table.meta["host"], "settings": settings, "goals": stored}
-    target = asked.output / f"samplers-{path.stem}.json"
+    target = asked.output / f"samplers-{stem}.json"
     target.write_text(json.dumps(whole) + "\n")
     print(f"stored in {target}")
 

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.reporting.markdown import clock, table, where
 
 _MINUTES = (5, 10)
+_AUTO = "budget: auto"
 
 
 def samplers(found: Mapping[str, Any]) -> str:
@@ -20,8 +21,19 @@ def _goal(name: str, goal: Mapping[str, Any]) -> str:
     ours = next(iter(goal["samplers"].values()))["to_95"]["median"]
     head = ["sampler", "to 95 %, median", "10–90 %", "times ours", "seeds that got there"]
     head += [f"share after {minutes} min" for minutes in _MINUTES]
-    rows = [_row(sampler, one, ours) for sampler, one in goal["samplers"].items()]
-    return f"**{_title(name)}** ({goal['candidates']} candidates)\n\n{table(head, rows)}"
+    rows = [_row(sampler, one, ours) for sampler, one in goal["samplers"].items() if sampler != _AUTO]
+    parts = [f"**{_title(name)}** ({goal['candidates']} candidates)", table(head, rows)]
+    return "\n\n".join([*parts, *_ended(goal["samplers"].get(_AUTO))])
+
+
+def _ended(auto: Mapping[str, Any] | None) -> list[str]:
+    """Return when a search that ends by itself ended, and with what."""
+    if auto is None:
+        return []
+    when, share = clock(auto["spent"]), f"{auto['end_share']:.1%}"
+    return [
+        f"With `budget: auto` ours ends by itself after {when} (median), with {share} of the hypervolume."
+    ]
 
 
 def _title(name: str) -> str:
