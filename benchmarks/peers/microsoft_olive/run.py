@@ -48,7 +48,8 @@ found = run(config)
 for number, model in enumerate(found.get_output_models(), 1):
     metrics, passes = model.metrics_value, list(found.trace_back_run_history(model.model_id).values())
     how = next((c for c in passes if c and "quant_mode" in c), {})
-    said = [str(how.get(name)) for name in ("quant_mode", "precision", "per_channel", "quant_format")]
+    said = [str(how.get(name)) for name in ("quant_mode", "precision")]
+    said += ["per channel"] * bool(how.get("per_channel")) + [str(how["quant_format"])] * ("static" in said)
     peer.made(
         f"{number}: {' '.join(said)}",
         "onnx",

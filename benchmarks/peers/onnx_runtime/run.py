@@ -9,6 +9,7 @@ Gemm only: the default list of operators also quantizes the attention mask, and 
 from pathlib import Path
 
 import torch
+from onnx import TensorProto
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -24,6 +25,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 peer = Peer()
 NAMES = ["input_ids", "attention_mask", "token_type_ids"]
 FORMAT = {"per_channel": True, "reduce_range": not peer.vnni, "weight_type": QuantType.QInt8}
+UNKNOWN = {"DefaultTensorType": TensorProto.FLOAT}  # shape inference does not see through fused operators
 tokenizer = AutoTokenizer.from_pretrained(peer.model)
 config = AutoConfig.from_pretrained(peer.model)
 HEADS, HIDDEN = config.num_attention_heads, config.hidden_size
@@ -63,7 +65,7 @@ def prepared(source: Path) -> Path:
 def dynamic(source: Path, name: str) -> None:
     with peer.attempt(f"int8 dynamic, {name}"):
         target = peer.folder(f"dynamic-{name}") / "model.onnx"
-        quantize_dynamic(source, target, **FORMAT)
+        quantize_dynamic(source, target, extra_options=UNKNOWN, **FORMAT)
         peer.made(f"int8 dynamic, {name}", "onnx", target)
 
 

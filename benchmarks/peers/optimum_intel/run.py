@@ -4,6 +4,13 @@ https://huggingface.co/docs/optimum-intel/openvino/optimization: `OVQuantizer` w
 calibration set, `reshape` to a static shape, the performance hint LATENCY.
 """
 
+import sys
+
+try:
+    import torchvision  # noqa: F401 - optimum-intel asks for it
+except RuntimeError:  # built for CUDA it does not load beside torch for the CPU; for texts nobody needs it
+    sys.modules["torchvision"] = None
+
 from datasets import Dataset
 from optimum.intel import OVConfig, OVModelForSequenceClassification, OVQuantizationConfig, OVQuantizer
 from peer import Peer
