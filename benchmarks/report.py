@@ -32,7 +32,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "samplers-redrawn": ("samplers-quickstart-redrawn.json", samplers),
     "peers": ("peers.json", peers),
     "peers-short": ("peers.json", peers_short),
-    "second": ("peers-film-reviews.json", peers),
     "fidelity": ("fidelity.json", fidelity),
     "service": ("service.json", service),
     "students": ("students-quickstart.json", students),

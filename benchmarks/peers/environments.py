@@ -44,18 +44,11 @@ def environment_for(requirements: Path, folder: Path) -> Environment:
 
 
 def _install(requirements: Path, folder: Path, python: Path) -> None:
-    """Install the requirements; then take away again what `without.txt` beside them names, where there is one."""
     log = folder.parent / f"{folder.name}.pip.log"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    pip, without = (
-        [str(python), "-m", "pip", "--disable-pip-version-check"],
-        requirements.with_name("without.txt"),
-    )
-    commands = [[sys.executable, "-m", "venv", "--clear", str(folder)]]
-    commands += [[*pip, "install", "-q", "-r", str(requirements)]]
-    commands += [[*pip, "uninstall", "-q", "-y", "-r", str(without)]] if without.exists() else []
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q", "-r", str(requirements)]
     with log.open("w") as stream:
-        for command in commands:
+        for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], pip):
             if subprocess.run(command, stdout=stream, stderr=stream, check=False).returncode:
                 raise InstallError(last_line(log))
 
