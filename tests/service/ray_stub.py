@@ -15,6 +15,7 @@ from tuner.candidate import Candidate
 from tuner.errors import InputError
 from tuner.hardware import Host
 from tuner.pipeline.evaluate import Evaluation
+from tuner.pipeline.gate import Gate
 from tuner.store import Study
 
 
@@ -23,7 +24,7 @@ class FolderPipeline(StubPipeline):
     process; `unfit`, in which a node's id stands, lets it fail there.
     """
 
-    def evaluate(self, study: Study, candidate: Candidate) -> Evaluation:
+    def evaluate(self, study: Study, candidate: Candidate, gate: Gate | None = None) -> Evaluation:
         folder, end = Path(os.environ["RAY_STUB"]), time.monotonic() + 60
         while (folder / "hold").exists() and time.monotonic() < end:
             time.sleep(0.02)
