@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.reporting.fidelity import fidelity
 from benchmarks.reporting.peers import peers, peers_short
+from benchmarks.reporting.samplers import samplers
 from benchmarks.reporting.service import service
 from benchmarks.reporting.students import students
 
@@ -27,6 +28,7 @@ PICTURES = _ROOT / "docs" / "benchmarks"
 _SECTION = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.S)
 #: A section's name, the result that it is made of, and what makes it.
 SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "samplers": ("samplers-quickstart.json", samplers),
     "peers": ("peers.json", peers),
     "peers-short": ("peers.json", peers_short),
     "fidelity": ("fidelity.json", fidelity),

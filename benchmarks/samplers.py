@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 TABLES = Path(__file__).parent / "tables"
 _STEP = 15.0  # seconds between two shares that are noted
-_ALL = 0.999  # a share with which a study has found the front: it need not be replayed further
+_ALL = 0.95  # a share with which a study has found the front: it is not replayed further
 ALL = Options()
 AUTO = "budget: auto"  # ours until it ends by itself
 #: Ours, and ours with each of its parts switched the other way.
@@ -81,7 +81,7 @@ def measured(table: Table, name: str, budget: Budget, seeded: bool, noise: bool,
     begin = time.process_time()
     yardstick = Yardstick(table)
     share_after = yardstick.follower()
-    enough = replace(budget, enough=lambda step: share_after(step) > _ALL)
+    enough = replace(budget, enough=lambda step: share_after(step) >= _ALL)
     trace = study(table, name, seed, enough, seeded)
     took = time.process_time() - begin
     curve = yardstick.curve(trace)
