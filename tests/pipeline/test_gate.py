@@ -43,6 +43,9 @@ class OneGate:
         assert performance["ratio"]["value"] > 0
         return self.refusal
 
+    def watches(self):
+        return True
+
     def order(self, base):
         return np.random.default_rng(3).permutation(len(base))
 

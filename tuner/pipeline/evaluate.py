@@ -54,7 +54,7 @@ def evaluate(
             return GivenUp(candidate, "gate", why, performance, {}, shop.take_runs())
     artefact = build_candidate(shop, ready, candidate)
     performance = bench.performance(artefact, candidate).info
-    if gate is not None:
+    if gate is not None and gate.watches():
         return _watched(shop, ready, bench, (candidate, artefact, performance), gate)
     return _judged(shop, ready, bench, (candidate, artefact, performance))
 

@@ -27,6 +27,10 @@ class Gate(Protocol):
         """Return why a candidate, measured untrained, is not worth its training; None if it is."""
         ...
 
+    def watches(self) -> bool:
+        """Say whether it wants to hear of the first answers; else all are asked for at once."""
+        ...
+
     def order(self, base: np.ndarray) -> np.ndarray:
         """Return the order (documents,) in which to ask; `base` (documents,) says which the baseline got right."""
         ...

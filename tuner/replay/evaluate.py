@@ -43,7 +43,7 @@ class Evaluator:
         self._pay(stage for stage in row.stages if stage.name != "quality")
         if row.failure is not None:
             raise _error(row)
-        if gate is not None and (beaten := self._given_up(row, gate)) is not None:
+        if gate is not None and gate.watches() and (beaten := self._given_up(row, gate)) is not None:
             return beaten
         self._pay(stage for stage in row.stages if stage.name == "quality")
         return self._evaluation(row)

@@ -40,6 +40,10 @@ class Decider:
         """See `Gate`."""
         return refused(self.outlook, self.item, self.metrics(performance), self.options, self.seed)
 
+    def watches(self) -> bool:
+        """See `Gate`. Only accuracy is a mean over documents: of another metric all documents are asked."""
+        return self.options.subsets and self.quality == "accuracy"
+
     def order(self, base: np.ndarray) -> np.ndarray:
         """See `Gate`."""
         return document_order(base, self.seed)
@@ -47,9 +51,7 @@ class Decider:
     def gives_up(
         self, performance: Mapping[str, Any], base: np.ndarray, order: np.ndarray, correct: np.ndarray
     ) -> tuple[str, Metrics] | None:
-        """See `Gate`. Only accuracy is a mean over documents: of another metric all documents are asked."""
-        if not self.options.subsets or self.quality != "accuracy":
-            return None
+        """See `Gate`."""
         low, high = drop_bounds(base, order, correct)
         whole = float(base.mean())
         best = Estimate.exact(whole - low)
