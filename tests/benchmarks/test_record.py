@@ -93,7 +93,7 @@ def test_the_table_holds_all_and_the_host(recorded):
 
 def test_a_journal_goes_on_for_its_own_study_and_host_only(tmp_path):
     def at(host="h"):
-        spec = SimpleNamespace(name="s", model_dump=lambda mode: {"seed": 0})
+        spec = SimpleNamespace(name="s", model_dump=lambda **_: {"seed": 0})
         shop = SimpleNamespace(spec=spec, host=SimpleNamespace(fingerprint=host))
         ready = SimpleNamespace(teacher=SimpleNamespace(key="t"))
         return SimpleNamespace(shop=shop, ready=ready, once={"start": 9.0 if host == "h" else 1.0})
