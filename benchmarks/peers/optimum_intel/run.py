@@ -8,7 +8,10 @@ import sys
 
 try:
     import torchvision  # noqa: F401 - optimum-intel asks for it
-except RuntimeError:  # built for CUDA it does not load beside torch for the CPU; for texts nobody needs it
+except (
+    ImportError,
+    RuntimeError,
+):  # not there, or built for CUDA beside torch for the CPU; for texts nobody needs it
     sys.modules["torchvision"] = None
 
 from datasets import Dataset
