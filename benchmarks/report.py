@@ -29,8 +29,10 @@ _SECTION = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", 
 #: A section's name, the result that it is made of, and what makes it.
 SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "samplers": ("samplers-quickstart.json", samplers),
+    "samplers-redrawn": ("samplers-quickstart-redrawn.json", samplers),
     "peers": ("peers.json", peers),
     "peers-short": ("peers.json", peers_short),
+    "second": ("peers-film-reviews.json", peers),
     "fidelity": ("fidelity.json", fidelity),
     "service": ("service.json", service),
     "students": ("students-quickstart.json", students),
