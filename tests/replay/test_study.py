@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from tests.replay.made_up import OFFERS, made_up
@@ -93,3 +95,7 @@ def test_shares_grow_to_the_whole_front(table):
     assert [share for _, share in curve] == sorted(share for _, share in curve)
     assert time_to(curve, 0.95) <= time_to(curve, 1.0 - 1e-9)
     assert list(at(curve, [0.0, 1e9])) == [0.0, pytest.approx(1.0)]
+
+
+def test_a_budget_can_be_handed_to_another_process():
+    assert pickle.loads(pickle.dumps(Budget(60.0))) == Budget(60.0)

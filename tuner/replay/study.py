@@ -28,13 +28,17 @@ REPEATS = 10  # as the coordinator has it
 _NAME = "replay"
 
 
+def _never(step: Step) -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class Budget:
     """When a replayed study ends: virtual `seconds`, so many distinct candidates, or when what it found is `enough`."""
 
     seconds: float = 3600.0
     trials: int = 10_000
-    enough: Callable[[Step], bool] = lambda step: False
+    enough: Callable[[Step], bool] = _never
 
     def over(self, steps: Sequence[Step], seconds: float) -> bool:
         """Say whether a study of these steps, the last one new, is at its end."""
