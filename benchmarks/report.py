@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reporting.fidelity import fidelity
-from benchmarks.reporting.peers import peers, peers_short
+from benchmarks.reporting.peers import peers, peers_short, peers_verdict
 from benchmarks.reporting.samplers import samplers
 from benchmarks.reporting.service import service
 from benchmarks.reporting.students import students
@@ -33,6 +33,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "peers": ("peers.json", peers),
     "peers-short": ("peers.json", peers_short),
     "second": ("peers-film-reviews.json", peers),
+    "second-short": ("peers-film-reviews.json", peers_verdict),
     "fidelity": ("fidelity.json", fidelity),
     "service": ("service.json", service),
     "students": ("students-quickstart.json", students),

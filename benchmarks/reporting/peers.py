@@ -44,6 +44,11 @@ def peers_short(found: Mapping[str, Any]) -> str:
     return f"{table(['', 'accuracy lost, points', 'latency', 'speedup'], rows)}\n\n{_verdict(found)}"
 
 
+def peers_verdict(found: Mapping[str, Any]) -> str:
+    """Return the one sentence that says how ours compares."""
+    return _verdict(found)
+
+
 def _ordered(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Return the contestants, the fastest within the tolerance first, those without such a point last."""
 
