@@ -197,20 +197,31 @@ def _one(path: Path, asked: argparse.Namespace) -> None:
     table, stored = read(path), {}
     stem = f"{path.stem}-redrawn" if asked.redrawn else path.stem
     how = {"seeded": asked.seeded, "redrawn": asked.redrawn, "gp_trials": asked.gp_trials}
+    settings = {**how, "seeds": asked.seeds, "minutes": asked.minutes}
+    target = asked.output / f"samplers-{stem}.json"
+    before = _before(target, settings)
     for goal, own in goals(table).items():
         size = own.space.size()
         print(f"{path.stem}, {goal}: {size} candidates, {asked.seeds} seeds; seconds to 95 %", flush=True)
         print(f"  {'':<18}{'median':>8}  {'p10':>8}  {'p90':>8}{'got':>7}{'trials':>7}{'real':>10}")
         yard = Yardstick(own)
         found = compare(own, asked.only, asked.seeds, asked.minutes, asked.jobs, **how)
+        found = {name: (before.get(goal, {}) | found).get(name) for name in [*OURS, *THEIRS]}
+        found = {name: one for name, one in found.items() if one is not None}
         stored[goal] = {"candidates": size, "box": yard.box(), "samplers": found}
         title = f"{path.stem}, {goal}: {size} candidates, {asked.seeds} seeds"
         draw(found, title, asked.output / f"samplers-{stem}-{goal.replace(' ', '-')}.png")
-    settings = {**how, "seeds": asked.seeds, "minutes": asked.minutes}
     whole = {"host": environment(), "recorded": table.meta["host"], "settings": settings, "goals": stored}
-    target = asked.output / f"samplers-{stem}.json"
     target.write_text(json.dumps(whole) + "\n")
     print(f"stored in {target}")
+
+
+def _before(target: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return by goal what is stored of other samplers under the same settings: virtual seconds are those of any day."""
+    stored = json.loads(target.read_text()) if target.exists() else {"settings": None}
+    if stored["settings"] != settings:
+        return {}
+    return {goal: one["samplers"] for goal, one in stored["goals"].items()}
 
 
 if __name__ == "__main__":
