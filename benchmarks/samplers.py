@@ -34,16 +34,20 @@ from tuner.replay.noise import redrawn
 from tuner.replay.study import Budget, replay
 from tuner.replay.table import Table, read
 from tuner.replay.trace import Trace, Yardstick, at, time_to
+from tuner.search.aware.history import Seen
 from tuner.search.aware.options import Options
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
 TABLES = Path(__file__).parent / "tables"
+_ANOTHER_DAY = 1000  # added to a seed
 _STEP = 15.0  # seconds between two shares that are noted
 _ALL = 0.95  # a share with which a study has found the front: it is not replayed further
 ALL = Options()
 AUTO = "budget: auto"  # ours until it ends by itself
+WARM = "warm start"  # ours after another study of the same model, on the table of another day
+_EARLIER = 600.0  # virtual seconds that the other study had
 #: Ours, and ours with each of its parts switched the other way.
 OURS = {
     "stage-aware": ALL,
@@ -53,12 +57,15 @@ OURS = {
     "with subsets": replace(ALL, subsets=True),
     "seeds first": replace(ALL, first=20),
     AUTO: ALL,
+    WARM: ALL,
 }
 THEIRS = ("random", "nsga2", "tpe", "tpe-grouped", "gp")
 
 
 def study(table: Table, name: str, seed: int, budget: Budget, seeded: bool) -> Trace:
     """Return one replayed study."""
+    if name == WARM:
+        return replay_aware(table, seed, budget, ALL, earlier=_earlier(table, seed))
     if name == AUTO:
         return replay_aware(table, seed, Budget(budget.seconds), ALL, auto=Auto())
     if name in OURS:
@@ -66,6 +73,18 @@ def study(table: Table, name: str, seed: int, budget: Budget, seeded: bool) -> T
     if name == "gp":
         return replay(table, _gp, seed, budget, seeded, flat=True)
     return replay(table, name, seed, budget, seeded)
+
+
+def _earlier(table: Table, seed: int) -> list[Seen]:
+    """Return what a study measured on the same table with other noise."""
+    other = redrawn(table, _ANOTHER_DAY + seed)
+    trace = replay_aware(other, seed, Budget(_EARLIER))
+    against = other.baseline.metrics
+    return [
+        Seen(s.candidate, "complete", s.metrics, against=against)
+        for s in trace.steps
+        if s.state == "complete"
+    ]
 
 
 def _gp(seed: int) -> BaseSampler:
@@ -150,7 +169,7 @@ def draw(found: dict[str, Any], title: str, file: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for name, one in found.items():
-        if name == AUTO or (name in OURS and OURS[name] != ALL):
+        if name in (AUTO, WARM) or (name in OURS and OURS[name] != ALL):
             continue
         minutes, share = np.array(one["seconds"]) / 60, one["share"]
         (line,) = axes.plot(minutes, share["median"], label=name, linewidth=2.5 if name in OURS else 1.2)
