@@ -53,7 +53,7 @@ OURS = {
     "stage-aware": ALL,
     "without cost": replace(ALL, by_cost=0.0),
     "gain per second": replace(ALL, by_cost=1.0),
-    "without gate": replace(ALL, gate=False),
+    "with gate": replace(ALL, gate=True),
     "with subsets": replace(ALL, subsets=True),
     "seeds first": replace(ALL, first=20),
     AUTO: ALL,

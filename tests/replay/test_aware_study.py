@@ -43,7 +43,7 @@ def test_what_is_given_up_has_a_reason_and_is_worse_than_it_had_to_be(table):
 
 
 @pytest.mark.parametrize(
-    "off", [{"by_cost": 0.0}, {"gate": False}, {"subsets": True}, {"let_through": 0.0}, {"pool": 40}]
+    "off", [{"by_cost": 0.0}, {"gate": True}, {"subsets": True}, {"let_through": 0.0}, {"pool": 40}]
 )
 def test_each_part_can_be_switched_off(table, off):
     trace = replay_aware(table, 0, SHORT, replace(Options(), **off))

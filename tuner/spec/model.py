@@ -304,7 +304,8 @@ class StageAware(_Section):
         "alone are counted",
     )
     gate: bool = Field(
-        default=True, description="measure a new shape untrained first, where that may well save its recovery"
+        default=False,
+        description="measure a new shape untrained first, where that may well save its recovery",
     )
     subsets: bool = Field(
         default=False, description="judge accuracy in growing subsets; stop when surely beaten"

@@ -23,7 +23,7 @@ class Options:
 
     by_cost: float = 0.5
     first: int = 1
-    gate: bool = True
+    gate: bool = False
     subsets: bool = False
     let_through: float = 0.05
     pool: int = 2000
