@@ -56,7 +56,8 @@ def test_it_looks_before_it_trains_where_that_pays():
     """Training that takes an hour is worth a second build, where latency is what may rule a shape out."""
     table = made_up(constraints=["latency_ms <= 0.6", "accuracy_drop <= 0.01"])
     dear = {key: replace(row, stages=tuple(map(_dear, row.stages))) for key, row in table.rows.items()}
-    trace = replay_aware(replace(table, rows=dear), 0, Budget(trials=15, seconds=1e5), Options(by_cost=0.0))
+    options = Options(by_cost=0.0, gate=True)
+    trace = replay_aware(replace(table, rows=dear), 0, Budget(trials=15, seconds=1e5), options)
     refused = [step for step in trace.steps if "before training" in step.reason]
     assert refused
     assert all(step.metrics["latency_ms"] and "accuracy" not in step.metrics for step in refused)
