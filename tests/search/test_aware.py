@@ -187,7 +187,7 @@ def test_nobody_looks_where_nothing_can_be_saved(table):
     history = seen(table, *some(table, 40))
     outlook, made, costs = Outlook(GOAL, Encoder(ANATOMY), history), Made.by(history), Costs.of(history, 6)
     known = Item.of(history[1].candidate)
-    assert not looks_first(outlook, known, costs.remaining(known, made), Options())
+    assert not looks_first(outlook, known, costs.remaining(known, made), Options(gate=True))
     fresh = next(Item.of(c) for c in table.space.enumerate() if c.student not in made.students)
     assert not looks_first(outlook, fresh, costs.remaining(fresh, made), Options(gate=False))
 
