@@ -225,8 +225,8 @@ def _one(path: Path, asked: argparse.Namespace) -> None:
         print(f"  {'':<18}{'median':>8}  {'p10':>8}  {'p90':>8}{'got':>7}{'trials':>7}{'real':>10}")
         yard = Yardstick(own)
         found = compare(own, asked.only, asked.seeds, asked.minutes, asked.jobs, **how)
-        found = {name: (before.get(goal, {}) | found).get(name) for name in [*OURS, *THEIRS]}
-        found = {name: one for name, one in found.items() if one is not None}
+        known = before.get(goal, {}) | found
+        found = {name: known[name] for name in [*OURS, *THEIRS] if name in known}
         stored[goal] = {"candidates": size, "box": yard.box(), "samplers": found}
         title = f"{path.stem}, {goal}: {size} candidates, {asked.seeds} seeds"
         draw(found, title, asked.output / f"samplers-{stem}-{goal.replace(' ', '-')}.png")

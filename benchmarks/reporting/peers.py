@@ -31,7 +31,7 @@ def peers(found: Mapping[str, Any]) -> str:
     parts = [
         first,
         table([*head, "lines written"], rows),
-        _verdict(found),
+        peers_verdict(found),
         *_failed(found),
         where(found["host"]),
     ]
@@ -41,12 +41,7 @@ def peers(found: Mapping[str, Any]) -> str:
 def peers_short(found: Mapping[str, Any]) -> str:
     """Return the table of the front page: who, how fast, what it lost."""
     rows = [[_title(name), *_best(one)[1:4]] for name, one in _ordered(found)]
-    return f"{table(['', 'accuracy lost, points', 'latency', 'speedup'], rows)}\n\n{_verdict(found)}"
-
-
-def peers_verdict(found: Mapping[str, Any]) -> str:
-    """Return the one sentence that says how ours compares."""
-    return _verdict(found)
+    return f"{table(['', 'accuracy lost, points', 'latency', 'speedup'], rows)}\n\n{peers_verdict(found)}"
 
 
 def _ordered(found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -83,7 +78,8 @@ def _title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
-def _verdict(found: Mapping[str, Any]) -> str:
+def peers_verdict(found: Mapping[str, Any]) -> str:
+    """Return the one sentence that says how ours compares; nothing where there is no peer to compare with."""
     verdict = found["verdict"]
     if verdict is None:
         return ""

@@ -159,9 +159,8 @@ def on_a_terminal(home, *arguments, keys=(), columns=160):
             TUNER_HOME=str(home), COLUMNS=str(columns), TERM="xterm", NO_COLOR="1", PYTHONPATH=str(ROOT)
         )
         os.environ.pop("TUNER_DB", None)
-        signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        )  # tests in the background of a shell inherit that it is ignored
+        # Tests in the background of a shell inherit that it is ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execv(sys.executable, [sys.executable, "-m", "tuner.cli.main", *arguments])
     shown, waiting, end = "", list(keys), time.monotonic() + 60
     while time.monotonic() < end:
