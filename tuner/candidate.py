@@ -6,8 +6,9 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+Bits = Literal[32, 16, 8, 4, 3, 2]
 Scheme = Literal["none", "dynamic", "static", "weight-only"]
 
 
@@ -31,13 +32,23 @@ class Pruning(_Axis):
 class Quantization(_Axis):
     """Number format of the built artefact.
 
-    32 is fp32, 16 is bf16 or fp16 as the engine has it (scheme `none`); 8 is int8 (`dynamic` or `static`);
-    4 is int4 weights (`weight-only`) in groups of `group_size` input channels.
+    32 is fp32, 16 is bf16 or fp16 as the engine has it (scheme `none`); 8 is int8 (`dynamic`, `static` or, for
+    generation, `weight-only`); 4, 3 and 2 are integer weights (`weight-only`) in groups of `group_size` input channels,
+    chosen by `method` (`rtn`, `gptq`, `awq` …) where an engine has several. `kv_bits` is the precision of the KV cache,
+    None as the engine has it.
     """
 
-    bits: Literal[32, 16, 8, 4] = 32
+    bits: Bits = 32
     scheme: Scheme = "none"
     group_size: int | None = None
+    method: str | None = None
+    kv_bits: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only generation has, where nothing is chosen: a candidate's hash is that of its choices."""
+        only = ("method", "kv_bits")
+        return {name: v for name, v in write(self).items() if name not in only or v is not None}
 
 
 class Parallel(_Axis):
@@ -87,7 +98,9 @@ class Candidate(_Axis):
         """Return a short form for tables: `2L h-50% f-75% int8-dynamic onnxruntime@cpu 2x1`."""
         q = self.quantization
         number = {32: "fp32", 16: "16-bit"}.get(q.bits) or f"int{q.bits}-{q.scheme}"
+        number += f"-{q.method}" if q.method else ""
         number += f"-g{q.group_size}" if q.group_size else ""
+        number += f" kv{q.kv_bits}" if q.kv_bits else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
         engine = f"{self.backend.engine}@{self.backend.device}" + (
             "/fixed" if self.backend.fixed_shape else ""

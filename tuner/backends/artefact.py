@@ -22,6 +22,7 @@ def describe_artefact(
     """Write `artefact.json`: who serves this artefact, with which file, for which inputs, needing what."""
     record: dict[str, Any] = {
         "engine": engine,
+        "task": request.task,
         "device": request.device,
         "bits": request.quantization.bits,
         "scheme": request.quantization.scheme,

@@ -5,28 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from tuner.candidate import Quantization
+from tuner.candidate import Bits, Quantization
 from tuner.hardware import Host
+
+
+TaskName = Literal["text-classification", "text-generation"]
 
 
 @dataclass(frozen=True)
 class Offer:
-    """One precision an engine could run on one device: available, or not and why.
+    """One precision an engine could run on one device for one task: available, or not and why.
 
-    `tolerance` bounds the relative error of the logits against the fp32 checkpoint's,
-    ||a - b|| / ||b - mean(b)|| over the checked documents: the error against how documents differ.
+    For classifiers `tolerance` bounds the relative error of the logits against the fp32 checkpoint's,
+    ||a - b|| / ||b - mean(b)|| over the checked documents: the error against how documents differ. For generation it
+    bounds the share of positions of real text at which the likeliest next token is another than the fp32 checkpoint's.
+
+    `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV cache
+    that can be chosen, None among them for the engine's own.
     """
 
     device: str
-    bits: Literal[32, 16, 8, 4]
+    bits: Bits
     scheme: str = "none"
     available: bool = True
     reason: str = ""
     tolerance: float = 1e-3
     fixed_shape: bool = False  # also offered as a fixed-shape build
     group_sizes: tuple[int, ...] = ()
+    task: TaskName = "text-classification"
+    methods: tuple[str, ...] = ()
+    kv_bits: tuple[int | None, ...] = ()
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Offer:
+        """Return an offer that was stored as JSON, which has lists for tuples."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,7 @@ class BuildRequest:
     calibration: Path  # npz of int64 arrays (samples, sequence): input_ids, attention_mask[, token_type_ids]
     cache: Path  # directory that all builds of this checkpoint share (for example the fp32 ONNX export)
     threads: int = 1
+    task: TaskName = "text-classification"
     extra: Mapping[str, str] = field(default_factory=dict)
 
 

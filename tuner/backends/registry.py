@@ -17,15 +17,18 @@ def backends() -> dict[str, BackendPlugin]:
     return {name: plugin for name, plugin in _loaded().items() if isinstance(plugin, BackendPlugin)}
 
 
-def offers(host: Host) -> list[tuple[str, Offer]]:
-    """Return (engine, offer) for all engines; a plug-in that fails is a refusal, with the reason."""
+def offers(host: Host, task: str | None = None) -> list[tuple[str, Offer]]:
+    """Return (engine, offer) for all engines, of one task or of all.
+
+    A plug-in that fails is a refusal, with the reason.
+    """
     found: list[tuple[str, Offer]] = []
     for name, plugin in _loaded().items():
         if isinstance(plugin, BackendPlugin):
             found += [(name, offer) for offer in _offers_of(plugin, host)]
         else:
             found.append((name, Offer("cpu", 32, available=False, reason=str(plugin))))
-    return found
+    return [(name, offer) for name, offer in found if task in (None, offer.task)]
 
 
 @cache

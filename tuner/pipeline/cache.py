@@ -198,7 +198,8 @@ def code_hash(*modules: str) -> str:
 def _source_hash(origin: Path) -> str:
     if origin.name != "__init__.py":
         return file_hash(origin)
-    return digest({file.name: file_hash(file) for file in sorted(origin.parent.glob("*.py"))})
+    files = sorted(origin.parent.rglob("*.py"))
+    return digest({str(file.relative_to(origin.parent)): file_hash(file) for file in files})
 
 
 @memoize

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 
 def load_shaped(directory: Path) -> nn.Module:
@@ -24,9 +24,7 @@ def load_shaped(directory: Path) -> nn.Module:
     """
     directory = Path(directory)
     config = AutoConfig.from_pretrained(directory, trust_remote_code=False)
-    model = AutoModelForSequenceClassification.from_config(
-        config, trust_remote_code=False, dtype=torch.float32
-    )
+    model = auto_class(config).from_config(config, trust_remote_code=False, dtype=torch.float32)
     state = load_file(directory / "model.safetensors")
     resize(model, state)
     set_attributes(model, json.loads((directory / "shape.json").read_text())["attributes"])
@@ -38,6 +36,12 @@ def load_shaped(directory: Path) -> nn.Module:
         )
     model.tie_weights()
     return model.float().eval()
+
+
+def auto_class(config: Any) -> Any:
+    """Return the class of models that a configuration stands for: one with a language model's head, or a classifier."""
+    causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in config.architectures or ())
+    return AutoModelForCausalLM if causal else AutoModelForSequenceClassification
 
 
 def resize(model: nn.Module, state: dict[str, torch.Tensor]) -> None:

@@ -1,0 +1,71 @@
+"""The generating session: what every engine of a causal language model offers, to the tuner and to a bundle alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+#: Takes the logits (vocabulary,) of the next token and returns the token chosen; None is greedy.
+Choose = Callable[[np.ndarray], int]
+
+
+class GeneratingSession(Protocol):
+    """A loaded language model with a KV cache of its own, for one conversation at a time.
+
+    `context` is the most tokens that prompt and answer may have together; `vocabulary` the number of tokens.
+    """
+
+    context: int
+    vocabulary: int
+
+    def stream(
+        self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
+    ) -> Iterator[int]:
+        """Yield the next tokens as they are chosen, `most` at most, up to a `stop` token, which is not yielded.
+
+        The first yield comes when the prompt has been read (time to first token). Whoever stops iterating early
+        leaves the session ready for the next call.
+
+        Raises:
+            ValueError: an empty prompt, a token outside the vocabulary, or more than the context holds.
+        """
+        ...
+
+    def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the model expects after each token of int64 (n,), in one pass.
+
+        Two arrays (n - 1,): float32, the natural logarithm of the probability of each token after the first, given
+        those before it; int64, the likeliest token at its place.
+
+        Raises:
+            ValueError: fewer than two tokens, one outside the vocabulary, or more than the context holds.
+        """
+        ...
+
+
+def check_room(prompt: Sequence[int], most: int, context: int, vocabulary: int) -> None:
+    """Refuse what a session cannot answer.
+
+    Raises:
+        ValueError: an empty prompt, `most` below 1, a token outside the vocabulary, or more than the context holds.
+    """
+    if not len(prompt):
+        raise ValueError("the prompt is empty")
+    if most < 1:
+        raise ValueError(f"{most} new tokens: at least one is needed")
+    if len(prompt) + most > context:
+        raise ValueError(
+            f"{len(prompt)} tokens of prompt and {most} new ones are more than the {context} that fit"
+        )
+    if min(prompt) < 0 or max(prompt) >= vocabulary:
+        raise ValueError(f"a token of the prompt is not in the vocabulary of {vocabulary}")
+
+
+def log_softmax_at(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Return float32 (n,): the logarithms of the probabilities of `tokens` (n,) under `logits` (n, vocabulary)."""
+    highest = logits.max(axis=-1, keepdims=True)
+    total = np.log(np.exp(logits - highest, dtype=np.float32).sum(axis=-1, dtype=np.float64))
+    chosen = np.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
+    return (chosen - highest[:, 0] - total).astype(np.float32)
