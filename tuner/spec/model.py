@@ -169,8 +169,8 @@ class DataSpec(_Section):
 class Scenario(_Section):
     """MLPerf's single-stream (one request after the other) or offline (all samples at hand).
 
-    A language model's request is a prompt of `prompt_tokens`, answered with `new_tokens`, greedily; `clients` ask at the
-    same time, each in a conversation of its own, and the next request comes when the last is answered.
+    A language model's request is a prompt of `prompt_tokens`, answered with `new_tokens`, greedily; `clients` ask at
+    the same time, each in a conversation of its own, and the next request comes when the last is answered.
 
     Offline, the documents are put in order of their length, since nobody waits for any one of them: those of a call are
     about as long as each other, and little of it is padding. What counts then is throughput.
@@ -413,7 +413,7 @@ class StudySpec(_Section):
         "latency (offline: throughput)",
     )
     constraints: Annotated[list[ConstraintText], AfterValidator(_distinct)] = Field(
-        default=[], description="what a feasible trial meets: METRIC <= NUMBER; generation: of agreement, at least 0.25",
+        default=[], description="what a feasible trial meets: METRIC <= NUMBER; generation: agreement at least 0.25",
         examples=[["accuracy_drop <= 0.01", "latency_ms <= 5"]],
     )  # fmt: skip
     scenario: Scenario = Field(default=Scenario(), description="how the model is asked while it is measured")
