@@ -1,0 +1,64 @@
+"""Generation: from a study of a language model to its encoded texts, prompts and questions, and its teacher."""
+
+from __future__ import annotations
+
+from tuner.pipeline.cache import Entry, code_hash, tree_hash, versions
+from tuner.pipeline.prepared import (
+    DATA_LIBRARIES,
+    MODEL_CODE,
+    MODEL_LIBRARIES,
+    Prepared,
+    described,
+    documents,
+    named,
+)
+from tuner.pipeline.workshop import Workshop
+from tuner.spec.sources import locate_language_model
+
+
+def prepare_language_model(shop: Workshop) -> Prepared:
+    """Read and split the texts; import the model, dequantized where it is a GGUF; encode with its tokenizer.
+
+    Raises:
+        InputError: the data or the model cannot be used; the message names it and the remedy.
+    """
+    texts, teacher = documents(shop), _source(shop)
+    return Prepared(_encoded(shop, texts, teacher), teacher, described(shop, teacher))
+
+
+def _source(shop: Workshop) -> Entry:
+    source = shop.spec.model.source
+    assert source is not None  # the study file sees to it
+    place = named("model.source", lambda: locate_language_model(source, shop.spec.base))
+    parts = {
+        "content": tree_hash(place),
+        "code": code_hash(*MODEL_CODE),
+        "versions": versions(*MODEL_LIBRARIES, "gguf"),
+    }
+    call = "tuner.compress.causal.source:import_language_model"
+    return named("model", lambda: shop.job("source", parts, call, source_dir=place))
+
+
+def _encoded(shop: Workshop, texts: Entry, teacher: Entry) -> Entry:
+    spec = shop.spec
+    return named(
+        "model",
+        lambda: shop.job(
+            "data",
+            {
+                "documents": texts.key,
+                "tokenizer": teacher.key,
+                "length": spec.model.max_length,
+                "scenario": [spec.scenario.prompt_tokens, spec.scenario.new_tokens],
+                "asked": spec.asked.model_dump(mode="json"),
+                "windows": spec.recover.windows,
+                "seed": spec.seed,
+                "code": code_hash("tuner.tasks"),
+                "versions": versions(*DATA_LIBRARIES),
+            },
+            "tuner.tasks.generation.jobs:encode_job",
+            spec=spec.to_plain(),
+            documents=texts.path,
+            tokenizer=teacher.path,
+        ),
+    )
