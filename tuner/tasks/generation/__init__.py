@@ -1,4 +1,4 @@
-"""Text generation: a language model that continues text and answers. All of its functions; jobs run the `…_job` ones."""
+"""Text generation: a language model that answers. All of the task's functions; jobs run the `…_job` ones."""
 
 from __future__ import annotations
 

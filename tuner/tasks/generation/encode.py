@@ -83,7 +83,7 @@ class _Material:
 def _learnt(material: _Material, out: Path) -> dict[str, int]:
     """Write `train.npz` and `distill.npz`; return how many windows each has."""
     spec, coder = material.spec, material.coder
-    texts = [coder.between + coder.bare(text) for text in material.texts("train")]
+    texts = coder.texts(material.texts("train"))
     sizes = {"train": spec.recover.calibration_samples, "distill": DISTILLED}
     for name, most in sizes.items():
         ids, mask = running_text(texts, spec.model.max_length, most, spec.recover.windows, coder.pad)
@@ -106,7 +106,7 @@ def _judged(material: _Material, name: str, out: Path) -> int:
 
 
 def _text_rows(split: Split, chosen: list[int], coder: Coder, length: int) -> list[Row]:
-    texts = [coder.text(split.texts[i]) for i in chosen]
+    texts = coder.texts([split.texts[i] for i in chosen])
     return [row for group, text in enumerate(texts) for row in sliding(text, length, group)]
 
 

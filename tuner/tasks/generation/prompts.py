@@ -25,7 +25,7 @@ def prompts(
     there are not more documents.
 
     Raises:
-        InputError: the template leaves no room for a document in `scenario.prompt_tokens`, or no document is long enough.
+        InputError: `scenario.prompt_tokens` leaves no room for a document, or no document is long enough.
     """
     room = length - len(_prompt("", coder, opening))
     if room < _FEWEST:
@@ -47,7 +47,7 @@ def prompts(
 
 
 def _exact(text: str, coder: Coder, opening: Opening | None, length: int, room: int) -> list[int] | None:
-    """Return a prompt of `length` tokens or None: tokens at the cut may join those after it, so neighbours are tried."""
+    """Return a prompt of `length` tokens or None. Tokens at a cut may join those after it, so neighbours are tried."""
     if len(coder.bare(text)) < room:
         return None
     tried = (_prompt(coder.beginning(text, room + more), coder, opening) for more in _AROUND)

@@ -85,7 +85,7 @@ def perplexity(loss: Loss) -> Estimate:
 
 
 def perplexity_increase(own: Loss, base: Loss) -> Estimate:
-    """Return by what fraction the perplexity is above the baseline's; both on the same documents, resampled together."""
+    """Return by what fraction the perplexity is above the baseline's; the same documents are resampled for both."""
     drawn, more = _resampled(len(own.nll)), own.nll - base.nll
     return _interval(np.expm1(more.sum() / own.tokens.sum()), np.expm1((drawn @ more) / (drawn @ own.tokens)))
 

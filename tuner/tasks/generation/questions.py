@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os.path import commonprefix
 
 from tuner.errors import InputError
 from tuner.tasks.documents import Split
@@ -50,4 +49,5 @@ def _options(text: str, names: Sequence[str], coder: Coder, length: int) -> list
 def _joined(question: str, option: str, coder: Coder) -> tuple[list[int], int]:
     """Return the tokens of both, joined before they are cut into tokens: an option's first one may need the blank."""
     whole, alone = coder.text(question + option), coder.text(question)
-    return whole, len(commonprefix([whole, alone]))
+    differ = (i for i, (a, b) in enumerate(zip(whole, alone, strict=False)) if a != b)
+    return whole, next(differ, len(alone))

@@ -43,8 +43,9 @@ class Rows:
     @classmethod
     def of(cls, rows: Sequence[Row], answers: Sequence[int], pad: int) -> Rows:
         """Return the rows padded to the longest."""
-        marks = (column(rows, name) for name in ("first", "kind", "question", "option", "group"))
-        return cls(*padded([row.ids for row in rows], pad), *marks, np.array(answers, dtype=np.int64))
+        ids, mask = padded([row.ids for row in rows], pad)
+        marks = {name: _column(rows, name) for name in ("first", "kind", "question", "option", "group")}
+        return cls(ids, mask, **marks, answer=np.array(answers, dtype=np.int64))
 
     @classmethod
     def load(cls, file: Path) -> Rows:
@@ -62,8 +63,7 @@ class Rows:
         return (place >= self.first[:, None]) & (self.attention_mask[:, 1:] == 1)
 
 
-def column(rows: Sequence[Row], name: str) -> np.ndarray:
-    """Return one field of all rows, int64 (rows,)."""
+def _column(rows: Sequence[Row], name: str) -> np.ndarray:
     return np.array([getattr(row, name) for row in rows], dtype=np.int64)
 
 
