@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def load_task(spec: StudySpec) -> Task:
-    """Return the study's task. The study file allows `text-classification` only."""
-    from tuner.tasks import text_classification
+    """Return the study's task."""
+    from tuner.tasks import generation, text_classification
 
-    return text_classification
+    return generation if spec.task == "text-generation" else text_classification
