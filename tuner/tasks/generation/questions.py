@@ -12,7 +12,7 @@ from tuner.tasks.generation.rows import OPTION, Row
 #: Tokens of the document that are shown: enough to tell its topic, and every option reads them all again.
 SHOWN = 96
 _FEWEST = 8
-_ASKS = "\nTopic:"
+ASKS = "\n\nThis text is about"
 
 
 def questions(
@@ -36,7 +36,7 @@ def questions(
 def _options(text: str, names: Sequence[str], coder: Coder, length: int) -> list[tuple[list[int], int]]:
     """Return the tokens of question and option, and where the option begins; the document gives way to `length`."""
     for shown in range(min(SHOWN, length), _FEWEST - 1, -4):
-        question = coder.beginning(text, shown).rstrip() + _ASKS
+        question = coder.beginning(text, shown).rstrip() + ASKS
         found = [_joined(question, f" {name}", coder) for name in names]
         if max(len(ids) for ids, _ in found) <= length:
             return found
