@@ -28,7 +28,7 @@ def prepare_classifier(shop: Workshop) -> Prepared:
     Raises:
         InputError: the data or the model cannot be used; the message names it and the remedy.
     """
-    texts = documents(shop)
+    texts = documents(shop, _TASK)
     folder = _model_folder(shop)
     tokenizer = folder or _tokenizer(shop, texts).path
     source = _source(shop, texts, folder, tokenizer)

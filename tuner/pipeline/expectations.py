@@ -16,8 +16,7 @@ from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.judgement import Judgement
 from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop, serving
-from tuner.tasks.generation import quality
-from tuner.tasks.generation.sequences import asked_rows
+from tuner.tasks import generation as task
 
 _CODE = ("tuner.measure.server", "tuner.measure.scoring", "tuner.runtime")
 
@@ -53,7 +52,8 @@ def _asked(shop: Workshop, ready: Prepared) -> Entry:
         with shop.quiet.shared(), serving(shop, reference) as child, np.load(prompts) as given:
             for split in ("validation", "test"):
                 answers = child.answer(prompts, split, asked.new_tokens, stop)
-                np.savez(out / f"{split}.npz", allow_pickle=False, **asked_rows(given[split], answers))
+                kept = [[int(token) for token in one if token >= 0] for one in answers]
+                task.asked_rows(given[split], kept).save(out / f"{split}.npz")
         return {}
 
     parts = {
@@ -61,19 +61,16 @@ def _asked(shop: Workshop, ready: Prepared) -> Entry:
         "data": ready.data.key,
         "new_tokens": asked.new_tokens,
         "host": shop.host.fingerprint,
-        "code": code_hash(*_CODE, "tuner.tasks.generation.sequences"),
+        "code": code_hash(*_CODE, "tuner.tasks.generation"),
     }
     return shop.stage("asked", parts, taken)
 
 
 def judge(shop: Workshop, ready: Prepared, split: str, own: Entry, base: Entry) -> Judgement:
     """Return perplexity, agreement and multiple choice with their losses against the baseline's expectations."""
-    rows, asked = _load(ready.data.path / f"{split}.npz"), _load(_asked(shop, ready).path / f"{split}.npz")
-    scored = [_load(entry.path / "scores.npz") for entry in (own, base)]
-    found, right = quality.evaluate(rows, scored[0], scored[1], asked, _load(own.path / "asked.npz"))
-    return Judgement(found, right, [])
-
-
-def _load(file: Path) -> dict[str, np.ndarray]:
-    with np.load(file) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    rows = task.Rows.load(ready.data.path / f"{split}.npz")
+    asked = task.Rows.load(_asked(shop, ready).path / f"{split}.npz")
+    scored, before = (task.Scores.load(entry.path / "scores.npz") for entry in (own, base))
+    found = task.evaluate(rows, scored, before, asked, task.Scores.load(own.path / "asked.npz"))
+    right = task.choices(scored, rows) == rows.answer if len(rows.answer) else np.zeros(0, dtype=bool)
+    return Judgement(found, right.tolist(), [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tuner.pipeline.cache import Entry, code_hash, tree_hash, versions
 from tuner.pipeline.prepared import (
     DATA_LIBRARIES,
@@ -14,6 +16,7 @@ from tuner.pipeline.prepared import (
 )
 from tuner.pipeline.workshop import Workshop
 from tuner.spec.sources import locate_language_model
+from tuner.tasks import generation as task
 
 
 def prepare_language_model(shop: Workshop) -> Prepared:
@@ -22,7 +25,8 @@ def prepare_language_model(shop: Workshop) -> Prepared:
     Raises:
         InputError: the data or the model cannot be used; the message names it and the remedy.
     """
-    texts, teacher = documents(shop), _source(shop)
+    texts, teacher = documents(shop, task.__name__), _source(shop)
+    task.check_max_length(json.loads((teacher.path / "config.json").read_text()), shop.spec.model.max_length)
     return Prepared(_encoded(shop, texts, teacher), teacher, described(shop, teacher))
 
 
@@ -48,15 +52,11 @@ def _encoded(shop: Workshop, texts: Entry, teacher: Entry) -> Entry:
             {
                 "documents": texts.key,
                 "tokenizer": teacher.key,
-                "length": spec.model.max_length,
-                "scenario": [spec.scenario.prompt_tokens, spec.scenario.new_tokens],
-                "asked": spec.asked.model_dump(mode="json"),
-                "windows": spec.recover.windows,
-                "seed": spec.seed,
+                **task.encode_key(spec),
                 "code": code_hash("tuner.tasks"),
                 "versions": versions(*DATA_LIBRARIES),
             },
-            "tuner.tasks.generation.jobs:encode_job",
+            f"{task.__name__}:encode_job",
             spec=spec.to_plain(),
             documents=texts.path,
             tokenizer=teacher.path,

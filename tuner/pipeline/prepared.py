@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from tuner.errors import InputError
 from tuner.pipeline.cache import Entry, code_hash, versions
 from tuner.pipeline.workshop import Workshop
-from tuner.tasks import text_classification as task
+from tuner.tasks.fingerprint import data_key
 
 _T = TypeVar("_T")
 #: What every stage on a model depends on: whole packages, since which helper a stage calls may change as well.
@@ -46,14 +46,14 @@ def named(field: str, call: Callable[[], _T]) -> _T:
         raise InputError(message if message.startswith(field) else f"{field}: {message}") from None
 
 
-def documents(shop: Workshop) -> Entry:
-    """Return the study's texts in three splits."""
+def documents(shop: Workshop, task: str) -> Entry:
+    """Return the study's texts in three splits, read by the task's module of this name."""
     parts = {
-        **task.data_key(shop.spec),
+        **data_key(shop.spec),
         "code": code_hash("tuner.tasks"),
         "versions": versions(*DATA_LIBRARIES),
     }
-    plain, call = shop.spec.to_plain(), "tuner.tasks.text_classification:documents_job"
+    plain, call = shop.spec.to_plain(), f"{task}:documents_job"
     return named("data", lambda: shop.job("documents", parts, call, spec=plain))
 
 

@@ -6,7 +6,7 @@ from tuner.tasks.fingerprint import data_key
 from tuner.tasks.generation.answers import asked_rows
 from tuner.tasks.generation.encode import encode
 from tuner.tasks.generation.jobs import documents, documents_job, encode_job, encode_key
-from tuner.tasks.generation.quality import Scores, evaluate
+from tuner.tasks.generation.quality import Scores, choices, evaluate
 from tuner.tasks.generation.rows import Rows
 from tuner.tasks.limits import check_max_length
 
@@ -15,6 +15,7 @@ __all__ = [
     "Scores",
     "asked_rows",
     "check_max_length",
+    "choices",
     "data_key",
     "documents",
     "documents_job",
