@@ -13,6 +13,7 @@ from tuner.pipeline.prepared import (
     Prepared,
     described,
     documents,
+    encoded,
     named,
 )
 from tuner.pipeline.workshop import Workshop
@@ -28,7 +29,7 @@ def prepare_classifier(shop: Workshop) -> Prepared:
     Raises:
         InputError: the data or the model cannot be used; the message names it and the remedy.
     """
-    texts = documents(shop, _TASK)
+    texts = documents(shop)
     folder = _model_folder(shop)
     tokenizer = folder or _tokenizer(shop, texts).path
     source = _source(shop, texts, folder, tokenizer)
@@ -86,23 +87,9 @@ def _source(shop: Workshop, documents: Entry, folder: Path | None, tokenizer: Pa
     )
 
 
-def _encoded(shop: Workshop, documents: Entry, tokenizer: Path) -> Entry:
+def _encoded(shop: Workshop, texts: Entry, tokenizer: Path) -> Entry:
     files = [p for p in sorted(tokenizer.iterdir()) if p.suffix in (".json", ".txt", ".model")]
-    return shop.job(
-        "data",
-        {
-            "documents": documents.key,
-            "tokenizer": [tree_hash(p) for p in files],
-            "length": shop.spec.model.max_length,
-            "windows": shop.spec.recover.windows,
-            "code": code_hash("tuner.tasks"),
-            "versions": versions(*DATA_LIBRARIES),
-        },
-        f"{_TASK}:encode_job",
-        spec=shop.spec.to_plain(),
-        documents=documents.path,
-        tokenizer=tokenizer,
-    )
+    return encoded(shop, texts, tokenizer, [tree_hash(p) for p in files])
 
 
 def _fine_tuned(shop: Workshop, source: Entry, data: Entry) -> Entry:

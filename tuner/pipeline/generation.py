@@ -6,12 +6,12 @@ import json
 
 from tuner.pipeline.cache import Entry, code_hash, tree_hash, versions
 from tuner.pipeline.prepared import (
-    DATA_LIBRARIES,
     MODEL_CODE,
     MODEL_LIBRARIES,
     Prepared,
     described,
     documents,
+    encoded,
     named,
 )
 from tuner.pipeline.workshop import Workshop
@@ -25,9 +25,10 @@ def prepare_language_model(shop: Workshop) -> Prepared:
     Raises:
         InputError: the data or the model cannot be used; the message names it and the remedy.
     """
-    texts, teacher = documents(shop, task.__name__), _source(shop)
+    texts, teacher = documents(shop), _source(shop)
     task.check_max_length(json.loads((teacher.path / "config.json").read_text()), shop.spec.model.max_length)
-    return Prepared(_encoded(shop, texts, teacher), teacher, described(shop, teacher))
+    data = named("model", lambda: encoded(shop, texts, teacher.path, teacher.key))
+    return Prepared(data, teacher, described(shop, teacher))
 
 
 def _source(shop: Workshop) -> Entry:
@@ -41,24 +42,3 @@ def _source(shop: Workshop) -> Entry:
     }
     call = "tuner.compress.causal.source:import_language_model"
     return named("model", lambda: shop.job("source", parts, call, source_dir=place))
-
-
-def _encoded(shop: Workshop, texts: Entry, teacher: Entry) -> Entry:
-    spec = shop.spec
-    return named(
-        "model",
-        lambda: shop.job(
-            "data",
-            {
-                "documents": texts.key,
-                "tokenizer": teacher.key,
-                **task.encode_key(spec),
-                "code": code_hash("tuner.tasks"),
-                "versions": versions(*DATA_LIBRARIES),
-            },
-            f"{task.__name__}:encode_job",
-            spec=spec.to_plain(),
-            documents=texts.path,
-            tokenizer=teacher.path,
-        ),
-    )

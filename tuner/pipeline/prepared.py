@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tuner.errors import InputError
 from tuner.pipeline.cache import Entry, code_hash, versions
 from tuner.pipeline.workshop import Workshop
-from tuner.tasks.fingerprint import data_key
+from tuner.tasks import load_task
 
 _T = TypeVar("_T")
 #: What every stage on a model depends on: whole packages, since which helper a stage calls may change as well.
@@ -46,15 +47,35 @@ def named(field: str, call: Callable[[], _T]) -> _T:
         raise InputError(message if message.startswith(field) else f"{field}: {message}") from None
 
 
-def documents(shop: Workshop, task: str) -> Entry:
-    """Return the study's texts in three splits, read by the task's module of this name."""
+def documents(shop: Workshop) -> Entry:
+    """Return the study's texts in three splits."""
+    task = load_task(shop.spec)
     parts = {
-        **data_key(shop.spec),
+        **task.data_key(shop.spec),
         "code": code_hash("tuner.tasks"),
         "versions": versions(*DATA_LIBRARIES),
     }
-    plain, call = shop.spec.to_plain(), f"{task}:documents_job"
+    plain, call = shop.spec.to_plain(), f"{task.__name__}:documents_job"
     return named("data", lambda: shop.job("documents", parts, call, spec=plain))
+
+
+def encoded(shop: Workshop, texts: Entry, tokenizer: Path, key: Any) -> Entry:
+    """Return the arrays that the stages read of the texts; `key` stands for the tokenizer's content."""
+    task = load_task(shop.spec)
+    return shop.job(
+        "data",
+        {
+            "documents": texts.key,
+            "tokenizer": key,
+            **task.encode_key(shop.spec),
+            "code": code_hash("tuner.tasks"),
+            "versions": versions(*DATA_LIBRARIES),
+        },
+        f"{task.__name__}:encode_job",
+        spec=shop.spec.to_plain(),
+        documents=texts.path,
+        tokenizer=tokenizer,
+    )
 
 
 def described(shop: Workshop, teacher: Entry) -> dict[str, Any]:
