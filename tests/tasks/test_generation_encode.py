@@ -1,3 +1,4 @@
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.tasks.generation_kit import LABELS, news, study, write_tokenizer
 from tuner.errors import InputError
+from tuner.tasks import load_task
 from tuner.tasks.generation import Rows, Scores, documents, encode, encode_job
 from tuner.tasks.generation.coder import Coder
 from tuner.tasks.generation.quality import perplexity, text_loss
@@ -201,6 +203,29 @@ def test_the_same_study_gives_the_same_data_and_another_seed_other_documents(fol
             assert all((first[key] == again[key]).all() for key in first.files)
     with np.load(made / "train.npz") as first, np.load(tmp_path / "1" / "train.npz") as other:
         assert not np.array_equal(first["input_ids"], other["input_ids"])
+
+
+def test_a_study_of_text_without_labels_is_told_how_to_say_so(tmp_path):
+    (tmp_path / "x.csv").write_text("text\n" + "\n".join(f"number {i}" for i in range(30)))
+    with pytest.raises(InputError, match=r"^data\.label: .* no column 'label'.*; or write `label: null`"):
+        documents(study(base=tmp_path))
+    assert documents(study(base=tmp_path, data={"source": "x.csv", "label": None})).labels == []
+
+
+def test_each_task_has_what_preparing_a_study_asks_of_it():
+    other = {
+        "task": "text-classification",
+        "metric": "accuracy",
+        "scenario": {"sequence_length": 64},
+        "asked": {},
+    }
+    for spec in (study(), study(**other)):
+        task = load_task(spec)
+        jobs = importlib.import_module(task.__name__)
+        assert callable(jobs.documents_job)
+        assert callable(jobs.encode_job)
+        assert task.encode_key(spec)["length"] == 64
+    assert task.encode_key(spec) == {"length": 64, "windows": 2}
 
 
 @pytest.mark.slow
