@@ -1,3 +1,4 @@
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from tests.tasks.generation_kit import LABELS, news, study, write_tokenizer
 from tuner.errors import InputError
-from tuner.tasks.generation import Rows, documents, encode, encode_job
+from tuner.tasks import load_task
+from tuner.tasks.generation import Rows, Scores, documents, encode, encode_job
 from tuner.tasks.generation.coder import Coder
+from tuner.tasks.generation.quality import perplexity, text_loss
 from tuner.tasks.generation.questions import ASKS
 from tuner.tasks.generation.rows import OPTION, TEXT
 from tuner.tasks.generation.windows import running_text, sliding
@@ -202,6 +205,29 @@ def test_the_same_study_gives_the_same_data_and_another_seed_other_documents(fol
         assert not np.array_equal(first["input_ids"], other["input_ids"])
 
 
+def test_a_study_of_text_without_labels_is_told_how_to_say_so(tmp_path):
+    (tmp_path / "x.csv").write_text("text\n" + "\n".join(f"number {i}" for i in range(30)))
+    with pytest.raises(InputError, match=r"^data\.label: .* no column 'label'.*; or write `label: null`"):
+        documents(study(base=tmp_path))
+    assert documents(study(base=tmp_path, data={"source": "x.csv", "label": None})).labels == []
+
+
+def test_each_task_has_what_preparing_a_study_asks_of_it():
+    other = {
+        "task": "text-classification",
+        "metric": "accuracy",
+        "scenario": {"sequence_length": 64},
+        "asked": {},
+    }
+    for spec in (study(), study(**other)):
+        task = load_task(spec)
+        jobs = importlib.import_module(task.__name__)
+        assert callable(jobs.documents_job)
+        assert callable(jobs.encode_job)
+        assert task.encode_key(spec)["length"] == 64
+    assert task.encode_key(spec) == {"length": 64, "windows": 2}
+
+
 @pytest.mark.slow
 def test_smollm2_is_asked_about_the_news_in_its_own_words(tmp_path):
     from transformers import AutoTokenizer
@@ -243,3 +269,41 @@ def test_smollm2_is_asked_about_the_news_in_its_own_words(tmp_path):
     assert (rows.input_ids[:, 0] == 0).sum() == 5 + 50  # each text's start, and no other window's
     names = {coder.tokenizer.decode([tokens(rows, row)[-1]]) for row in np.flatnonzero(option)}
     assert names == {f" {label}" for label in meta["labels"]}
+
+
+def test_perplexity_of_the_rows_is_that_of_transformers_sliding_window(folder, made, coder):
+    """The loop of "Perplexity of fixed-length models" in its documentation, over the same texts."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=coder.tokenizer.get_vocab_size(), **sizes)).eval()
+    rows = Rows.load(made / "test.npz")
+    with torch.inference_mode():
+        logits = model(torch.tensor(rows.input_ids), attention_mask=torch.tensor(rows.attention_mask)).logits
+        chances = logits[:, :-1].log_softmax(-1).gather(2, torch.tensor(rows.input_ids[:, 1:, None]))[..., 0]
+        total, count = 0.0, 0
+        for group in range(8):
+            first = np.flatnonzero(rows.group == group)
+            whole = [token for row in first for token in tokens(rows, row)[rows.first[row] :]]
+            loss, size = _their_loss(model, torch.tensor([coder.start + whole]), length=64, stride=32)
+            total, count = total + loss, count + size
+    mine = text_loss(Scores(chances.numpy(), logits[:, :-1].argmax(-1).numpy()), rows)
+    assert mine.tokens.sum() == count
+    assert perplexity(mine).value == pytest.approx(np.exp(total / count), rel=1e-5)
+
+
+def _their_loss(model, ids, length: int, stride: int) -> tuple[float, int]:
+    total, count, previous = 0.0, 0, 0
+    for begin in range(0, ids.shape[1], stride):
+        end = min(begin + length, ids.shape[1])
+        window = ids[:, begin:end]
+        labels = window.clone()
+        labels[:, : -(end - previous)] = -100
+        size = int((labels[:, 1:] != -100).sum())
+        total += float(model(window, labels=labels).loss) * size
+        count, previous = count + size, end
+        if end == ids.shape[1]:
+            break
+    return total, count
