@@ -44,19 +44,24 @@ class Door:
 
         try:
             await (self._app if self._may_enter(scope) else _no_key)(scope, receive, sent)
+        except Exception:
+            status[0] = 500
+            raise
         finally:
-            client = scope["client"][0] if scope.get("client") else None
-            seconds = round(time.monotonic() - start, 4)
-            _log.info(
-                "request", method=scope["method"], path=scope["path"], status=status[0], seconds=seconds,
-                client=client, **scope[_NOTES],
-            )  # fmt: skip
+            if not (scope["path"] in _OPEN and status[0] == 200):  # asked every few seconds, by machines
+                _log.info("request", **_line(scope, status[0], time.monotonic() - start))
 
     def _may_enter(self, scope: Scope) -> bool:
         if self._key is None or scope["path"] in _OPEN:
             return True
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         return hmac.compare_digest(given, self._key)
+
+
+def _line(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
+    client = scope["client"][0] if scope.get("client") else None
+    facts = {"method": scope["method"], "path": scope["path"], "status": status, "seconds": round(seconds, 4)}
+    return {**facts, "client": client, **scope[_NOTES]}
 
 
 async def _no_key(scope: Scope, receive: Receive, send: Send) -> None:

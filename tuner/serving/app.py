@@ -22,7 +22,7 @@ from tuner.serving.access import Door
 from tuner.serving.classify import Labeller
 from tuner.serving.generate import Generator
 from tuner.serving.pool import Pool
-from tuner.serving.refusals import RefusedError, http_error, refused
+from tuner.serving.refusals import RefusedError, crashed, http_error, refused
 from tuner.serving.settings import Settings
 
 
@@ -78,7 +78,7 @@ def _service(routes: list[Route], pool: Pool[Any], settings: Settings, facts: di
             Route("/healthz", _health(pool)),
         ],
         middleware=[Middleware(Door, api_key=settings.api_key)],
-        exception_handlers={RefusedError: refused, HTTPException: http_error},
+        exception_handlers={RefusedError: refused, HTTPException: http_error, Exception: crashed},
     )
     return Service(app, pool)
 

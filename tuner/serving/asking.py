@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from tuner.runtime.answering import Asked
 from tuner.runtime.sampling import Sampling
+from tuner.serving.bodies import OneOrMany
 from tuner.serving.refusals import RefusedError
 
 #: Fields that ask for something this server does not do, and the values with which they ask for nothing.
@@ -98,7 +99,7 @@ class _Wanted(BaseModel):
     top_k: int | None = Field(default=None, ge=0)
     repetition_penalty: float | None = Field(default=None, gt=0, le=10)
     seed: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] = ()  # type: ignore[assignment]
+    stop: Annotated[list[str], OneOrMany, Field(max_length=4)] = []
 
     @property
     def most(self) -> int | None:
@@ -114,7 +115,7 @@ class _Wanted(BaseModel):
             repetition_penalty=self.repetition_penalty,
             seed=self.seed,
         )
-        return Asked(self.most, sampling, (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
+        return Asked(self.most, sampling, tuple(self.stop))
 
 
 class ChatWanted(_Wanted):

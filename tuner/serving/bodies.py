@@ -6,13 +6,15 @@ import asyncio
 import json
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from tuner.serving.refusals import GONE, RefusedError
 from tuner.serving.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
+#: Before a list of texts: one text alone stands for a list of one.
+OneOrMany = BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
 
 
 async def read_json(request: Request, settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from tuner.runtime.predict import Classifier, batches
 from tuner.serving.access import noted
-from tuner.serving.bodies import checked, read_json
+from tuner.serving.bodies import OneOrMany, checked, read_json
 from tuner.serving.generate import known_model
 from tuner.serving.pool import Pool
 from tuner.serving.refusals import RefusedError
@@ -26,7 +26,7 @@ class ClassifyWanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    input: str | Annotated[list[str], Field(min_length=1)]
+    input: Annotated[list[str], OneOrMany, Field(min_length=1)]
     model: str | None = None
 
 
@@ -45,7 +45,7 @@ class Labeller:
         deadline = Deadline(self.settings.timeout)
         wanted = checked(ClassifyWanted, await read_json(request, self.settings))
         known_model(wanted.model, self.settings.name)
-        texts = [wanted.input] if isinstance(wanted.input, str) else wanted.input
+        texts = wanted.input
         if len(texts) > self.settings.max_texts:
             most = self.settings.max_texts
             raise RefusedError(

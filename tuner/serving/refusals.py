@@ -74,6 +74,12 @@ async def refused(request: Request, error: Exception) -> Response:
     return error.response()
 
 
+async def crashed(request: Request, error: Exception) -> Response:
+    """Answer a request on which this server itself failed; the log has the details."""
+    message = "the server failed on this request; its log says more"
+    return RefusedError(500, message, code="server_failed", kind="server_error").response()
+
+
 async def http_error(request: Request, error: Exception) -> Response:
     """Answer what no route takes: an unknown path, or a method that the path has not."""
     status = int(getattr(error, "status_code", 500))

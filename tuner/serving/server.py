@@ -58,6 +58,7 @@ def serve(bundle: Path, settings: Settings, ready: Callable[[str], None]) -> int
             timeout_graceful_shutdown=round(settings.grace),
         )
         server = _Server(config, service)
+        listening.listen()  # not before: who is refused knows that it is not ready yet
         host, port = listening.getsockname()[:2]
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
         _log.info("ready", model=settings.name, sessions=service.pool.size, queue=settings.queue)
