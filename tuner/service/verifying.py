@@ -161,7 +161,7 @@ def _raw_latency_ms(bundle: Path, report: Mapping[str, Any]) -> float:
         with Serving(bundle / "artefact", threads, cores[:threads]) as serving:
             serving.plan(file)
             run_blocks([serving], 0.3, 2)  # warm-up
-            return statistics.median(run_blocks([serving], 1.0, 5)[0])
+            return statistics.median(run_blocks([serving], 1.0, 5).samples)
 
 
 def _claim(name: str, claimed: Mapping[str, float] | None, measured: Estimate | None) -> dict[str, Any]:
