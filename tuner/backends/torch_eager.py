@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-from tuner.backends.artefact import describe_artefact, pinned, version
+from tuner.backends.artefact import describe_artefact, describe_generating, pinned, version
 from tuner.backends.base import BuildRequest, Offer
 from tuner.hardware import Host
 
@@ -24,13 +25,17 @@ class TorchBackend:
 
     def offers(self, host: Host) -> list[Offer]:
         """Return fp32, bf16 where the processor has it, and why no integers."""
+        bf16: dict[str, Any] = {"available": has_bf16(host), "reason": "" if has_bf16(host) else NO_BF16}
+        none: dict[str, Any] = {"available": False, "reason": _NO_INT}
         return [
             Offer("cpu", 32, tolerance=1e-4),
-            Offer(
-                "cpu", 16, available=has_bf16(host), reason="" if has_bf16(host) else NO_BF16, tolerance=0.1
-            ),
-            Offer("cpu", 8, "dynamic", available=False, reason=_NO_INT),
-            Offer("cpu", 4, "weight-only", available=False, reason=_NO_INT),
+            Offer("cpu", 16, tolerance=0.1, **bf16),
+            Offer("cpu", 8, "dynamic", **none),
+            Offer("cpu", 4, "weight-only", **none),
+            Offer("cpu", 32, tolerance=0.01, task="text-generation"),
+            Offer("cpu", 16, tolerance=0.1, task="text-generation", **bf16),
+            Offer("cpu", 8, "weight-only", task="text-generation", **none),
+            Offer("cpu", 4, "weight-only", task="text-generation", **none),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
@@ -43,8 +48,12 @@ class TorchBackend:
             shutil.copyfile(request.checkpoint / name, model / name)
         if request.quantization.bits == 16:
             store_weights(model / "model.safetensors", bits=16)
-        inputs = ["input_ids", "attention_mask"]
-        describe_artefact(out, request, self.name, "torch_session", "model", inputs, self.requirements())
+        pins = self.requirements()
+        if request.task == "text-generation":
+            describe_generating(out, request, self.name, "torch_generating_session", "model", pins)
+        else:
+            inputs = ["input_ids", "attention_mask"]
+            describe_artefact(out, request, self.name, "torch_session", "model", inputs, pins)
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""
