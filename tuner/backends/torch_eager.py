@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tuner.backends.artefact import describe_artefact, pinned, version
 from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.cuda import low_bit_pins, offers_on_cuda, torchao_version
 from tuner.hardware import Host
 
 _SERVING = ("torch", "transformers", "safetensors", "numpy")
@@ -23,7 +24,13 @@ class TorchBackend:
     preload: tuple[str, ...] = ()
 
     def offers(self, host: Host) -> list[Offer]:
-        """Return fp32, bf16 where the processor has it, and why no integers."""
+        """Return fp32, bf16 where the processor has it, and why no integers; on a GPU what it and torchao have."""
+        return [
+            *self._on_processor(host),
+            *offers_on_cuda(host),
+        ]
+
+    def _on_processor(self, host: Host) -> list[Offer]:
         return [
             Offer("cpu", 32, tolerance=1e-4),
             Offer(
@@ -34,17 +41,19 @@ class TorchBackend:
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
-        """Copy the checkpoint; bf16 weights are stored as such."""
+        """Copy the checkpoint; weights are stored in the format that they are loaded in, low-bit ones in bf16."""
         from tuner.backends.torch_weights import store_weights
+        from tuner.runtime.torch_formats import dtype_of
 
         model = out / "model"
         model.mkdir()
         for name in _FILES:
             shutil.copyfile(request.checkpoint / name, model / name)
-        if request.quantization.bits == 16:
-            store_weights(model / "model.safetensors", bits=16)
-        inputs = ["input_ids", "attention_mask"]
-        describe_artefact(out, request, self.name, "torch_session", "model", inputs, self.requirements())
+        if request.quantization.bits < 32:
+            dtype = dtype_of(request.quantization.bits, request.quantization.scheme)
+            store_weights(model / "model.safetensors", dtype)
+        inputs, pins = ["input_ids", "attention_mask"], [*self.requirements(), *low_bit_pins(request)]
+        describe_artefact(out, request, self.name, "torch_session", "model", inputs, pins)
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""
@@ -52,7 +61,7 @@ class TorchBackend:
 
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
-        return {name: version(name) for name in _SERVING}
+        return {name: version(name) for name in _SERVING} | torchao_version()
 
 
 def has_bf16(host: Host) -> bool:
