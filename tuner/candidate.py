@@ -11,7 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 Bits = Literal[32, 16, 8, 4, 3, 2]
 Scheme = Literal["none", "tf32", "fp16", "dynamic", "static", "weight-only", "fp8"]
-_NUMBERS = {(32, "none"): "fp32", (32, "tf32"): "tf32", (16, "none"): "16-bit", (16, "fp16"): "fp16", (8, "fp8"): "fp8"}
+_NUMBERS = {
+    (32, "none"): "fp32",
+    (32, "tf32"): "tf32",
+    (16, "none"): "16-bit",
+    (16, "fp16"): "fp16",
+    (8, "fp8"): "fp8",
+}
 
 
 class _Axis(BaseModel):
@@ -34,11 +40,11 @@ class Pruning(_Axis):
 class Quantization(_Axis):
     """Number format of the built artefact.
 
-    32 is fp32, 16 is bf16 or fp16 as the engine has it (scheme `none`); on a GPU `tf32` is fp32 whose matrix products
-    keep 10 bits of the mantissa, `fp16` is said outright, and `fp8` is e4m3 weights and activations; 8 is int8 (`dynamic`, `static` or, for
-    generation, `weight-only`); 4, 3 and 2 are integer weights (`weight-only`) in groups of `group_size` input channels,
-    chosen by `method` (`rtn`, `gptq`, `awq` …) where an engine has several. `kv_bits` is the precision of the KV cache,
-    None as the engine has it.
+    32 is fp32, 16 is bf16 or fp16 as the engine has it (scheme `none`); 8 is int8 (`dynamic`, `static`, `weight-only`);
+    4, 3 and 2 are integer weights (`weight-only`) in groups of `group_size` input channels, chosen by `method` (`rtn`,
+    `gptq`, `awq` …) where an engine has several. On a GPU `tf32` is fp32 whose matrix products keep 10 bits of the
+    mantissa, `fp16` is said outright, and `fp8` is e4m3 weights and activations. `kv_bits` is the precision of the KV
+    cache, None as the engine has it.
     """
 
     bits: Bits = 32

@@ -57,7 +57,12 @@ class Host:
     @property
     def fingerprint(self) -> str:
         """Return 16 hex digits over all that changes a measurement: processor, cores, memory, system, GPUs if any."""
-        kept: dict[str, object] = {"cpu": self.cpu, "cores": len(self.cores), "flags": self.flags, "os": self.os}
+        kept: dict[str, object] = {
+            "cpu": self.cpu,
+            "cores": len(self.cores),
+            "flags": self.flags,
+            "os": self.os,
+        }
         if self.gpus:  # a host without any keeps the fingerprint that it had before GPUs were looked for
             kept["gpus"] = [[gpu.name, round(gpu.memory_mb / 1000), gpu.capability] for gpu in self.gpus]
         text = json.dumps({**kept, "memory_gb": round(self.memory_mb / 1000)}, sort_keys=True)

@@ -12,14 +12,19 @@ DEVICE = "cuda"
 _AMPERE, _ADA = "8.0", "8.9"  # compute capabilities: bf16, tf32 and int8 in tensor cores; fp8 there
 _GROUPS = (32, 64, 128)
 _EAGER_INT8 = (
-    "torchao's eager int8 product looks at its operands on the host at every call: compiled only (torch-compile)"
+    "torchao's eager int8 product reads its operands on the host at every call: only torch-compile has it"
 )
+
+
+def no_gpu(host: Host) -> str:
+    """Return that there is no NVIDIA GPU, or nothing."""
+    return "" if host.gpus else "no NVIDIA GPU here: neither NVML nor nvidia-smi lists one"
 
 
 def no_cuda(host: Host) -> str:
     """Return why PyTorch cannot compute on a GPU here, or nothing."""
     if not host.gpus:
-        return "no NVIDIA GPU here: neither NVML nor nvidia-smi lists one"
+        return no_gpu(host)
     try:
         installed = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:

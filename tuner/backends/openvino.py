@@ -13,6 +13,7 @@ from typing import Any
 from tuner.backends.artefact import describe_artefact, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.calibration import documents, quiet, saturates
+from tuner.backends.plugged import OPENVINO_DEVICES, no_openvino_device
 from tuner.errors import BuildError
 from tuner.hardware import Host
 
@@ -38,6 +39,7 @@ class OpenVinoBackend:
             Offer("cpu", 8, "dynamic", available=False, reason=_NO_DYNAMIC),
             Offer("cpu", 8, "static", tolerance=0.3, **nncf),
             Offer("cpu", 4, "weight-only", tolerance=0.4, group_sizes=(16, 32, 64, 128), **nncf),
+            *_elsewhere(lacking),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
@@ -66,6 +68,17 @@ class OpenVinoBackend:
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
         return {name: version(name) for name in _BUILDING}
+
+
+def _elsewhere(lacking: str) -> list[Offer]:
+    """Return what its plug-ins offer on Intel's GPUs and NPUs (an NPU takes fixed shapes only)."""
+    found = []
+    for device in OPENVINO_DEVICES:
+        reason = lacking or no_openvino_device(device)
+        for bits, tolerance in ((32, 0.03), (16, 0.1)):
+            able: dict[str, Any] = {"available": not reason, "reason": reason, "fixed_shape": True}
+            found.append(Offer(device, bits, tolerance=tolerance, **able))  # type: ignore[arg-type]
+    return found
 
 
 def _converted(request: BuildRequest) -> Any:

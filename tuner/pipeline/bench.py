@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tuner.candidate import Candidate, baseline
+from tuner.candidate import Candidate, baseline, baseline_device
 from tuner.faults import fault
 from tuner.measure.client import Serving
 from tuner.measure.performance import Performance, measure_together, scenario_plan
@@ -20,11 +20,15 @@ _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99}
 
 
 class Bench:
-    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host."""
+    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host, or on its GPU.
+
+    The study's first device decides which (`baseline_device`).
+    """
 
     def __init__(self, shop: Workshop, ready: Prepared) -> None:
         self._shop, self._ready = shop, ready
-        self.baseline = baseline(ready.layers, len(shop.host.cores))
+        device = baseline_device(shop.spec.axes.backend.devices)
+        self.baseline = baseline(ready.layers, len(shop.host.cores), device)
         self.reference_artefact = artefact_for(shop, ready, ready.teacher, self.baseline)
         self._reference: Serving | None = None
 
@@ -67,7 +71,7 @@ class Bench:
         """Return the reference worker, started if there is none or if the last one died."""
         if self._reference is None or not self._reference.alive:
             self._reference = Serving(
-                self.reference_artefact.path, len(self._shop.host.cores), self._shop.host.cores
+                self.reference_artefact.path, self.baseline.parallel.threads, self._shop.host.cores
             )
         return self._reference
 

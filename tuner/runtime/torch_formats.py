@@ -33,16 +33,22 @@ def in_format(model: nn.Module, wanted: Mapping[str, Any], device: torch.device)
     if bits < 16:
         from torchao.quantization import quantize_
 
-        quantize_(model, _config(bits, scheme, wanted.get("group_size")), filter_fn=_even(wanted.get("group_size")))
+        quantize_(
+            model, _config(bits, scheme, wanted.get("group_size")), filter_fn=_even(wanted.get("group_size"))
+        )
     return model
 
 
 def _config(bits: int, scheme: str, group_size: int | None) -> Any:
     import torchao.quantization as ao
 
-    unasked: dict[str, Any] = {"set_inductor_config": False}  # else it changes the compiler's settings for all
+    unasked: dict[str, Any] = {
+        "set_inductor_config": False
+    }  # else it changes the compiler's settings for all
     if bits == 4:
-        packed = "tile_packed_to_4d"  # tinygemm, a kernel of PyTorch itself; the default one needs another package
+        packed = (
+            "tile_packed_to_4d"  # tinygemm, a kernel of PyTorch itself; the default one needs another package
+        )
         return ao.Int4WeightOnlyConfig(group_size=group_size or 128, int4_packing_format=packed, **unasked)
     if scheme == "fp8":
         return ao.Float8DynamicActivationFloat8WeightConfig(granularity=ao.PerRow(), **unasked)
