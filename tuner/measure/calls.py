@@ -25,6 +25,10 @@ class Calls(Protocol):
         """Make a call; `ms` is what it took, `answers` how many requests were answered, beside more of its kind."""
         ...
 
+    def details(self) -> dict[str, Any]:
+        """Return what the device says of itself and of such calls, nothing if the session does not tell."""
+        ...
+
 
 class Answers:
     """A classifier's calls: `NAME.INDEX` arrays (batch, sequence)."""
@@ -44,6 +48,10 @@ class Answers:
         begin = time.perf_counter()
         self._session.run(inputs)
         return {"ms": (time.perf_counter() - begin) * 1e3, "answers": 1}
+
+    def details(self) -> dict[str, Any]:
+        """Return what the session says of the first call (see `Placed.details`)."""
+        return self._session.details(self._calls[0]) if hasattr(self._session, "details") else {}
 
 
 class Responses:
@@ -78,6 +86,10 @@ class Responses:
             "ttft": (moments[0] - begin) * 1e3,
             "itl": [round(interval, 4) for interval in intervals],
         }
+
+    def details(self) -> dict[str, Any]:
+        """Return what the session says of its device."""
+        return self._session.details() if hasattr(self._session, "details") else {}
 
     def _stream(self, prompt: list[int]) -> list[float]:
         moments = [time.perf_counter() for _ in self._session.stream(prompt, self._most)]

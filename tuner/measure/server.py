@@ -99,6 +99,10 @@ class Server:
         np.save(out, np.concatenate(found))
         return {}
 
+    def details(self) -> dict[str, Any]:
+        """Return what the session's device says of itself and of a call, `{}` where it says nothing."""
+        return self._calls.details()
+
     def memory(self) -> dict[str, Any]:
         """Return the peak resident memory of this process in MB (10^6 bytes)."""
         return {"memory_mb": _peak_mb()}

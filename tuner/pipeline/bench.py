@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tuner.candidate import Candidate, baseline
+from tuner.candidate import Candidate
 from tuner.faults import fault
 from tuner.measure.client import Serving
 from tuner.measure.performance import Performance, Plan, measure_together, response_plan, scenario_plan
-from tuner.pipeline.building import reference_artefact
+from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop, serving_limits
@@ -21,11 +21,14 @@ _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99, "ttft_p90_ms": 90, "
 
 
 class Bench:
-    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host."""
+    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host, or on its GPU.
+
+    The study's first device decides which (`baseline_device`).
+    """
 
     def __init__(self, shop: Workshop, ready: Prepared) -> None:
         self._shop, self._ready = shop, ready
-        self.baseline = baseline(ready.layers, len(shop.host.cores))
+        self.baseline = study_baseline(shop, ready)
         self.reference_artefact = reference_artefact(shop, ready)
         self._reference: Serving | None = None
 
@@ -68,7 +71,7 @@ class Bench:
         """Return the reference worker, started if there is none or if the last one died."""
         if self._reference is None or not self._reference.alive:
             self._reference = Serving(
-                self.reference_artefact.path, len(self._shop.host.cores), self._shop.host.cores
+                self.reference_artefact.path, self.baseline.parallel.threads, self._shop.host.cores
             )
         return self._reference
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 GENERATION = "text-generation"
 #: What a language model must keep of the baseline's greedy answers, where a study says nothing of agreement.
 FLOOR = "agreement >= 0.25"
-Scheme8 = Literal["dynamic", "static"]
+Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
 KvBits = Literal[16, 8, 4]
@@ -236,7 +236,10 @@ class QuantizationAxis(_Section):
     bits: Choices[Bits] = Field(
         default=[32, 16, 8, 4], description="fp32, bf16, int8, int4 weights; generation: also 3 and 2"
     )
-    schemes: Choices[Scheme8] = Field(default=["dynamic", "static"], description="how int8 finds its ranges")
+    schemes: Choices[Scheme8] = Field(
+        default=["dynamic", "static"],
+        description="how int8 finds its ranges; on a GPU also weight-only and fp8",
+    )
     group_size: Choices[Literal[16, 32, 64, 128]] = Field(
         default=[32, 128], description="input channels that share an int4 scale"
     )
@@ -260,7 +263,10 @@ class BackendAxis(_Section):
     """Who runs the artefact; `tuner backends` lists what this host can."""
 
     engines: Choices[str] | None = Field(default=None, description="null: every engine this host can run")
-    devices: Choices[str] = Field(default=["cpu"], description="where the engines run")
+    devices: Choices[str] = Field(
+        default=["cpu"],
+        description="where the engines run: cpu, cuda, …; the baseline runs on the first, if PyTorch does",
+    )
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
     )
