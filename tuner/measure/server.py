@@ -37,7 +37,7 @@ class Server:
         self._next, self._cycle = 0, 1
 
     def plan(self, file: str, cycle: int = 1, clients: int = 1, draft: str | None = None) -> dict[str, Any]:
-        """Load the calls to go through in whole cycles (see `calls`); `clients` share the session, which may `draft`."""
+        """Load the calls to go through in whole cycles (see `calls`); `clients` share it, and it may `draft`."""
         import numpy as np
 
         from tuner.measure.calls import calls_of
