@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_LONGEST = 3  # tokens that must repeat; where none of that length do, fewer
+#: Tokens that must repeat, the more the better. After a single one anything may follow: drafts would mostly be wrong.
+_LONGEST, _SHORTEST = 3, 2
 _DRAFTED = 4  # tokens at most: each costs a little, and the farther the less likely it is right
 
 #: Reads tokens after those read before; returns logits (tokens, vocabulary).
@@ -53,7 +54,7 @@ def lookup_loop(
 
 def propose(known: Sequence[int], most: int) -> list[int]:
     """Return what followed the last tokens when they were met before, the latest time; nothing if they never were."""
-    for length in range(min(_LONGEST, len(known) - 1), 0, -1):
+    for length in range(min(_LONGEST, len(known) - 1), _SHORTEST - 1, -1):
         last = list(known[-length:])
         for start in range(len(known) - length - 1, -1, -1):
             if list(known[start : start + length]) == last:
