@@ -52,7 +52,7 @@ def check_generating_agreement(
     Returns `{"differing": share of positions with another likeliest token, "positions": how many}`.
 
     Raises:
-        BuildError: log-probabilities are not finite, more positions differ than the tolerance says, or there is no text.
+        BuildError: log-probabilities are not finite, more positions differ than the tolerance says, or no text.
     """
     windows = [row for row, _ in zip(texts(check), range(rows), strict=False)]
     if not windows:
@@ -64,7 +64,7 @@ def check_generating_agreement(
     differing = float((np.concatenate([likeliest for _, likeliest in scored]) != expected).mean())
     if differing > tolerance:
         raise BuildError(
-            f"the artefact's answers do not agree with the model's: {differing:.0%} of the likeliest next tokens differ "
-            f"(at most {tolerance:.0%}), at {len(expected)} positions of real text"
+            f"the artefact's answers do not agree with the model's: {differing:.0%} of the likeliest next "
+            f"tokens differ (at most {tolerance:.0%}), at {len(expected)} positions of real text"
         )
     return {"differing": differing, "positions": float(len(expected))}

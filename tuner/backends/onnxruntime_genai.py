@@ -1,8 +1,8 @@
 """ONNX Runtime GenAI on the CPU: its own graph of a language model, in fp32, 8 and 4 bits. Generation only.
 
 `rtn` rounds to the nearest, symmetric (`rtn_asym` with a zero point); `k_quant` searches each block's scale and zero
-point for the least squares, as llama.cpp does; names with `_last` give the last layer 8 bits, `_mixed` also the layers that
-llama.cpp finds sensitive.
+point for the least squares, as llama.cpp does; names with `_last` give the last layer 8 bits, `_mixed`
+also the layers that llama.cpp finds sensitive.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class OnnxRuntimeGenaiBackend:
     preload: tuple[str, ...] = ()
 
     def offers(self, host: Host) -> list[Offer]:
-        """Return the number formats; all of them need the packages of the extras `onnxruntime` and `onnxruntime-genai`."""
+        """Return the number formats; all need the extras `onnxruntime` and `onnxruntime-genai`."""
         lacking = missing("onnxruntime-genai", "onnxruntime", "onnx")
         task: dict[str, Any] = {"task": "text-generation"}
         able: dict[str, Any] = {"available": not lacking, "reason": lacking, **task}
