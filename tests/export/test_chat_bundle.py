@@ -252,7 +252,7 @@ def test_an_artefact_that_does_not_answer_makes_no_bundle(tmp_path):
     encoded(tmp_path / "data")
     made, source = artefact(tmp_path / "made", fail=2), texts(tmp_path / "source")
     plain = content(tmp_path)
-    with pytest.raises(TunerError, match="the artefact failed: .*ran into a wall"):
+    with pytest.raises(TunerError, match=r"the artefact failed: .*ran into a wall"):
         content_of(Sources(made, tmp_path / "data", source), plain.candidate, load_spec(STUDY).to_plain(), {})
 
 

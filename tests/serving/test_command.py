@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import shutil
 import signal
 import socket
@@ -125,6 +126,8 @@ def test_a_second_ctrl_c_ends_at_once(child, slow):
 @pytest.fixture
 def said(capsys, monkeypatch):
     monkeypatch.delenv("TUNER_API_KEY", raising=False)
+    root, term = logging.getLogger(), signal.getsignal(signal.SIGTERM)
+    before = root.handlers, root.level
 
     def run(*arguments):
         code = main(["serve", *map(str, arguments)])
@@ -132,7 +135,9 @@ def said(capsys, monkeypatch):
         assert out == "" and err.count("\n") == 1
         return code, err
 
-    return run
+    yield run
+    root.handlers, root.level = before
+    signal.signal(signal.SIGTERM, term)
 
 
 def test_no_bundle(said, tmp_path):

@@ -33,7 +33,7 @@ def export(
 ) -> None:
     """Write a bundle that answers without the tuner.
 
-    It holds artefact, tokenizer, labels, predict.py, requirements.txt and a report.
+    It holds artefact, tokenizer, requirements.txt, a report, and predict.py with the labels, or chat.py.
     """
     from tuner.cli.output import print_json, working
     from tuner.service import api
@@ -46,14 +46,19 @@ def export(
     if as_json:
         print_json({"bundle": str(bundle), **chosen.row.to_json()})
         return
-    print(f"{bundle}: trial {chosen.number}, {chosen.row.candidate.label()}, {_headline(chosen.row)}")
+    print(f"{bundle}: trial {chosen.number}, {chosen.row.candidate.label()}, {_headline(chosen)}")
 
 
-def _headline(row: Any) -> str:
+def _headline(chosen: Any) -> str:
     from tuner.cli.table import interval, latency, times
+    from tuner.metrics import is_share
 
+    row, metric = chosen.row, str(chosen.study.spec["metric"])
+    quality = row.estimate(metric)
     found = [
-        f"accuracy {interval(row.estimate('accuracy'), 100)} %",
+        f"{metric} {interval(quality, 100)} %"
+        if is_share(metric)
+        else f"{metric} {interval(quality, digits=2)}",
         f"{latency(row.estimate('latency_ms'))} ms",
     ]
     return ", ".join([*found, f"{times(row.estimate('speedup'))} the baseline's speed"])
@@ -65,8 +70,8 @@ def verify(
 ) -> None:
     """Measure a bundle again against its claims.
 
-    Its files are checked against the manifest, its own predict.py answers the study's test split, and its
-    latency is measured beside the study's baseline.
+    Its files are checked against the manifest. A classifier's own predict.py answers the study's test split, and its
+    latency is measured beside the study's baseline; a chat model must answer as it did when it was exported.
     """
     from tuner.cli.guard import FAILED
     from tuner.cli.output import print_json, working
