@@ -19,6 +19,18 @@ class Pick(enum.StrEnum):
     most_accurate = "most-accurate"
 
 
+def share(text: str) -> float:
+    """Read a share: `0.03`, `3%`."""
+    number = text.strip().removesuffix("%").strip()
+    try:
+        found = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise typer.BadParameter(f"{text!r} is no share from 0 to 1; write for example 0.03 or 3%")
+    return found
+
+
 def export(
     name: Name,
     output: Annotated[
@@ -26,41 +38,40 @@ def export(
     ],
     trial: Annotated[int | None, typer.Option(min=0, help="number of a measured trial")] = None,
     pick: Annotated[Pick | None, typer.Option(help="point of the front (default: fastest)")] = None,
-    max_accuracy_drop: Annotated[
-        float | None, typer.Option(min=0, max=1, help="a fraction: 0.01 is one point")
+    max_loss: Annotated[
+        float | None,
+        typer.Option(
+            parser=share,
+            metavar="SHARE",
+            help="what the metric may lose: 0.01 or 1% is a point of accuracy, or 1 % more perplexity",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Write a bundle that answers without the tuner.
 
-    It holds artefact, tokenizer, requirements.txt, a report, and predict.py with the labels, or chat.py.
+    It holds artefact, tokenizer, labels, predict.py, requirements.txt and a report.
     """
     from tuner.cli.output import print_json, working
     from tuner.service import api
 
-    if trial is not None and (pick is not None or max_accuracy_drop is not None):
-        raise typer.BadParameter("--trial already names the point: leave --pick and --max-accuracy-drop out")
+    if trial is not None and (pick is not None or max_loss is not None):
+        raise typer.BadParameter("--trial already names the point: leave --pick and --max-loss out")
     with working():
-        chosen = api.load(name).pick((pick or Pick.fastest).value, max_accuracy_drop, trial)
+        chosen = api.load(name).pick((pick or Pick.fastest).value, max_loss, trial)
         bundle = chosen.export(output)
     if as_json:
         print_json({"bundle": str(bundle), **chosen.row.to_json()})
         return
-    print(f"{bundle}: trial {chosen.number}, {chosen.row.candidate.label()}, {_headline(chosen)}")
+    row = chosen.row
+    print(f"{bundle}: trial {chosen.number}, {row.candidate.label()}, {_headline(row, chosen.study.spec)}")
 
 
-def _headline(chosen: Any) -> str:
-    from tuner.cli.table import interval, latency, times
-    from tuner.metrics import is_share
+def _headline(row: Any, spec: Any) -> str:
+    from tuner.cli.table import latency, quality, times
 
-    row, metric = chosen.row, str(chosen.study.spec["metric"])
-    quality = row.estimate(metric)
-    found = [
-        f"{metric} {interval(quality, 100)} %"
-        if is_share(metric)
-        else f"{metric} {interval(quality, digits=2)}",
-        f"{latency(row.estimate('latency_ms'))} ms",
-    ]
+    metric = spec["metric"]
+    found = [quality(metric, row.estimate(metric)), f"{latency(row.estimate('latency_ms'))} ms"]
     return ", ".join([*found, f"{times(row.estimate('speedup'))} the baseline's speed"])
 
 
@@ -70,8 +81,8 @@ def verify(
 ) -> None:
     """Measure a bundle again against its claims.
 
-    Its files are checked against the manifest. A classifier's own predict.py answers the study's test split, and its
-    latency is measured beside the study's baseline; a chat model must answer as it did when it was exported.
+    Its files are checked against the manifest, its own predict.py answers the study's test split, and its
+    latency is measured beside the study's baseline.
     """
     from tuner.cli.guard import FAILED
     from tuner.cli.output import print_json, working
