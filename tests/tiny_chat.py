@@ -133,6 +133,22 @@ def artefact(folder, context=CONTEXT, **settings):
     return folder
 
 
+def torch_artefact(folder):
+    """Build the random Llama for the engine torch; return the artefact and its checkpoint."""
+    from tuner.backends.base import BuildRequest
+    from tuner.backends.torch_eager import TorchBackend
+    from tuner.candidate import Quantization
+
+    source, made = checkpoint(folder / "source"), folder / "made"
+    made.mkdir()
+    request = BuildRequest(
+        checkpoint=source, quantization=Quantization(bits=32), device="cpu", fixed_shape=None, max_length=64,
+        calibration=folder / "none.npz", cache=folder, task="text-generation",
+    )  # fmt: skip
+    TorchBackend().build(request, made)
+    return made, source
+
+
 def estimate(value, half=0.0):
     return {"value": value, "low": value - half, "high": value + half}
 

@@ -55,7 +55,7 @@ def test_it_holds_what_it_says(whole):
     assert check_manifest(whole) == []
     described = json.loads((whole / "bundle.json").read_text())
     assert described == {"kind": "chat", "threads": 1, "replicas": 1, "context": CONTEXT,
-                         "stop_token_ids": [0, 2], "generation": {}}  # fmt: skip
+                         "stop_token_ids": [0, 2], "generation": {}, "draft": None}  # fmt: skip
     pins = (whole / "requirements.txt").read_text().split()
     assert [pin.split("==")[0] for pin in pins] == ["jinja2", "numpy", "tokenizers"]
     assert {p.name for p in (whole / "runtime").iterdir()} == {
@@ -70,9 +70,14 @@ def test_it_holds_what_it_says(whole):
 
 
 def test_what_the_serving_code_imports_comes_with_it():
-    assert with_imports(["predict", "torch_session", "no_such_session"]) == {
-        "predict", "loader", "torch_session", "shaped",
-    }  # fmt: skip
+    found = with_imports(["predict", "torch_session", "no_such_session"])
+    assert {"predict", "loader", "torch_session", "shaped"} <= found and "no_such_session" not in found
+    assert "template" not in found and with_imports(["chat"]) >= {
+        "answering",
+        "template",
+        "sampling",
+        "stopping",
+    }
 
 
 def test_there_is_no_bundle_for_another_task():
@@ -270,7 +275,7 @@ def here(tmp_path, monkeypatch):
 
 def test_a_bundle_answers_as_at_export(here):
     found = verify_bundle(here)
-    assert found["ok"] and found["files"] == []
+    assert found["ok"] and found["files"] == [] and "beside the baseline" in found["notes"][0]
     tokens, latency = found["claims"]
     assert tokens["metric"] == "greedy_tokens" and tokens["holds"] is True
     assert latency["metric"] == "latency_ms" and latency["holds"] is None
@@ -298,7 +303,11 @@ def test_on_another_host_other_tokens_are_no_broken_claim(whole, tmp_path, monke
     other = write_bundle(content(tmp_path), tmp_path / "bundle")
     changed(other)
     found = verify_bundle(other)
-    assert found["ok"] and found["claims"][0]["holds"] is None and "another host" in found["notes"][-1]
+    assert (
+        found["ok"]
+        and found["claims"][0]["holds"] is None
+        and "measured on another host than claimed" in found["notes"]
+    )
 
 
 def test_a_checkpoint_without_what_is_optional(tmp_path):

@@ -123,7 +123,7 @@ def _chat(found: Sources, candidate: Candidate, spec: Mapping[str, Any], meta: M
         "prompts": [{"prompt": prompt} for prompt in prompts],
         "timed": {"prompt": timed, "new_tokens": int(spec["scenario"]["new_tokens"])},
     }
-    answered = answers_of_artefact(found.artefact, candidate.parallel.threads, wanted)
+    answered = answers_of_artefact(found.artefact, candidate, wanted)
     facts = {
         "context": answered["context"],
         "stop_token_ids": list(meta["stop_token_ids"]),
@@ -133,13 +133,14 @@ def _chat(found: Sources, candidate: Candidate, spec: Mapping[str, Any], meta: M
     return subject, facts, {"check.json": {**wanted, "prompts": answered["prompts"]}}
 
 
-def answers_of_artefact(artefact: Path, threads: int, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def answers_of_artefact(artefact: Path, candidate: Candidate, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return how an artefact answers check prompts, in a process of its own (see `tuner/runtime/checking.py`).
 
     Raises:
         TunerError: it fails.
     """
-    command = [sys.executable, "-m", "tuner.runtime.checking", str(artefact), str(threads)]
+    command = [sys.executable, "-m", "tuner.runtime.checking", str(artefact), str(candidate.parallel.threads)]
+    command += [candidate.backend.draft] if candidate.backend.draft else []
     said = run_program(command, f"{artefact}: the artefact", json.dumps(wanted))
     return dict(json.loads(said.splitlines()[-1]))  # engines may print before
 
