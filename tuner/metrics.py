@@ -14,15 +14,49 @@ METRICS: dict[str, tuple[str, Direction]] = {
     "accuracy_drop": ("fraction", "minimize"),
     "f1_macro": ("fraction", "maximize"),
     "f1_macro_drop": ("fraction", "minimize"),
-    "latency_ms": ("ms", "minimize"),  # p50, drift-corrected
+    "perplexity": ("", "minimize"),
+    "perplexity_increase": ("fraction", "minimize"),
+    "agreement": ("fraction", "maximize"),  # of greedy tokens with the baseline's
+    "choice_accuracy": ("fraction", "maximize"),  # multiple choice by log-likelihood
+    "choice_accuracy_drop": ("fraction", "minimize"),
+    "latency_ms": ("ms", "minimize"),  # p50, drift-corrected; of a language model: of the whole response
     "latency_p90_ms": ("ms", "minimize"),
     "latency_p99_ms": ("ms", "minimize"),
     "speedup": ("x", "maximize"),  # ratio to the study's fp32 PyTorch eager baseline
     "throughput": ("samples/s", "maximize"),
+    "ttft_ms": ("ms", "minimize"),  # time to first token, p50
+    "ttft_p90_ms": ("ms", "minimize"),
+    "ttft_p99_ms": ("ms", "minimize"),
+    "tpot_ms": ("ms", "minimize"),  # time per output token after the first, p50
+    "itl_p99_ms": ("ms", "minimize"),  # inter-token latency
+    "tokens_per_s": ("tokens/s", "maximize"),  # of all clients together
     "memory_mb": ("MB", "minimize"),
     "size_mb": ("MB", "minimize"),
     "energy_j": ("J/request", "minimize"),
 }
+
+#: What each quality metric of a study loses against the baseline's, under which name; 0 is as good, less is better.
+LOSS = {
+    "accuracy": "accuracy_drop",
+    "f1_macro": "f1_macro_drop",
+    "choice_accuracy": "choice_accuracy_drop",
+    "perplexity": "perplexity_increase",
+}
+
+#: The other way round: of which metric each loss speaks.
+LOST = {loss: metric for metric, loss in LOSS.items()}
+
+#: Metrics of what an artefact answers; all others are of a clock or a scale.
+QUALITY = frozenset([*LOSS, *LOST, "agreement"])
+
+#: Metrics of a clock, which moves with the study's baseline: those that grow with time, and those per second.
+TIMES = tuple(name for name, (unit, _) in METRICS.items() if unit == "ms")
+RATES = ("throughput", "tokens_per_s")
+
+
+def is_share(name: str) -> bool:
+    """Say whether a metric is a share of 1, which people read in per cent."""
+    return METRICS[name][0] == "fraction"
 
 
 class Estimate(BaseModel):

@@ -39,7 +39,7 @@ def tiny(tmp_path_factory):
 def test_blocks_give_samples_in_ms(tiny, tmp_path):
     with Serving(tiny, 1, CORES[:1]) as serving:
         planned(serving, tmp_path)
-        samples, rate = run_blocks([serving], 0.05, 3)
+        samples, rate, _ = run_blocks([serving], 0.05, 3)
     assert len(samples) >= 3
     assert 0 < np.median(samples) < 50
     assert rate == pytest.approx(1e3 / np.mean(samples), rel=0.5)
@@ -220,7 +220,7 @@ def test_a_block_is_of_whole_cycles(tiny, tmp_path):
     np.savez(tmp_path / "plan.npz", **plan.arrays)
     with Serving(tiny, 1, CORES[:1]) as serving:
         serving.plan(tmp_path / "plan.npz", plan.cycle)
-        samples, _ = run_blocks([serving], 0.0, 3, 0)
+        samples, *_ = run_blocks([serving], 0.0, 3, 0)
     assert len(samples) == plan.cycle
 
 

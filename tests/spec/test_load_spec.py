@@ -111,7 +111,7 @@ def test_a_problem_names_file_line_and_field(write, change, line, message):
         ("constraints: size_mb <= 5", "11: constraints: should be a list"),
         ("sampler: tpe_grouped", "11: sampler: should be 'stage-aware', 'tpe-grouped'"),
         ("axes:\n  pruning:\n    heads: [0.5,\n 1.0]", "14: axes.pruning.heads[1]: should be less than 1"),
-        ("axes: {quantization: {bits: [32, 7]}}", "11: axes.quantization.bits[1]: should be 32, 16, 8 or 4"),
+        ("axes: {quantization: {bits: [32, 7]}}", "11: axes.quantization.bits[1]: should be 32, 16, 8, 4, 3 or 2"),
         ("axes: {backend: {engines: [torch, openvno]}}",
          "11: axes.backend.engines[1]: unknown backend 'openvno' (did you mean 'openvino'?)"),
         ("axes: {distillation: {student_layers: [2, 2]}}", "11: axes.distillation.student_layers: 2 is"),

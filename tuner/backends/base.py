@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from tuner.candidate import Bits, Quantization
 from tuner.hardware import Host
 
-
 TaskName = Literal["text-classification", "text-generation"]
 
 
@@ -22,8 +21,8 @@ class Offer:
     ||a - b|| / ||b - mean(b)|| over the checked documents: the error against how documents differ. For generation it
     bounds the share of positions of real text at which the likeliest next token is another than the fp32 checkpoint's.
 
-    `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV cache
-    that can be chosen, None among them for the engine's own.
+    `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
+    cache that can be chosen, None among them for the engine's own.
     """
 
     device: str
@@ -41,7 +40,8 @@ class Offer:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Offer:
         """Return an offer that was stored as JSON, which has lists for tuples."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+        return cls(**fields)
 
 
 @dataclass(frozen=True)

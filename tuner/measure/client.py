@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -25,7 +25,7 @@ import psutil
 from tuner.errors import JobError
 
 #: Seconds until silence counts as hanging. A block holds three calls or more, and large batches take their time.
-_LOAD, _ANSWER, _BLOCK, _PREDICT = 120.0, 60.0, 300.0, 600.0
+_LOAD, _ANSWER, _BLOCK, _PREDICT, _SCORE = 120.0, 60.0, 300.0, 600.0, 1800.0
 _LOOK = 0.25  # seconds between two looks at the memory of a child that takes its time
 _OF_LATE = 400  # blocks: some ten measurements
 _TAIL = 20_000  # bytes of the log's end that an error may quote from
@@ -41,8 +41,18 @@ class ServingLimits:
     memory_mb: float = math.inf
 
 
+class Block(NamedTuple):
+    """What a block took: samples in ms, answers per second, and what more is known of each call."""
+
+    samples: list[float]
+    rate: float
+    details: list[dict[str, Any]]
+
+
 class Serving:
     """A child that serves one artefact, pinned to `cores`. Ends with the context, or with this process.
+
+    It sees one GPU only where `card` names one, by its UUID.
 
     `clocks` is for who measures beside it: medians of its blocks of late, in ms.
 
@@ -51,7 +61,12 @@ class Serving:
     """
 
     def __init__(
-        self, artefact: Path, threads: int, cores: Sequence[int], limits: ServingLimits | None = None
+        self,
+        artefact: Path,
+        threads: int,
+        cores: Sequence[int],
+        limits: ServingLimits | None = None,
+        card: str | None = None,
     ) -> None:
         self.artefact, self.threads, self.cores = Path(artefact), threads, tuple(cores)
         self._limits = limits or ServingLimits()
@@ -64,7 +79,7 @@ class Serving:
             stdout=subprocess.PIPE,
             stderr=self._log,
             bufsize=0,
-            env=_environment(threads),
+            env=_environment(threads) | ({"CUDA_VISIBLE_DEVICES": card} if card else {}),
             start_new_session=True,  # a terminal's Ctrl-C is the coordinator's to handle
         )
         _serving.add(self)
@@ -90,20 +105,43 @@ class Serving:
         """Return the child's process id."""
         return self._process.pid
 
-    def plan(self, file: Path, cycle: int = 1) -> None:
-        """Load the calls that blocks go through, in whole cycles: an .npz of `NAME.INDEX` (batch, sequence)."""
-        self.ask("plan", file=str(file), cycle=cycle)
+    def plan(self, file: Path, cycle: int = 1, clients: int = 1) -> None:
+        """Load the calls that blocks go through, in whole cycles; `clients` of a language model share this child."""
+        self.ask("plan", file=str(file), cycle=cycle, clients=clients)
 
     def begin_block(
-        self, seconds: float, calls: int, start: float | None = None, first: int | None = None
+        self,
+        seconds: float,
+        calls: int,
+        start: float | None = None,
+        first: int | None = None,
+        dropped: int = 1,
     ) -> None:
         """Start a block without waiting for it, at a moment of `time.monotonic()`, with call `first`."""
-        self._send("block", seconds=seconds, calls=calls, start=start, first=first)
+        self._send("block", seconds=seconds, calls=calls, start=start, first=first, dropped=dropped)
 
-    def end_block(self) -> tuple[list[float], float]:
-        """Return the samples in ms and the block's seconds."""
+    def end_block(self) -> Block:
+        """Return what the block took."""
         answer = self._answer(_BLOCK)
-        return answer["samples"], answer["seconds"]
+        rate = answer["answers"] / answer["seconds"]
+        return Block(answer["samples"], rate, answer["details"])
+
+    def score(self, inputs: Path) -> dict[str, np.ndarray]:
+        """Return `logprob` and `greedy` (rows, longest - 1) of a split for a language model; see `scoring.score`."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = f"{folder}/scores.npz"
+            self._send("score", inputs=str(inputs), out=out)
+            self._answer(_SCORE)
+            with np.load(out) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+
+    def answer(self, prompts: Path, name: str, most: int, stop: Sequence[int]) -> np.ndarray:
+        """Return greedy answers int64 (prompts, most), -1 after their end; see `scoring.answer`."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = f"{folder}/answers.npy"
+            self._send("answer", prompts=str(prompts), name=name, most=most, stop=list(stop), out=out)
+            self._answer(_SCORE)
+            return np.load(out)
 
     def predict(self, inputs: Path, batch: int = 8) -> np.ndarray:
         """Return float32 logits (documents, labels) of an encoded split (.npz)."""
@@ -116,6 +154,10 @@ class Serving:
     def memory_mb(self) -> float:
         """Return the child's peak resident memory in MB."""
         return float(self.ask("memory")["memory_mb"])
+
+    def details(self) -> dict[str, float]:
+        """Return what the session's device says of itself and of a call of the plan (see `Placed.details`)."""
+        return self.ask("details")
 
     def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Send one request and return its answer."""
@@ -229,12 +271,15 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 def run_blocks(
-    servings: Sequence[Serving], seconds: float, calls: int, first: int | None = None
-) -> tuple[list[float], float]:
-    """Run a block on all servings at once; return their samples in ms together, and samples per second together."""
+    servings: Sequence[Serving], seconds: float, calls: int, first: int | None = None, dropped: int = 1
+) -> Block:
+    """Run a block on all servings at once; return what they took together."""
     start = time.monotonic() + 0.005 if len(servings) > 1 else None
     for serving in servings:
-        serving.begin_block(seconds, calls, start, first)
+        serving.begin_block(seconds, calls, start, first, dropped)
     found = [serving.end_block() for serving in servings]
-    rate = sum(len(samples) / took for samples, took in found)
-    return [sample for samples, _ in found for sample in samples], rate
+    return Block(
+        samples=[sample for block in found for sample in block.samples],
+        rate=sum(block.rate for block in found),
+        details=[detail for block in found for detail in block.details],
+    )

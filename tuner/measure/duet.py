@@ -16,19 +16,43 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from tuner.measure.client import Serving, run_blocks
+from tuner.gpus import Gpu
+from tuner.measure.client import Block, Serving, run_blocks
 from tuner.measure.stats import SAMPLES_NEEDED, geometric, half_width
 from tuner.metrics import Estimate
 
 BLOCK = 0.05  # seconds of one block, at least
-_CALLS = 2  # calls of one block, at least, after the first one, which is dropped
-_QUADRUPLES = 6  # before an interval is believed
 _QUIET = 1.15  # times the reference's fastest of late: beyond it, somebody else computes
 _FASTEST = 10  # percentile of the reference's blocks that counts as its fastest: the very fastest one is luck
 _PATIENCE = 3  # times the cap, for percentiles that need more samples
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How subject and reference take turns.
+
+    A block lasts `seconds` and `calls` at least, after `dropped` calls; `quadruples` are needed before an interval is
+    believed. Where calls take seconds, the reference runs `once` between two blocks of the subject: a linear drift
+    still cancels, and the reference, which is the slowest of all, costs half.
+    """
+
+    seconds: float = BLOCK
+    calls: int = 2
+    dropped: int = 1
+    quadruples: int = 6
+    once: bool = False
+
+    def run(self, servings: Sequence[Serving], at: int) -> Block:
+        """Run one block, from call number `at`."""
+        return run_blocks(servings, self.seconds, self.calls, at, self.dropped)
+
+
+SHORT = Rhythm()
+LONG = Rhythm(seconds=0.0, calls=1, dropped=0, quadruples=4, once=True)
 
 
 @dataclass(frozen=True)
@@ -41,25 +65,32 @@ class Quadruple:
     samples: list[float]
     reference: list[float]
     rates: tuple[float, float]
+    details: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
 class Subject:
-    """One thing to measure: its replicas, and what was found so far. `fastest` is the reference's clock of late."""
+    """One thing to measure: its replicas, and what was found so far. `fastest` is the reference's clock of late.
+
+    `cards`: each replica's GPU, where they compute on one.
+    """
 
     servings: Sequence[Serving]
     quadruples: list[Quadruple] = field(default_factory=list)
     fastest: float = 0.0
     spent: float = 0.0
+    rhythm: Rhythm = SHORT
+    cards: Sequence[Gpu] = ()
 
     @property
     def quiet(self) -> list[Quadruple]:
         """Return the quadruples that nobody disturbed; where they are too few, the least disturbed ones."""
-        if len(found := self.within(self.fastest)) >= _QUADRUPLES:
+        enough = self.rhythm.quadruples
+        if len(found := self.within(self.fastest)) >= enough:
             return found
         ordered = sorted(self.quadruples, key=self._disturbance)
         alike = self.within(ordered[0].clock) if ordered else []  # a machine that is slower now than of late
-        return alike if len(alike) >= _QUADRUPLES else ordered[:_QUADRUPLES]
+        return alike if len(alike) >= enough else ordered[:enough]
 
     def _disturbance(self, quadruple: Quadruple) -> float:
         """Return by how much the slower of the two ran slower than its fastest."""
@@ -102,19 +133,20 @@ def duet(
     `seconds` the cap for each subject; a wanted percentile may take three times as long. `cycle` is that of the plan.
     """
     order = random.Random(seed)
-    _warm_up([*[s for subject in subjects for s in subject.servings], reference])
+    rhythm = subjects[0].rhythm
+    _warm_up([*[s for subject in subjects for s in subject.servings], reference], rhythm)
     while left := [s for s in subjects if not _finished(s, precision, seconds, percentiles)]:
         order.shuffle(left)
         for subject in left:
             _quadruple(subject, reference, len(subject.quadruples) * cycle)
 
 
-def _warm_up(servings: Sequence[Serving], most: float = 1.0) -> None:
+def _warm_up(servings: Sequence[Serving], rhythm: Rhythm, most: float = 1.0) -> None:
     """Run each serving until two blocks in a row agree within 5 %, or for a second."""
     for serving in servings:
         begin, before = time.monotonic(), 0.0
         while time.monotonic() - begin < most:
-            now = statistics.median(run_blocks([serving], BLOCK, _CALLS)[0])
+            now = statistics.median(run_blocks([serving], rhythm.seconds, rhythm.calls).samples)
             if abs(now - before) <= 0.05 * now:
                 break
             before = now
@@ -124,11 +156,12 @@ def _finished(subject: Subject, precision: float, seconds: float, percentiles: S
     needed = max((SAMPLES_NEEDED.get(p, 100) for p in percentiles), default=0)
     if len(subject.samples) < needed and subject.spent < _PATIENCE * seconds:
         return False
-    if len(subject.quadruples) < _QUADRUPLES:
+    enough = subject.rhythm.quadruples
+    if len(subject.quadruples) < enough:
         return subject.spent >= _PATIENCE * seconds and len(subject.quadruples) >= 2
     if subject.spent >= seconds:
         return True
-    undisturbed = len(subject.within(subject.fastest)) >= _QUADRUPLES
+    undisturbed = len(subject.within(subject.fastest)) >= enough
     return undisturbed and half_width(subject.ratio) <= precision
 
 
@@ -139,25 +172,39 @@ def _quadruple(subject: Subject, reference: Serving, at: int) -> None:
     the intervals of a disturbed machine come out too narrow.
     """
     begin = time.monotonic()
-    mine, theirs = (subject.servings, BLOCK, _CALLS, at), ([reference], BLOCK, _CALLS, at)
-    if len(subject.quadruples) % 2 == 0:
-        (first, rate_one), (before, _) = run_blocks(*mine), run_blocks(*theirs)
-        (after, _), (second, rate_two) = run_blocks(*theirs), run_blocks(*mine)
-    else:
-        (before, _), (first, rate_one) = run_blocks(*theirs), run_blocks(*mine)
-        (second, rate_two), (after, _) = run_blocks(*mine), run_blocks(*theirs)
+    first, before, after, second = _turns(subject, reference, at)
     subject.spent += time.monotonic() - begin
-    clocks = (statistics.median(before), statistics.median(after))
-    own = (statistics.median(first), statistics.median(second))
+    clocks = (statistics.median(before.samples), statistics.median(after.samples))
+    own = (statistics.median(first.samples), statistics.median(second.samples))
     ratios = (own[0] / clocks[0], own[1] / clocks[1])
     found = Quadruple(
         ratio=statistics.geometric_mean(ratios),
         clock=max(clocks),
         own=max(own),
-        samples=[*first, *second],
-        reference=[*before, *after],
-        rates=(rate_one, rate_two),
+        samples=[*first.samples, *second.samples],
+        reference=before.samples if after is before else [*before.samples, *after.samples],
+        rates=(first.rate, second.rate),
+        details=[*first.details, *second.details],
     )
     subject.quadruples.append(found)
-    reference.clocks.extend(clocks)
+    reference.clocks.extend(clocks[:1] if after is before else clocks)
     subject.fastest = float(np.percentile(reference.clocks, _FASTEST))
+
+
+def _turns(subject: Subject, reference: Serving, at: int) -> tuple[Block, Block, Block, Block]:
+    """Return the subject's two blocks around (or inside) the reference's, which are one and the same if run once."""
+    rhythm, servings = subject.rhythm, subject.servings
+    if rhythm.once:
+        first, between, second = (
+            rhythm.run(servings, at),
+            rhythm.run([reference], at),
+            rhythm.run(servings, at),
+        )
+        return first, between, between, second
+    if len(subject.quadruples) % 2 == 0:
+        first, before = rhythm.run(servings, at), rhythm.run([reference], at)
+        after, second = rhythm.run([reference], at), rhythm.run(servings, at)
+    else:
+        before, first = rhythm.run([reference], at), rhythm.run(servings, at)
+        second, after = rhythm.run(servings, at), rhythm.run([reference], at)
+    return first, before, after, second

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 from tuner.errors import UnsupportedError
 from tuner.hardware import this_host
 from tuner.measure.client import Serving, ServingLimits, run_blocks
-from tuner.measure.duet import BLOCK, Subject, duet
+from tuner.measure.duet import BLOCK, LONG, SHORT, Rhythm, Subject, duet
 from tuner.measure.energy import energy_of
+from tuner.measure.gpu import account, cards_of, states
+from tuner.measure.responses import response_metrics
 from tuner.measure.stats import mean, percentile
 from tuner.metrics import Estimate
 from tuner.spec.model import Scenario
@@ -30,21 +33,37 @@ _ENERGY_BLOCK = 1.0  # seconds: meters tick every millisecond or so
 class Plan:
     """The calls of a scenario: `NAME.INDEX` arrays (batch, sequence), and how many samples one call holds.
 
-    Each `cycle` calls in a row are alike in their lengths, so blocks of whole cycles can be compared.
+    Each `cycle` calls in a row are alike in their lengths, so blocks of whole cycles can be compared. A language
+    model's plan holds `prompts` (n, tokens) and `new_tokens`; so many `clients` share a subject's replicas.
     """
 
     arrays: dict[str, np.ndarray]
     batch: int
     cycle: int = 1
+    clients: int = 1
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """Return how such calls are measured: responses take seconds."""
+        return LONG if "prompts" in self.arrays else SHORT
+
+    def clients_of(self, replicas: int) -> int:
+        """Return how many clients share one replica, the busiest one."""
+        return math.ceil(self.clients / replicas)
 
 
 @dataclass(frozen=True)
 class Performance:
     """What was measured. Times in ms, memory and size in MB (10^6 bytes), throughput in samples a second.
 
+    `details` has what is known of a language model's responses beside their whole time (see `responses`).
+
     `samples` and `reference_samples` are all that were taken; all else is of the `pairs` that nobody disturbed, and
     `disturbed` is how many were set aside. `drift` is how far the reference's slowest block lies above its fastest, as
     a share; `seconds` what it all took.
+
+    `memory_mb` is what the processes hold in the memory of the device that computes. `gpu` is what the GPUs say beside:
+    see `account`; None where none computes.
     """
 
     ratio: Estimate
@@ -62,6 +81,8 @@ class Performance:
     disturbed: int
     drift: float
     seconds: float
+    details: dict[str, Estimate | None] = field(default_factory=dict)
+    gpu: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -69,7 +90,16 @@ class Performance:
         for name in ("ratio", "p50_ms", "p90_ms", "p99_ms", "throughput"):
             estimate = getattr(self, name)
             plain[name] = None if estimate is None else estimate.model_dump()
+        plain["details"] = {k: None if v is None else v.model_dump() for k, v in self.details.items()}
         return plain
+
+
+def response_plan(prompts: Path, scenario: Scenario) -> Plan:
+    """Return the calls of a language model's scenario: the prompts `measure` (n, tokens) of an encoded split."""
+    with np.load(prompts) as arrays:
+        asked = arrays["measure"]
+    given = {"prompts": asked, "new_tokens": np.array(scenario.new_tokens)}
+    return Plan(given, batch=1, clients=scenario.clients)
 
 
 def scenario_plan(inputs: Path, scenario: Scenario) -> Plan:
@@ -160,23 +190,41 @@ def measure_together(
     with ExitStack() as stack:
         file = stack.enter_context(_written(plan))
         with loading or nullcontext():
-            reference.plan(file, plan.cycle)
-            found = [Subject([stack.enter_context(s) for s in _replicas(*one, limits)]) for one in subjects]
-            for serving in [s for subject in found for s in subject.servings]:
-                serving.plan(file, plan.cycle)
+            reference.plan(file, plan.cycle, plan.clients)
+            found = [
+                Subject(
+                    [stack.enter_context(s) for s in _replicas(*one, limits)],
+                    rhythm=plan.rhythm,
+                    cards=[card for card in cards_of(this_host(), one[0], one[2]) if card is not None],
+                )
+                for one in subjects
+            ]
+            for subject in found:
+                for serving in subject.servings:
+                    serving.plan(file, plan.cycle, plan.clients_of(len(subject.servings)))
         with alone or nullcontext():
+            before = [states(subject.cards) for subject in found]
             duet(found, reference, precision, seconds, percentiles, plan.cycle)
-            return [_performance(subject, plan) for subject in found]
+            after = [states(subject.cards) for subject in found]
+            taken = [_performance(subject, plan) for subject in found]
+    return [
+        replace(one, gpu={**one.gpu, "before": b, "after": a}) if one.gpu is not None else one
+        for one, b, a in zip(taken, before, after, strict=True)
+    ]
 
 
 def _replicas(
     artefact: Path, threads: int, replicas: int, limits: ServingLimits | None = None
 ) -> Iterator[Serving]:
-    cores = this_host().cores
+    """Start a subject's replicas, on cores of their own and, where they compute on GPUs, on these in turn."""
+    host = this_host()
+    cores = host.cores
     if threads * replicas > len(cores):
         raise UnsupportedError(f"{replicas} x {threads} threads, but this host has {len(cores)} cores")
-    for index in range(replicas):
-        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads], limits)
+    several = len(host.gpus) > 1
+    for index, card in enumerate(cards_of(host, artefact, replicas)):
+        place = card.uuid if card is not None and several else None
+        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads], limits, place)
 
 
 @contextmanager
@@ -191,14 +239,17 @@ def _written(plan: Plan) -> Iterator[Path]:
 def _performance(subject: Subject, plan: Plan) -> Performance:
     taken, quiet = subject.quadruples, subject.quiet
     samples, clocks = subject.samples, [quadruple.clock for quadruple in taken]
+    throughput = mean([rate * plan.batch for q in quiet for rate in q.rates])
+    details = [detail for q in quiet for detail in q.details]
+    gpu = account(subject.servings, subject.cards) if subject.cards else None
     return Performance(
         ratio=subject.ratio,
         reference_ms=statistics.median(sample for q in quiet for sample in q.reference),
         p50_ms=percentile(samples, 50),
         p90_ms=percentile(samples, 90),
         p99_ms=percentile(samples, 99),
-        throughput=mean([rate * plan.batch for q in quiet for rate in q.rates]),
-        memory_mb=sum(serving.memory_mb() for serving in subject.servings),
+        throughput=throughput,
+        memory_mb=gpu["memory_mb"] if gpu else sum(serving.memory_mb() for serving in subject.servings),
         size_mb=size_mb(subject.servings[0].artefact),
         energy_j=_energy(subject),
         samples=[round(sample, 4) for q in taken for sample in q.samples],
@@ -207,15 +258,17 @@ def _performance(subject: Subject, plan: Plan) -> Performance:
         disturbed=len(taken) - len(quiet),
         drift=max(clocks) / min(clocks) - 1,
         seconds=subject.spent,
+        details=response_metrics(details, throughput),
+        gpu=gpu,
     )
 
 
 def _energy(subject: Subject) -> float | None:
     def work() -> int:
-        samples, _ = run_blocks(subject.servings, max(_ENERGY_BLOCK, BLOCK), 1)
+        samples = run_blocks(subject.servings, max(_ENERGY_BLOCK, BLOCK), 1).samples
         return len(samples) + len(subject.servings)  # each one's first call is dropped, but burns as well
 
-    return energy_of(this_host(), work)
+    return energy_of(this_host(), work, list(dict.fromkeys(subject.cards)))
 
 
 def size_mb(artefact: Path) -> float:

@@ -14,9 +14,12 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuner.runtime.orphans import die_with_parent
+
+if TYPE_CHECKING:
+    from tuner.measure.calls import Calls
 
 _LATE = 0.002  # seconds before a common start at which waiting turns from sleeping to looking
 
@@ -30,35 +33,57 @@ class Server:
         from tuner.runtime.loader import load_session
 
         self._session = load_session(artefact, threads)
-        self._calls: list[dict[str, Any]] = []
+        self._calls: Calls
         self._next, self._cycle = 0, 1
 
-    def plan(self, file: str, cycle: int = 1) -> dict[str, Any]:
-        """Load the calls to go through in whole cycles: an .npz of `NAME.INDEX` arrays (batch, sequence)."""
+    def plan(self, file: str, cycle: int = 1, clients: int = 1) -> dict[str, Any]:
+        """Load the calls to go through in whole cycles (see `calls`); `clients` share this session."""
         import numpy as np
 
+        from tuner.measure.calls import calls_of
+
         with np.load(file) as arrays:
-            indices = sorted({int(name.partition(".")[2]) for name in arrays.files})
-            names = {name.partition(".")[0] for name in arrays.files}
-            self._calls = [{name: arrays[f"{name}.{i}"] for name in names} for i in indices]
+            self._calls = calls_of(self._session, {name: arrays[name] for name in arrays.files}, clients)
         self._next, self._cycle = 0, cycle
         return {"calls": len(self._calls)}
 
-    def block(self, seconds: float, calls: int, start: float | None, first: int | None) -> dict[str, Any]:
+    def block(
+        self, seconds: float, calls: int, start: float | None, first: int | None, dropped: int = 1
+    ) -> dict[str, Any]:
         """Call for so many seconds, at least `calls` times and in whole cycles; samples in ms.
 
-        One more call comes before them and is dropped. `start` is a moment of the monotonic clock to begin at,
-        `first` the call to begin with (None: go on after the last block's).
+        `dropped` more calls come before them. `start` is a moment of the monotonic clock to begin at, `first` the call
+        to begin with (None: go on after the last block's).
         """
         self._next = self._next if first is None else first
         _wait_until(start)
-        self._call()
-        samples: list[float] = []
+        for _ in range(dropped):
+            self._call()
+        taken: list[dict[str, Any]] = []
         begin = time.perf_counter()
-        while len(samples) < calls or time.perf_counter() - begin < seconds or len(samples) % self._cycle:
-            samples.append(self._call())
+        while len(taken) < calls or time.perf_counter() - begin < seconds or len(taken) % self._cycle:
+            taken.append(self._call())
             self._next += 1
-        return {"samples": samples, "seconds": time.perf_counter() - begin}
+        return {
+            "samples": [call.pop("ms") for call in taken],
+            "seconds": time.perf_counter() - begin,
+            "answers": sum(call.pop("answers") for call in taken),
+            "details": [call for call in taken if call],
+        }
+
+    def score(self, inputs: str, out: str) -> dict[str, Any]:
+        """Write what a language model expects in each row of an encoded split (see `scoring`)."""
+        from tuner.measure.scoring import score
+
+        score(self._session, inputs, out)
+        return {}
+
+    def answer(self, prompts: str, name: str, most: int, stop: list[int], out: str) -> dict[str, Any]:
+        """Write a language model's greedy answers to prompts (see `scoring`)."""
+        from tuner.measure.scoring import answer
+
+        answer(self._session, prompts, name, most, stop, out)
+        return {}
 
     def predict(self, inputs: str, batch: int, out: str) -> dict[str, Any]:
         """Write the logits (documents, labels) of an encoded split, in batches trimmed to their longest document."""
@@ -74,15 +99,16 @@ class Server:
         np.save(out, np.concatenate(found))
         return {}
 
+    def details(self) -> dict[str, Any]:
+        """Return what the session's device says of itself and of a call, `{}` where it says nothing."""
+        return self._calls.details()
+
     def memory(self) -> dict[str, Any]:
         """Return the peak resident memory of this process in MB (10^6 bytes)."""
         return {"memory_mb": _peak_mb()}
 
-    def _call(self) -> float:
-        inputs = self._calls[self._next % len(self._calls)]
-        begin = time.perf_counter()
-        self._session.run(inputs)
-        return (time.perf_counter() - begin) * 1e3
+    def _call(self) -> dict[str, Any]:
+        return self._calls.one(self._next % len(self._calls))
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -8,15 +8,21 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from tuner.candidate import Bits
 from tuner.errors import InputError
-from tuner.metrics import METRICS
+from tuner.metrics import LOSS, METRICS
 from tuner.spec.constraint import Constraint, parse_constraint
 from tuner.spec.nearest import did_you_mean
 
 T = TypeVar("T")
-Bits = Literal[32, 16, 8, 4]
-Scheme8 = Literal["dynamic", "static"]
+GENERATION = "text-generation"
+#: What a language model must keep of the baseline's greedy answers, where a study says nothing of agreement.
+FLOOR = "agreement >= 0.25"
+Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
+TaskName = Literal["text-classification", "text-generation"]
+KvBits = Literal[16, 8, 4]
+Method = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
 
 
@@ -60,6 +66,14 @@ Choices = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _traded(given: dict[str, Any]) -> list[str]:
+    """Return the objectives of a study that names none."""
+    metric, scenario = given.get("metric", "accuracy"), given.get("scenario")
+    offline = isinstance(scenario, dict) and scenario.get("mode") == "offline"
+    quality = LOSS["perplexity"] if metric == "perplexity" else metric
+    return [quality, "throughput" if offline else "latency_ms"]
 
 
 class FineTune(_Section):
@@ -138,7 +152,9 @@ class DataSpec(_Section):
         description="auto: by the file's ending; folder: one folder a class, one file a document",
     )
     text: str = Field(default="text", min_length=1, description="column of the text")
-    label: str = Field(default="label", min_length=1, description="column of the label")
+    label: str | None = Field(
+        default="label", min_length=1, description="column of the label; null: documents without labels"
+    )
     split: SplitSpec = Field(default=SplitSpec(), description="how documents are divided")
     classes: Choices[Label] | None = Field(default=None, description="keep only these labels")
     limit: int | None = Field(default=None, ge=3, description="keep at most so many documents")
@@ -147,6 +163,8 @@ class DataSpec(_Section):
     def _two_columns(self) -> DataSpec:
         if self.text == self.label:
             raise _wrong("label", f"text and label are the same column, {self.text!r}")
+        if self.classes is not None and self.label is None:
+            raise _wrong("classes", "documents without labels have no classes: remove it, or name a `label`")
         if self.classes is not None and len(self.classes) < 2:
             raise _wrong("classes", "a classifier needs at least two classes")
         return self
@@ -154,6 +172,9 @@ class DataSpec(_Section):
 
 class Scenario(_Section):
     """MLPerf's single-stream (one request after the other) or offline (all samples at hand).
+
+    A language model's request is a prompt of `prompt_tokens`, answered with `new_tokens`, greedily; `clients` ask at
+    the same time, each in a conversation of its own, and the next request comes when the last is answered.
 
     Offline, the documents are put in order of their length, since nobody waits for any one of them: those of a call are
     about as long as each other, and little of it is padding. What counts then is throughput.
@@ -167,12 +188,33 @@ class Scenario(_Section):
         default=128, description="tokens, or `data`: its own lengths"
     )
 
+    prompt_tokens: int = Field(
+        default=64, ge=8, description="generation: tokens of the prompt, template included"
+    )
+    new_tokens: int = Field(default=64, ge=2, description="generation: tokens of the answer")
+    clients: int = Field(default=1, ge=1, description="generation: conversations at the same time")
+
     @model_validator(mode="before")
     @classmethod
     def _many_offline(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("mode") == "offline" and "batch" not in given:
             return {**given, "batch": 32}
         return given
+
+
+class Asked(_Section):
+    """What a language model's quality is judged on, in each of validation and test."""
+
+    documents: int = Field(
+        default=24, ge=2, description="texts whose perplexity is taken, by a sliding window"
+    )
+    prompts: int = Field(
+        default=16, ge=1, description="prompts whose greedy answers are compared with the baseline's"
+    )
+    new_tokens: int = Field(default=32, ge=1, description="tokens of those answers")
+    questions: int = Field(
+        default=24, ge=0, description="multiple-choice questions: which label has the text?"
+    )
 
 
 class DistillationAxis(_Section):
@@ -191,10 +233,22 @@ class PruningAxis(_Section):
 class QuantizationAxis(_Section):
     """Number formats; an engine is only asked for those that it supports on this host."""
 
-    bits: Choices[Bits] = Field(default=[32, 16, 8, 4], description="fp32, bf16, int8, int4 weights")
-    schemes: Choices[Scheme8] = Field(default=["dynamic", "static"], description="how int8 finds its ranges")
+    bits: Choices[Bits] = Field(
+        default=[32, 16, 8, 4], description="fp32, bf16, int8, int4 weights; generation: also 3 and 2"
+    )
+    schemes: Choices[Scheme8] = Field(
+        default=["dynamic", "static"],
+        description="how int8 finds its ranges; on a GPU also weight-only and fp8",
+    )
     group_size: Choices[Literal[16, 32, 64, 128]] = Field(
         default=[32, 128], description="input channels that share an int4 scale"
+    )
+    methods: Choices[Method] | None = Field(
+        default=None,
+        description="generation: how low-bit weights are chosen; null: as each engine does unasked",
+    )
+    kv_bits: Choices[KvBits] | None = Field(
+        default=None, description="generation: precision of the KV cache; null: as each engine does unasked"
     )
 
 
@@ -209,7 +263,10 @@ class BackendAxis(_Section):
     """Who runs the artefact; `tuner backends` lists what this host can."""
 
     engines: Choices[str] | None = Field(default=None, description="null: every engine this host can run")
-    devices: Choices[str] = Field(default=["cpu"], description="where the engines run")
+    devices: Choices[str] = Field(
+        default=["cpu"],
+        description="where the engines run: cpu, cuda, …; the baseline runs on the first, if PyTorch does",
+    )
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
     )
@@ -354,21 +411,23 @@ class StudySpec(_Section):
     name: str = Field(
         pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$", description="under which the study is stored"
     )
-    task: Literal["text-classification"] = Field(
-        default="text-classification", description="what the model does"
-    )
+    task: TaskName = Field(default="text-classification", description="what the model does")
     model: ModelSpec = Field(description="the model to tune")
     data: DataSpec = Field(description="the labelled documents")
-    metric: Literal["accuracy", "f1_macro"] = Field(default="accuracy", description="what good means")
+    metric: Literal["accuracy", "f1_macro", "perplexity"] = Field(
+        default="accuracy", description="what good means; generation: perplexity"
+    )
     objectives: Choices[MetricName] = Field(
         default=["accuracy", "latency_ms"],
-        description="what the search trades; where nothing is said, the metric and latency (offline: throughput)",
+        description="what the search trades; where nothing is said, the metric (generation: perplexity_increase) and "
+        "latency (offline: throughput)",
     )
     constraints: Annotated[list[ConstraintText], AfterValidator(_distinct)] = Field(
-        default=[], description="what a feasible trial meets: METRIC <= NUMBER",
+        default=[], description="what a feasible trial meets: METRIC <= NUMBER; generation: agreement at least 0.25",
         examples=[["accuracy_drop <= 0.01", "latency_ms <= 5"]],
     )  # fmt: skip
     scenario: Scenario = Field(default=Scenario(), description="how the model is asked while it is measured")
+    asked: Asked = Field(default=Asked(), description="generation: what quality is judged on")
     axes: Axes = Field(default=Axes(), description="the ranges of the five axes")
     recover: Recover = Field(default=Recover(), description="distillation after a model was made smaller")
     budget: Budget = Field(description="when the search ends")
@@ -391,23 +450,44 @@ class StudySpec(_Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _metric_is_traded(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or "objectives" in given:
+    def _task_decides(cls, given: Any) -> Any:
+        """Fill in what follows from the task: the metric, what is traded, and that nonsense does not pass."""
+        if not isinstance(given, dict):
             return given
-        scenario = given.get("scenario")
-        offline = isinstance(scenario, dict) and scenario.get("mode") == "offline"
-        cost = "throughput" if offline else "latency_ms"
-        return {**given, "objectives": [given.get("metric", "accuracy"), cost]}
+        generates = given.get("task") == GENERATION
+        filled = {"metric": "perplexity", **given} if generates else dict(given)
+        if "objectives" not in given:
+            filled["objectives"] = _traded(filled)
+        said = given.get("constraints", [])
+        if generates and isinstance(said, list) and not any("agreement" in str(text) for text in said):
+            filled["constraints"] = [*said, FLOOR]
+        return filled
 
     @model_validator(mode="after")
     def _fits(self) -> StudySpec:
-        length = self.scenario.sequence_length
-        if isinstance(length, int) and length > self.model.max_length:
+        generates, length = self.task == GENERATION, self.scenario.sequence_length
+        if generates != (self.metric == "perplexity"):
+            raise _wrong("metric", f"{self.metric} is no metric of {self.task}")
+        if not generates and isinstance(length, int) and length > self.model.max_length:
             message = f"{length} tokens are more than the {self.model.max_length} of model.max_length"
             raise _wrong("scenario.sequence_length", message)
+        if not generates and self.data.label is None:
+            raise _wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
+        if generates:
+            self._check_generation()
         if self.budget.auto is not None and self.sampler != "stage-aware":
             raise _wrong("budget.auto", f"sampler {self.sampler} expects nothing: `auto` takes stage-aware")
         return self
+
+    def _check_generation(self) -> None:
+        if self.model.config is not None:
+            raise _wrong(
+                "model.config", "a language model is tuned, not trained from scratch: name a `source`"
+            )
+        if self.scenario.mode == "offline":
+            raise _wrong("scenario.mode", "generation is measured single-stream, or with several `clients`")
+        if self.recover.start == "larger":
+            raise _wrong("recover.start", "language models' students are cut from the teacher")
 
     def parsed_constraints(self) -> list[Constraint]:
         """Return the constraints as objects."""
