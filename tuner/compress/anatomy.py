@@ -185,7 +185,6 @@ def describe(checkpoint: str) -> dict[str, Any]:
     found = anatomy(config)
     with torch.device("meta"):
         model = auto_class(config).from_config(config, trust_remote_code=False)
-    text = {"context": config.max_position_embeddings, "vocabulary": config.vocab_size}
     return {
         "layers": found.layers,
         "heads": found.heads,
@@ -194,5 +193,9 @@ def describe(checkpoint: str) -> dict[str, Any]:
         "family": found.family,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "refused": found.refused,
-        **(text if is_causal(config) else {}),
+        **(_text_sizes(config) if is_causal(config) else {}),
     }
+
+
+def _text_sizes(config: Any) -> dict[str, int]:
+    return {"context": config.max_position_embeddings, "vocabulary": config.vocab_size}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,13 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, rows: torch.Tensor) -> Split:
+        """Return these rows as a split of their own, numbered anew."""
+        found = copy(self)
+        found.labels, found.lengths = self.labels[rows], self.lengths[rows]
+        found.inputs = {name: array[rows] for name, array in self.inputs.items()}
+        return found
 
     def take(self, rows: torch.Tensor) -> Batch:
         """Return inputs (batch, longest of these), labels and row numbers (batch,)."""

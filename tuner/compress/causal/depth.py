@@ -17,36 +17,36 @@ def layer_scores(model: nn.Module, layers: nn.ModuleList, inputs: Inputs) -> lis
     Greedy, by the loss on real text without the layer and those that went before it, as SLEB does (Song et al.
     2024, arXiv 2402.09025, section 3). Block influence (ShortGPT, Men et al. 2024, arXiv 2403.03853, section 3)
     takes one pass instead, but looks at each layer alone and only at how far it turns its input: it takes away
-    neighbours that stand in for each other. Losses seldom fall when more layers go, so those known from earlier
-    rounds are bounds, and only layers that may still be the cheapest are tried anew (lazy evaluation, Minoux
-    1978): some four trials a layer. A pass begins where the stack differs, on what came out before.
+    neighbours that stand in for each other. What leaving a layer out costs seldom falls when others are gone, so
+    costs of earlier rounds are bounds, and only layers that may still be the cheapest are tried anew (lazy evaluation,
+    Minoux 1978). A pass begins where the stack differs, on what came out before.
     """
     stack = _Stack(model, layers, inputs)
     with torch.inference_mode(), mixed_precision():
-        stack.run()
         order = _order(stack, len(layers))
     order += [i for i in (len(layers) - 1, 0) if i not in order]
     return [float(order.index(i)) for i in range(len(layers))]
 
 
 def _order(stack: _Stack, count: int) -> list[int]:
-    known = {layer: stack.loss_without(layer) for layer in range(1, count - 1)}
+    stack.run()
+    rises = {layer: stack.loss_without(layer) - stack.loss for layer in range(1, count - 1)}
     order: list[int] = []
-    while known:
-        order.append(_cheapest(stack, known))
-        known.pop(order[-1])
+    while rises:
+        order.append(_cheapest(stack, rises))
+        rises.pop(order[-1])
         stack.remove(order[-1])
     return order
 
 
-def _cheapest(stack: _Stack, known: dict[int, float]) -> int:
-    """Return the layer without which the loss is least; bring losses in `known` up to date until it is sure."""
+def _cheapest(stack: _Stack, rises: dict[int, float]) -> int:
+    """Return the layer without which the loss rises least; bring `rises` up to date until it is sure."""
     fresh: set[int] = set()
     while True:
-        layer = min(known, key=known.__getitem__)
-        if layer in fresh or len(known) == 1:
+        layer = min(rises, key=rises.__getitem__)
+        if layer in fresh or len(rises) == 1:
             return layer
-        known[layer] = stack.loss_without(layer)
+        rises[layer] = stack.loss_without(layer) - stack.loss
         fresh.add(layer)
 
 
@@ -58,6 +58,7 @@ class _Stack:
         self._kept = list(range(len(layers)))
         self._given: list[dict[str, Any]] = [{} for _ in layers]
         self._states: dict[int, torch.Tensor] = {}  # layer → what goes into it
+        self.loss = 0.0  # of the present stack: summed, nats
 
     def run(self) -> None:
         """Run the whole model once, and keep what each layer is given."""
@@ -65,7 +66,8 @@ class _Stack:
             layer.register_forward_pre_hook(self._see(i), with_kwargs=True)
             for i, layer in enumerate(self._layers)
         ]
-        self._model.base_model(**self._inputs, use_cache=False)
+        states = self._model.base_model(**self._inputs, use_cache=False).last_hidden_state
+        self.loss = float(loss_of_states(self._model, states, self._inputs))
         for hook in hooks:
             hook.remove()
 
@@ -80,7 +82,7 @@ class _Stack:
         state = self._states[layer]
         for number in self._after(layer):
             state = self._layers[number](state, **self._given[number])
-        return float(loss_of_states(self._model, self._model.base_model.norm(state), self._inputs))
+        return self._loss_of(state)
 
     def remove(self, layer: int) -> None:
         """Take the layer out for good."""
@@ -89,6 +91,11 @@ class _Stack:
             self._states[number] = state
             state = self._layers[number](state, **self._given[number])
         self._kept.remove(layer)
+        self.loss = self._loss_of(state)
+
+    def _loss_of(self, state: torch.Tensor) -> float:
+        normed = self._model.base_model.norm(state)
+        return float(loss_of_states(self._model, normed, self._inputs))
 
     def _after(self, layer: int) -> list[int]:
         return [number for number in self._kept if number > layer]

@@ -20,6 +20,10 @@ from tuner.compress.training import mixed_precision
 from tuner.runtime.shaped import load_shaped
 
 _TOKENS = 1024  # of a batch; the logits of a wide vocabulary take most of the memory
+_DEPTH = (
+    4,
+    128,
+)  # windows, and tokens of each, that a layer is left out on: a hundred passes, or so, over these
 WINDOWS = 64  # at most: a pass over a window of text costs what hundreds of a classifier's documents do
 
 
@@ -28,7 +32,7 @@ def importance(teacher: str, data_dir: str, samples: int, seed: int, out: str) -
 
     Larger is dearer. Groups and neurons by the diagonal of the empirical Fisher information of masks that are one
     everywhere, per window of text (Kwon et al. 2022, arXiv 2204.09656, section 4.1), on `samples` windows of the
-    train split, at most 64; layers by `depth.layer_scores` on the first thousand tokens of these. From the same
+    train split, at most 64; layers by `depth.layer_scores` on the beginnings of four of these. From the same
     passes come the second moments by which `shape` compensates (`compensate.py`), unless they would take more
     than 2 GB. Returns {"samples", "layers", "moments": stored or not}.
     """
@@ -37,7 +41,7 @@ def importance(teacher: str, data_dir: str, samples: int, seed: int, out: str) -
     rows = split.sample(min(samples, WINDOWS), seed).flip(0)  # the longest first: depth takes whole windows
     size = max(1, _TOKENS // split.inputs["input_ids"].shape[1])
     units = structure.units(model)
-    depth = _depth(model, units, split.take(rows[:size])[0])
+    depth = _depth(model, units, split.take(rows[: _DEPTH[0]])[0])
     moments = _watch(structure, units)
     masks = Masks(model, structure)
     for some in rows.split(size):
@@ -57,7 +61,8 @@ def _loss(model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
 def _depth(
     model: nn.Module, units: list[tuple[str, nn.Module]], inputs: dict[str, torch.Tensor]
 ) -> list[float]:
-    return layer_scores(model, nn.ModuleList(block for _, block in units), inputs)
+    cut = {name: array[:, : _DEPTH[1]] for name, array in inputs.items()}
+    return layer_scores(model, nn.ModuleList(block for _, block in units), cut)
 
 
 def _watch(structure: Anatomy, units: list[tuple[str, nn.Module]]) -> MomentsSum | None:

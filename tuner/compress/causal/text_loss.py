@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 
 Inputs = dict[str, torch.Tensor]
 #: Logits fp32 (chunk, vocabulary) and which of the states they belong to → the chunk's loss, a scalar.
@@ -48,12 +48,12 @@ def chunked(head: nn.Module, states: torch.Tensor, loss: ChunkLoss) -> torch.Ten
 class _Chunked(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: torch.Tensor, head: nn.Module, loss: ChunkLoss) -> torch.Tensor:
-        total, gradients = torch.zeros(()), []
+        total, gradients, weight = torch.zeros(()), [], _ready(head.weight)
         for start in range(0, len(states), _CHUNK):
             part = slice(start, start + _CHUNK)
             piece = states[part].detach().requires_grad_(ctx.needs_input_grad[0])
             with torch.set_grad_enabled(ctx.needs_input_grad[0]):
-                value = loss(head(piece).float(), part)
+                value = loss(linear(piece, weight, head.bias).float(), part)
             total += value.detach()
             if ctx.needs_input_grad[0]:
                 gradients += torch.autograd.grad(value, piece)
@@ -63,3 +63,9 @@ class _Chunked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *above: torch.Tensor) -> tuple[torch.Tensor | None, None, None]:
         return ctx.gradient * above[0], None, None
+
+
+def _ready(weight: torch.Tensor) -> torch.Tensor:
+    """Return the weight as autocast would cast it anew for each chunk."""
+    weight = weight.detach()
+    return weight.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else weight
