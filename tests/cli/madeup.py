@@ -4,6 +4,7 @@ from tests.store.claims import claim, run
 from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
 from tuner.hardware import this_host
 from tuner.metrics import Estimate
+from tuner.spec.model import StudySpec
 from tuner.store import StageRun, Store
 
 BASE_MS = 60.0
@@ -81,10 +82,13 @@ CHAT_TRIALS = [
     (weights(4, "onnxruntime-genai", "rtn"), 9.0, 0.06, (9.2, 0.071)),
     (weights(4, "openvino", "rtn", 24), 11.0, 0.4, None),
 ]
-CHAT = {
-    "task": "text-generation", "metric": "perplexity", "objectives": ["perplexity_increase", "latency_ms"],
-    "scenario": {"mode": "single-stream", "prompt_tokens": 64, "new_tokens": 32, "clients": 1},
-}  # fmt: skip
+CHAT = StudySpec.model_validate(
+    {
+        "name": "chat", "task": "text-generation", "budget": {"trials": 5},
+        "model": {"source": "pkg://somewhere/model"}, "data": {"source": "pkg://somewhere/data"},
+        "scenario": {"prompt_tokens": 64, "new_tokens": 32},
+    }
+).model_dump(mode="json", exclude={"name", "constraints"})  # fmt: skip
 
 
 def store_chat(url, name="chat", constraints=("perplexity_increase <= 0.1",)):
