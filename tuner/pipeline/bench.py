@@ -7,11 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tuner.candidate import Candidate, baseline
+from tuner.candidate import Candidate
 from tuner.faults import fault
 from tuner.measure.client import Serving
-from tuner.measure.performance import Performance, Plan, measure_together, response_plan, scenario_plan
-from tuner.pipeline.building import reference_artefact
+from tuner.measure.performance import (
+    Performance,
+    Placed,
+    Plan,
+    measure_together,
+    response_plan,
+    scenario_plan,
+)
+from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop, serving_limits
@@ -21,11 +28,14 @@ _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99, "ttft_p90_ms": 90, "
 
 
 class Bench:
-    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host."""
+    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host, or on its GPU.
+
+    The study's first device decides which (`baseline_device`).
+    """
 
     def __init__(self, shop: Workshop, ready: Prepared) -> None:
         self._shop, self._ready = shop, ready
-        self.baseline = baseline(ready.layers, len(shop.host.cores))
+        self.baseline = study_baseline(shop, ready)
         self.reference_artefact = reference_artefact(shop, ready)
         self._reference: Serving | None = None
 
@@ -51,7 +61,9 @@ class Bench:
 
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
-        subjects = [(entry.path, c.parallel.threads, c.parallel.replicas) for entry, c in built]
+        subjects = [
+            Placed(entry.path, c.parallel.threads, c.parallel.replicas, c.backend.draft) for entry, c in built
+        ]
         with self._shop.quiet.shared():
             reference = self.reference()
         return measure_together(
@@ -68,7 +80,7 @@ class Bench:
         """Return the reference worker, started if there is none or if the last one died."""
         if self._reference is None or not self._reference.alive:
             self._reference = Serving(
-                self.reference_artefact.path, len(self._shop.host.cores), self._shop.host.cores
+                self.reference_artefact.path, self.baseline.parallel.threads, self._shop.host.cores
             )
         return self._reference
 
@@ -101,6 +113,7 @@ class Bench:
         return {
             "artefact": artefact.key,
             "parallel": candidate.parallel.model_dump(mode="json"),
+            **({"draft": candidate.backend.draft} if candidate.backend.draft else {}),
             "scenario": spec.scenario.model_dump(mode="json"),
             "measure": spec.measure.model_dump(mode="json"),
             "percentiles": self._percentiles(),

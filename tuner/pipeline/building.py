@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.backends.registry import backends
-from tuner.candidate import Candidate, baseline
+from tuner.candidate import Candidate, baseline, baseline_device
 from tuner.pipeline.cache import Entry, code_hash, digest, installed
 from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop
@@ -41,9 +41,15 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
     return shop.job("build", parts, call, preload, engine=engine, request=request)
 
 
+def study_baseline(shop: Workshop, ready: Prepared) -> Candidate:
+    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about."""
+    device = baseline_device(shop.spec.axes.backend.devices)
+    return baseline(ready.layers, len(shop.host.cores), device)
+
+
 def reference_artefact(shop: Workshop, ready: Prepared) -> Entry:
-    """Return the study's baseline, built: the untouched teacher in fp32 PyTorch eager."""
-    return artefact_for(shop, ready, ready.teacher, baseline(ready.layers, len(shop.host.cores)))
+    """Return the study's baseline, built."""
+    return artefact_for(shop, ready, ready.teacher, study_baseline(shop, ready))
 
 
 def _request(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Candidate) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
 from tuner.search.space import Space
 from tuner.spec.model import GENERATION
 
@@ -40,7 +40,7 @@ def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
     The baseline may lie outside the space (axes without `torch`, without 32 bits, …): it is measured all the
     same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna.
     """
-    first = baseline(space.teacher_layers, space.cores)
+    first = space.baseline
     generates = task == GENERATION
     wishes = _chat_wishes(space) if generates else _wishes(space)
     found = [candidate for wish in wishes if (candidate := _grant(space, wish)) is not None]
@@ -115,8 +115,9 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    most = max(t for t, _ in space.parallels) if not wish.replicated else min(t for t, _ in space.parallels)
-    replicas = [r for t, r in space.parallels if t == most]
+    pairs = space.parallels_on(pair[1].device)
+    most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
+    replicas = [r for t, r in pairs if t == most]
     return Candidate(
         distillation=Distillation(
             student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)

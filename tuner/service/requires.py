@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tuner.backends.base import Offer
-from tuner.candidate import Candidate
+from tuner.candidate import Candidate, baseline_device
 from tuner.errors import InputError
 from tuner.hardware import Host
 from tuner.measure.energy import energy_refusal
@@ -64,11 +64,11 @@ def required(spec: StudySpec, candidate: Candidate, hardware: str | None) -> dic
 
 
 def study_required(spec: StudySpec) -> dict[str, Any]:
-    """Return what a study needs of every worker: it is prepared and measured against PyTorch on the CPU."""
+    """Return what a study needs of every worker: it is prepared and measured against PyTorch, on its first device."""
     asked = spec.requires
     return {
         "engine": "torch",
-        "device": "cpu",
+        "device": baseline_device(spec.axes.backend.devices),
         "cores": asked.cores or 1,
         "memory_mb": round((asked.memory_gb or 0) * 1000),
         "labels": dict(asked.labels),
@@ -133,6 +133,6 @@ def refuse_unmeasurable(spec: StudySpec, host: Host) -> None:
         InputError: it has none; the message says why.
     """
     asked = " ".join([*spec.objectives, *spec.constraints])
-    refusal = energy_refusal(host)
+    refusal = energy_refusal(host, spec.axes.backend.devices)
     if "energy_j" in asked and refusal:
         raise InputError(f"objectives: energy_j cannot be measured on this host: {refusal}")
