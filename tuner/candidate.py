@@ -111,6 +111,13 @@ class Candidate(_Axis):
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
         return self.student == (teacher_layers, 0, 0)
 
+    def differences(self, other: Candidate) -> dict[tuple[str, str], tuple[Any, Any]]:
+        """Return what differs, by part and field: the other's value and this one's, None where there is none."""
+        own, base = self.canonical(), other.canonical()
+        fields = [(part, name) for part in own for name in [*own[part], *base[part]]]
+        pairs = {(part, name): (base[part].get(name), own[part].get(name)) for part, name in fields}
+        return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
+
     def label(self) -> str:
         """Return a short form for tables: `2L h-50% f-75% int8-dynamic onnxruntime@cpu 2x1`."""
         q = self.quantization
