@@ -43,6 +43,16 @@ LOSS = {
     "perplexity": "perplexity_increase",
 }
 
+#: The other way round: of which metric each loss speaks.
+LOST = {loss: metric for metric, loss in LOSS.items()}
+
+#: Metrics of what an artefact answers; all others are of a clock or a scale.
+QUALITY = frozenset([*LOSS, *LOST, "agreement"])
+
+#: Metrics of a clock, which moves with the study's baseline: those that grow with time, and those per second.
+TIMES = tuple(name for name, (unit, _) in METRICS.items() if unit == "ms")
+RATES = ("throughput", "tokens_per_s")
+
 
 def is_share(name: str) -> bool:
     """Say whether a metric is a share of 1, which people read in per cent."""

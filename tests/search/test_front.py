@@ -161,3 +161,23 @@ def test_contenders_of_different_students_are_held_apart_only_by_the_paired_chan
     assert [p.trial for p in contenders(points, BOTH)] == [0, 2, 4]
     drops = ["accuracy_drop", "latency_ms"]
     assert [p.trial for p in contenders(points, drops)] == [0, 2, 4]
+
+
+def test_perplexity_counts_as_a_ratio_and_around_the_baseline():
+    """Twice the perplexity is as far from the baseline as half of it; what is half as much again counts no more."""
+
+    def volume(perplexity, objective):
+        values = {"perplexity": perplexity, "perplexity_increase": perplexity / 20 - 1, "latency_ms": 10.0}
+        point = Point(1, baseline(30, 2), {name: Estimate.exact(v) for name, v in values.items()})
+        base = {"perplexity": 20.0, "perplexity_increase": 0.0, "latency_ms": 100.0}
+        origin = Point(0, baseline(30, 2), {name: Estimate.exact(v) for name, v in base.items()})
+        return normalised_hypervolume([point], [objective, "latency_ms"], origin)
+
+    for objective in ("perplexity", "perplexity_increase"):
+        assert volume(20.0, objective) == pytest.approx(
+            0.5 * 0.5
+        )  # ten of a hundred times faster is half as well
+        assert volume(22.0, objective) == pytest.approx(0.5 * (0.5 - math.log(1.1) / math.log(1.5) / 2))
+        assert volume(30.1, objective) == 0 < volume(29.9, objective)
+    assert told_values(["perplexity_increase"], {"perplexity_increase": Estimate.exact(1.0)}) == [math.log(2)]
+    assert told_values(["perplexity_increase"], {"perplexity_increase": Estimate.exact(-1.0)}) is None

@@ -12,12 +12,15 @@ Batch = tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]
 
 
 class Split:
-    """One encoded split: int64 `inputs` (documents, tokens) by name, and `labels` (documents,)."""
+    """One encoded split: int64 `inputs` (documents, tokens) by name, and `labels` (documents,).
+
+    Running text has no labels: they are zeros then.
+    """
 
     def __init__(self, data_dir: Path, name: str) -> None:
         with np.load(data_dir / f"{name}.npz") as stored:
             arrays = {key: torch.from_numpy(stored[key]) for key in stored.files}
-        self.labels = arrays.pop("labels")
+        self.labels = arrays.pop("labels", torch.zeros(len(arrays["input_ids"]), dtype=torch.int64))
         self.inputs = arrays
         self.lengths = arrays["attention_mask"].sum(1)
 

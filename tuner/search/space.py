@@ -2,7 +2,8 @@
 
 The space is the product of three independent parts: shapes (depth, heads, FFN), legs (engine, number format
 and what hangs on it) and parallel (threads, replicas). Inside a part the parameters are conditional and their
-names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `2t.replicas`), so that grouped
+names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `openvino@cpu.4.method`,
+`2t.replicas`), so that grouped
 TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not
 shown to Optuna.
 Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
@@ -159,12 +160,14 @@ class Space:
         names = _unique(leg.scheme for leg in left)
         scheme = choose(Choice(f"{target}.{bits}.scheme", "scheme", names, ordered=False))
         leg = next(leg for leg in left if leg.scheme == scheme)
-        group = choose(Choice(f"{target}.{bits}.group_size", "group_size", leg.group_sizes or (None,)))
+        prefix = f"{target}.{bits}"
+        group = choose(Choice(f"{prefix}.group_size", "group_size", leg.group_sizes or (None,)))
+        method = choose(Choice(f"{prefix}.method", "method", leg.methods or (None,), ordered=False))
+        kv = choose(Choice(f"{prefix}.kv_bits", "kv_bits", leg.kv_bits or (None,)))
         fixed = choose(
-            Choice(f"{target}.{bits}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
+            Choice(f"{prefix}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
         )
-        quantization = Quantization.model_validate({"bits": bits, "scheme": scheme, "group_size": group})
-        return quantization, Backend(engine=leg.engine, device=leg.device, fixed_shape=fixed)
+        return leg.format(group, method, kv), leg.backend(fixed)
 
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
@@ -219,10 +222,7 @@ class Space:
             "student_layers": list(self.depths),
             "heads": list(self.heads),
             "ffn": list(self.ffn),
-            "legs": [
-                [leg.target, leg.bits, leg.scheme, list(leg.group_sizes), list(leg.fixed_shape)]
-                for leg in self.legs
-            ],
+            "legs": [leg.signature() for leg in self.legs],
             "parallel": [list(pair) for pair in self.parallels],
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
         }
@@ -244,7 +244,7 @@ def _known(candidate: Candidate) -> dict[str, Any]:
     return {
         "student_layers": candidate.distillation.student_layers,
         **candidate.pruning.model_dump(),
-        **candidate.quantization.model_dump(),
+        **dict(candidate.quantization),
         **candidate.parallel.model_dump(),
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
         "fixed_shape": candidate.backend.fixed_shape,

@@ -115,5 +115,9 @@ def command(study_name: str, trial: Trial) -> str:
         settings["axes.quantization.schemes"] = [q.scheme]
     if q.group_size:
         settings["axes.quantization.group_size"] = [q.group_size]
+    if q.method:
+        settings["axes.quantization.methods"] = [q.method]
+    if q.kv_bits:
+        settings["axes.quantization.kv_bits"] = [q.kv_bits]
     lines = [f"--set {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in settings.items()]
     return " \\\n  ".join([f"tuner run {shlex.quote(study_name + '.yaml')} --trials 2", *lines])

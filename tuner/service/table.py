@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from tuner.candidate import Candidate
-from tuner.metrics import METRICS
+from tuner.metrics import METRICS, RATES, TIMES
 from tuner.service.placing import decisive, place
 from tuner.service.points import is_baseline
 from tuner.spec.constraint import Constraint, parse_constraint
@@ -32,10 +32,9 @@ _PLAIN = (
 )  # fmt: skip
 _TEXTS = ("kind", "reason", "artefact_key", "worker", "host", "host_name", "discard_reason")
 AXES = (
-    "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "threads", "replicas", "engine", "device",
-    "fixed_shape",
+    "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "method", "kv_bits", "threads", "replicas",
+    "engine", "device", "fixed_shape",
 )  # fmt: skip
-_CLOCKED = ("latency_ms", "latency_p90_ms", "latency_p99_ms")
 _ENDS = ("", "_low", "_high")
 _FLAGS = ("seed", "confirmed", "discarded", "is_baseline", "feasible", "search_feasible")
 
@@ -135,10 +134,10 @@ def _set_clock(frame: pd.DataFrame, study: Study) -> None:
     clock = frame["host"].map(dict(study.clocks)).astype(float).where(frame["host"].notna(), only)
     for prefix, ratio in (("", "ratio"), ("search_", "search_ratio")):
         drift = (frame[ratio] * clock / frame[f"{prefix}latency_ms"]).fillna(1.0)
-        ends = [(name, f"{prefix}{name}{end}") for name in (*_CLOCKED, "throughput") for end in _ENDS]
+        ends = [(name, f"{prefix}{name}{end}") for name in (*TIMES, *RATES) for end in _ENDS]
         for name, column in ends:
             if column in frame:
-                frame[column] = frame[column] / drift if name == "throughput" else frame[column] * drift
+                frame[column] = frame[column] / drift if name in RATES else frame[column] * drift
 
 
 def _met(frame: pd.DataFrame, constraints: Sequence[Constraint], prefix: str) -> pd.Series:

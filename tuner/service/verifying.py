@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +14,9 @@ import numpy as np
 
 from tuner.candidate import Candidate
 from tuner.errors import InputError, NotFoundError, TunerError
+from tuner.export.kinds import CHAT, CLASSIFIER
 from tuner.export.manifest import NAME, check_manifest
+from tuner.export.programs import run_program
 from tuner.hardware import this_host
 from tuner.measure.client import Serving, run_blocks
 from tuner.metrics import METRICS, Estimate
@@ -25,13 +26,13 @@ from tuner.pipeline.jobs import Jobs
 from tuner.pipeline.metrics import trial_metrics
 from tuner.pipeline.prepare import Prepared, prepare
 from tuner.pipeline.workshop import Workshop, job_limits
+from tuner.service.verifying_chat import verify_chat
 from tuner.spec.model import StudySpec
 from tuner.store import tuner_home
 from tuner.tasks.quality import evaluate
 
 #: Two byte-identical artefacts differ by up to this in the ratio on a shared machine.
 NOISE = 0.10
-_SECONDS = 900.0
 _TIMES = ("speedup", "latency_ms", "throughput")
 _BUSY = 1.5  # times the baseline's own clock: beyond it, others compute so much that no time can be judged
 
@@ -39,9 +40,9 @@ _BUSY = 1.5  # times the baseline's own clock: beyond it, others compute so much
 def verify_bundle(bundle: Path) -> dict[str, Any]:
     """Return `{"bundle", "files": [what is wrong], "claims": [...], "notes": [...], "ok": bool}`.
 
-    Accuracy is that of the bundle's own `predict.py` on the study's test split; latency is measured again
-    beside the study's baseline. Both need the study's cache; without it only files and one answer are
-    checked, and it says so.
+    Of a chat bundle see `verify_chat`. A classifier's accuracy is that of the bundle's own `predict.py` on the study's
+    test split; latency is measured again beside the study's baseline. Both need the study's cache; without it only
+    files and one answer are checked, and it says so.
 
     Raises:
         NotFoundError: there is no bundle.
@@ -59,8 +60,8 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
             "notes": ["not run: its files changed"],
             "ok": False,
         }
-    report = _report(bundle)
-    claims, notes = _measured(bundle, report)
+    measured = verify_chat if kind_of(bundle) == CHAT.name else _measured
+    claims, notes = measured(bundle, _report(bundle))
     return {
         "bundle": str(bundle),
         "files": [],
@@ -68,6 +69,18 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
         "notes": notes,
         "ok": all(c["holds"] is not False for c in claims),
     }
+
+
+def kind_of(bundle: Path) -> str:
+    """Return the name of a bundle's kind; bundles from before there were kinds are classifiers.
+
+    Raises:
+        InputError: its bundle.json cannot be read.
+    """
+    try:
+        return str(json.loads((bundle / "bundle.json").read_text()).get("kind", CLASSIFIER.name))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{bundle / 'bundle.json'}: cannot be read: {error}") from None
 
 
 def _report(bundle: Path) -> dict[str, Any]:
@@ -124,17 +137,8 @@ def answers_of(bundle: Path, texts: list[str]) -> list[dict[str, Any]]:
         TunerError: it fails.
     """
     command = [sys.executable, str(bundle.resolve() / "predict.py"), "--json"]
-    try:
-        done = subprocess.run(
-            command, input="\n".join(texts), encoding="utf-8", capture_output=True, timeout=_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        raise TunerError(f"{bundle}/predict.py did not answer within {_SECONDS:.0f} s") from None
-    if done.returncode:
-        raise TunerError(
-            f"{bundle}/predict.py failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
-        )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    answered = run_program(command, f"{bundle}/predict.py", "\n".join(texts))
+    return [json.loads(line) for line in answered.splitlines()]
 
 
 def _latency(

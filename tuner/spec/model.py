@@ -152,7 +152,9 @@ class DataSpec(_Section):
         description="auto: by the file's ending; folder: one folder a class, one file a document",
     )
     text: str = Field(default="text", min_length=1, description="column of the text")
-    label: str = Field(default="label", min_length=1, description="column of the label")
+    label: str | None = Field(
+        default="label", min_length=1, description="column of the label; null: documents without labels"
+    )
     split: SplitSpec = Field(default=SplitSpec(), description="how documents are divided")
     classes: Choices[Label] | None = Field(default=None, description="keep only these labels")
     limit: int | None = Field(default=None, ge=3, description="keep at most so many documents")
@@ -161,6 +163,8 @@ class DataSpec(_Section):
     def _two_columns(self) -> DataSpec:
         if self.text == self.label:
             raise _wrong("label", f"text and label are the same column, {self.text!r}")
+        if self.classes is not None and self.label is None:
+            raise _wrong("classes", "documents without labels have no classes: remove it, or name a `label`")
         if self.classes is not None and len(self.classes) < 2:
             raise _wrong("classes", "a classifier needs at least two classes")
         return self

@@ -39,8 +39,10 @@ class Proposal:
 class Ground:
     """A study's space as the search sees it; all of a small one is laid out once."""
 
-    def __init__(self, space: Space, anatomy: Mapping[str, Any], options: Options) -> None:
-        self.space, self.encoder, self.options = space, Encoder(anatomy), options
+    def __init__(
+        self, space: Space, anatomy: Mapping[str, Any], options: Options, task: str = "text-classification"
+    ) -> None:
+        self.space, self.encoder, self.options = space, Encoder(anatomy, task), options
         small = space.size() <= options.pool
         self._all = [Item.of(c) for c in space.enumerate()] if small else None
         self._at = self.encoder.encode(self._all) if self._all else None
