@@ -68,11 +68,19 @@ class Parallel(_Axis):
 
 
 class Backend(_Axis):
-    """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape."""
+    """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape.
+
+    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, or None.
+    """
 
     engine: str
     device: str = "cpu"
     fixed_shape: bool = False
+    draft: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: v for name, v in write(self).items() if name != "draft" or v is not None}
 
 
 class Candidate(_Axis):
@@ -114,6 +122,7 @@ class Candidate(_Axis):
         engine = f"{self.backend.engine}@{self.backend.device}" + (
             "/fixed" if self.backend.fixed_shape else ""
         )
+        engine += f"+{self.backend.draft}" if self.backend.draft else ""
         return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
 
 

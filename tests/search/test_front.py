@@ -88,17 +88,26 @@ def test_knee_is_the_bend():
 def test_picks():
     points = [point(0, 0.95, 20.0), point(1, 0.945, 3.0), point(2, 0.90, 1.0), point(3, 0.95, 15.0)]
     assert pick(points, "fastest").trial == 2
-    assert pick(points, "fastest", max_accuracy_drop=0.01).trial == 1
+    assert pick(points, "fastest", max_loss=0.01).trial == 1
     assert pick(points, "most-accurate").trial == 3  # as accurate as 0, and faster
     assert pick(points, "knee").trial == 1
-    with pytest.raises(NoFeasibleTrialError, match=r"least drop of a feasible trial is 0\.05"):
-        pick([points[2]], "fastest", max_accuracy_drop=0.01)
+    chat = [
+        Point(n, baseline(30, 2), {name: Estimate.exact(v) for name, v in zip(names, values, strict=True)})
+        for names in [("perplexity", "perplexity_increase", "latency_ms")]
+        for n, values in enumerate([(20.0, 0.0, 90.0), (20.4, 0.02, 30.0), (26.0, 0.3, 10.0)])
+    ]
+    answers = (["perplexity_increase", "latency_ms"], "perplexity")
+    assert pick(chat, "fastest", 0.03, *answers).trial == 1
+    assert pick(chat, "most-accurate", None, *answers).trial == 0
+    assert pick(chat, "fastest", None, *answers).trial == 2
+    with pytest.raises(NoFeasibleTrialError, match=r"least of a feasible trial is 0\.05"):
+        pick([points[2]], "fastest", max_loss=0.01)
     with pytest.raises(NoFeasibleTrialError):
         pick([point(0, 0.95, 1.0, feasible=False)])
     with pytest.raises(InputError, match="did you mean 'fastest'"):
         pick(points, "fastst")
     with pytest.raises(InputError, match="fraction"):
-        pick(points, "fastest", max_accuracy_drop=5)
+        pick(points, "fastest", max_loss=5)
 
 
 def test_where_drops_what_was_not_measured():

@@ -18,8 +18,9 @@ def describe_artefact(
     model: str,
     inputs: list[str],
     pins: list[str],
+    **more: Any,
 ) -> None:
-    """Write `artefact.json`: who serves this artefact, with which file, for which inputs, needing what."""
+    """Write `artefact.json`: who serves this artefact, with which file, for which inputs, needing what, and `more`."""
     record: dict[str, Any] = {
         "engine": engine,
         "task": request.task,
@@ -33,8 +34,25 @@ def describe_artefact(
         "fixed_shape": list(request.fixed_shape) if request.fixed_shape else None,
         "max_length": request.max_length,
         "requirements": pins,
+        **more,
     }
     (out / "artefact.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def describe_generating(
+    out: Path, request: BuildRequest, engine: str, session: str, model: str, pins: list[str], **more: Any
+) -> None:
+    """Write the `artefact.json` of a language model: also how much it holds and how its weights were chosen."""
+    config = json.loads((request.checkpoint / "config.json").read_text())
+    wanted = request.quantization
+    more |= {
+        "context": config["max_position_embeddings"],
+        "vocabulary": config["vocab_size"],
+        "group_size": wanted.group_size,
+        "method": wanted.method,
+        "kv_bits": wanted.kv_bits,
+    }
+    describe_artefact(out, request, engine, session, model, ["input_ids"], pins, **more)
 
 
 def pinned(*distributions: str) -> list[str]:

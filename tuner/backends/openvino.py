@@ -10,7 +10,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from tuner.backends.artefact import describe_artefact, missing, pinned, version
+from tuner.backends import openvino_generating as generating
+from tuner.backends.artefact import describe_artefact, describe_generating, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.calibration import documents, quiet, saturates
 from tuner.backends.plugged import OPENVINO_DEVICES, no_openvino_device
@@ -39,27 +40,26 @@ class OpenVinoBackend:
             Offer("cpu", 8, "dynamic", available=False, reason=_NO_DYNAMIC),
             Offer("cpu", 8, "static", tolerance=0.3, **nncf),
             Offer("cpu", 4, "weight-only", tolerance=0.4, group_sizes=(16, 32, 64, 128), **nncf),
+            *generating.offers(lacking, lacking_nncf),
             *_elsewhere(lacking),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
         """Convert, compress, fix the shape if asked, save."""
-        from tuner.backends.onnx_export import INPUTS
-
         logging.getLogger("nncf").setLevel(logging.ERROR)
+        target, pins = out / "model.xml", self.requirements()
         try:
             with quiet():
-                model = _compressed(_converted(request), request)
-                if request.fixed_shape:
-                    model = _reshaped(model, request.fixed_shape)
-                _save(model, out / "model.xml", request)
+                _BUILDERS[request.task](request, target)
         except Exception as error:
             raise BuildError(
                 f"OpenVINO could not build it: {type(error).__name__}: {str(error)[:300]}"
             ) from error
-        describe_artefact(
-            out, request, self.name, "openvino_session", "model.xml", list(INPUTS), self.requirements()
-        )
+        if request.task == "text-generation":
+            describe_generating(out, request, self.name, "openvino_generating_session", target.name, pins)
+        else:
+            inputs = ["input_ids", "attention_mask"]
+            describe_artefact(out, request, self.name, "openvino_session", target.name, inputs, pins)
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""
@@ -68,6 +68,15 @@ class OpenVinoBackend:
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
         return {name: version(name) for name in _BUILDING}
+
+
+def _classifier(request: BuildRequest, target: Path) -> None:
+    import openvino as ov
+
+    model = _compressed(_converted(request), request)
+    if request.fixed_shape:
+        model = _reshaped(model, request.fixed_shape)
+    ov.save_model(model, str(target), compress_to_fp16=request.quantization.bits == 16)
 
 
 def _elsewhere(lacking: str) -> list[Offer]:
@@ -135,7 +144,4 @@ def _calibrated(model: Any, request: BuildRequest) -> Any:
     )
 
 
-def _save(model: Any, target: Path, request: BuildRequest) -> None:
-    import openvino as ov
-
-    ov.save_model(model, str(target), compress_to_fp16=request.quantization.bits == 16)
+_BUILDERS = {"text-classification": _classifier, "text-generation": generating.build_model}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-from tuner.backends.artefact import describe_artefact, pinned, version
+from tuner.backends.artefact import describe_artefact, describe_generating, pinned, version
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.cuda import low_bit_pins, offers_on_cuda, torchao_version
 from tuner.hardware import Host
@@ -31,13 +32,17 @@ class TorchBackend:
         ]
 
     def _on_processor(self, host: Host) -> list[Offer]:
+        bf16: dict[str, Any] = {"available": has_bf16(host), "reason": "" if has_bf16(host) else NO_BF16}
+        none: dict[str, Any] = {"available": False, "reason": _NO_INT}
         return [
             Offer("cpu", 32, tolerance=1e-4),
-            Offer(
-                "cpu", 16, available=has_bf16(host), reason="" if has_bf16(host) else NO_BF16, tolerance=0.1
-            ),
-            Offer("cpu", 8, "dynamic", available=False, reason=_NO_INT),
-            Offer("cpu", 4, "weight-only", available=False, reason=_NO_INT),
+            Offer("cpu", 16, tolerance=0.1, **bf16),
+            Offer("cpu", 8, "dynamic", **none),
+            Offer("cpu", 4, "weight-only", **none),
+            Offer("cpu", 32, tolerance=0.01, task="text-generation"),
+            Offer("cpu", 16, tolerance=0.1, task="text-generation", **bf16),
+            Offer("cpu", 8, "weight-only", task="text-generation", **none),
+            Offer("cpu", 4, "weight-only", task="text-generation", **none),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
@@ -52,8 +57,12 @@ class TorchBackend:
         if request.quantization.bits < 32:
             dtype = dtype_of(request.quantization.bits, request.quantization.scheme)
             store_weights(model / "model.safetensors", dtype)
-        inputs, pins = ["input_ids", "attention_mask"], [*self.requirements(), *low_bit_pins(request)]
-        describe_artefact(out, request, self.name, "torch_session", "model", inputs, pins)
+        pins = [*self.requirements(), *low_bit_pins(request)]
+        if request.task == "text-generation":
+            describe_generating(out, request, self.name, "torch_generating_session", "model", pins)
+        else:
+            inputs = ["input_ids", "attention_mask"]
+            describe_artefact(out, request, self.name, "torch_session", "model", inputs, pins)
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""

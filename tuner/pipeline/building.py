@@ -41,15 +41,15 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
     return shop.job("build", parts, call, preload, engine=engine, request=request)
 
 
-def reference_artefact(shop: Workshop, ready: Prepared) -> Entry:
-    """Return the study's baseline, built: the untouched teacher in fp32 PyTorch eager."""
-    return artefact_for(shop, ready, ready.teacher, study_baseline(shop, ready))
-
-
 def study_baseline(shop: Workshop, ready: Prepared) -> Candidate:
-    """Return what the study is held against on this host; its first device decides where it runs."""
+    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about."""
     device = baseline_device(shop.spec.axes.backend.devices)
     return baseline(ready.layers, len(shop.host.cores), device)
+
+
+def reference_artefact(shop: Workshop, ready: Prepared) -> Entry:
+    """Return the study's baseline, built."""
+    return artefact_for(shop, ready, ready.teacher, study_baseline(shop, ready))
 
 
 def _request(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Candidate) -> dict[str, Any]:

@@ -63,7 +63,9 @@ class Graph:
         with torch.inference_mode():
             self._given = [torch.ones(shape, dtype=torch.int64, device=device) for _ in range(inputs)]
             for tensor in self._given:
-                tensor[:, -1] = 0  # a mask of ones alone may be left out, and with it the kernels that need warming up
+                tensor[:, -1] = (
+                    0  # a mask of ones alone may be left out, and with it the kernels that need warming up
+                )
             _apart(lambda: call(*self._given))
             self._graph: Any = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):

@@ -19,7 +19,7 @@ from tuner.export.manifest import NAME, check_manifest
 from tuner.export.programs import run_program
 from tuner.hardware import this_host
 from tuner.measure.client import Serving, run_blocks
-from tuner.metrics import METRICS, Estimate
+from tuner.metrics import METRICS, QUALITY, Estimate
 from tuner.pipeline.bench import Bench
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.jobs import Jobs
@@ -172,8 +172,8 @@ def _claim(name: str, claimed: Mapping[str, float] | None, measured: Estimate | 
     """Return one claim and if it holds: not worse than claimed, give or take a shared machine's noise."""
     holds = True
     if claimed is not None and measured is not None:
-        unit, direction = METRICS[name]
-        margin = 0.0 if unit == "fraction" else NOISE
+        direction = METRICS[name][1]
+        margin = 0.0 if name in QUALITY else NOISE
         if direction == "maximize":
             holds = measured.high >= claimed["low"] * (1 - margin)
         else:

@@ -21,6 +21,7 @@ FLOOR = "agreement >= 0.25"
 Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
+Draft = Literal["none", "lookup"]
 KvBits = Literal[16, 8, 4]
 Method = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
@@ -206,14 +207,14 @@ class Asked(_Section):
     """What a language model's quality is judged on, in each of validation and test."""
 
     documents: int = Field(
-        default=48, ge=2, description="texts whose perplexity is taken, by a sliding window"
+        default=24, ge=2, description="texts whose perplexity is taken, by a sliding window"
     )
     prompts: int = Field(
         default=16, ge=1, description="prompts whose greedy answers are compared with the baseline's"
     )
     new_tokens: int = Field(default=32, ge=1, description="tokens of those answers")
     questions: int = Field(
-        default=48, ge=0, description="multiple-choice questions: which label has the text?"
+        default=24, ge=0, description="multiple-choice questions: which label has the text?"
     )
 
 
@@ -269,6 +270,10 @@ class BackendAxis(_Section):
     )
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
+    )
+    draft: Choices[Draft] = Field(
+        default=["none"],
+        description="generation: speculative decoding; lookup: what followed the same words before",
     )
 
 
@@ -471,6 +476,8 @@ class StudySpec(_Section):
         if not generates and isinstance(length, int) and length > self.model.max_length:
             message = f"{length} tokens are more than the {self.model.max_length} of model.max_length"
             raise _wrong("scenario.sequence_length", message)
+        if not generates and self.data.label is None:
+            raise _wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
         if generates:
             self._check_generation()
         if self.budget.auto is not None and self.sampler != "stage-aware":

@@ -1,0 +1,138 @@
+"""Serve a stateful OpenVINO IR of a language model. Needs numpy and openvino."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from .generating import Choose, check_room, log_softmax_at
+from .lookup import Drafts, lookup_loop
+from .token_loop import check_tokens, token_loop
+
+#: Tokens scored together. Within one pass attention sees exact keys and values, afterwards what the cache made of them:
+#: scored in one pass, a cache of 4 bits would look as good as one of 16. It also keeps the logits small.
+_TOGETHER = 32
+_KV = {16: "f16", 8: "u8", 4: "u4"}
+
+
+class Session:
+    """One compiled model that holds its own KV cache; one stream, for the lowest latency of a single answer."""
+
+    def __init__(self, directory: Path, threads: int) -> None:
+        described = json.loads((directory / "artefact.json").read_text())
+        self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
+        core = ov.Core()
+        compiled = core.compile_model(
+            str(directory / described["model"]), "CPU", _settings(core, described, threads)
+        )
+        self._request = compiled.create_infer_request()
+        self._beam = np.zeros(1, dtype=np.int32)
+        self.draft: str | None = None
+        self.drafts = Drafts()
+
+    def stream(
+        self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
+    ) -> Iterator[int]:
+        """Yield the next tokens (see `GeneratingSession`).
+
+        Raises:
+            ValueError: the prompt does not fit.
+        """
+        check_room(prompt, most, self.context, self.vocabulary)
+        told = _Told(self._infer, self._request.reset_state, self.context)
+        if self.draft == "lookup" and choose is None:
+            return lookup_loop(told.read_all, told.forget, prompt, most, stop, self.drafts)
+        return token_loop(told.read, prompt, most, stop, choose)
+
+    def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return log-probabilities and likeliest tokens (n - 1,) of tokens (n,) in one pass.
+
+        Raises:
+            ValueError: the tokens do not fit.
+        """
+        check_tokens(tokens, self.context, self.vocabulary)
+        given = np.asarray(tokens, dtype=np.int64)
+        told = _Told(self._infer, self._request.reset_state, self.context)
+        taken, likeliest = [], []
+        for start in range(0, len(given) - 1, _TOGETHER):
+            answered = given[start + 1 : start + 1 + _TOGETHER]
+            logits = told.read_all(given[start : start + len(answered)])
+            taken.append(log_softmax_at(logits, answered))
+            likeliest.append(logits.argmax(axis=-1))
+        return np.concatenate(taken), np.concatenate(likeliest)
+
+    def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Return logits (kept, vocabulary), valid until the next call."""
+        found = self._request.infer({**inputs, "beam_idx": self._beam}, share_inputs=True, share_outputs=True)
+        return found[0][0]
+
+
+class _Told:
+    """What a conversation's model was told so far. Tokens that are taken back stay in its cache, unseen."""
+
+    def __init__(
+        self, infer: Callable[[dict[str, np.ndarray]], np.ndarray], reset: Callable[[], None], room: int
+    ) -> None:
+        self._infer, self._reset = infer, reset
+        self._seen = np.ones((1, room), dtype=np.int64)
+        self._held = 0  # tokens in the cache
+        self._place = 0  # position of the next token: those taken back have none
+
+    def read(self, tokens: Sequence[int]) -> np.ndarray:
+        """Read tokens after those before; return the logits (vocabulary,) of what may follow."""
+        return self._read(tokens, np.array([len(tokens) - 1]))[0]
+
+    def read_all(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the logits (tokens, vocabulary) after each."""
+        return self._read(tokens, np.arange(len(tokens)))
+
+    def forget(self, count: int) -> None:
+        """Take back the last tokens."""
+        self._seen[0, self._held - count : self._held] = 0
+        self._place -= count
+
+    def _read(self, tokens: Sequence[int] | np.ndarray, kept: np.ndarray) -> np.ndarray:
+        if not self._held:
+            self._reset()  # whatever an earlier conversation left
+        self._make_room(len(tokens))
+        end, place = self._held + len(tokens), self._place + len(tokens)
+        logits = self._infer(
+            {
+                "input_ids": np.array(tokens, dtype=np.int64)[None],
+                "attention_mask": self._seen[:, :end],
+                "position_ids": np.arange(self._place, place)[None],
+                "kept": kept,
+            }
+        )
+        self._held, self._place = end, place
+        return logits
+
+    def _make_room(self, count: int) -> None:
+        """Lengthen the mask: tokens that were taken back need places in the cache beyond the context's."""
+        if self._held + count > self._seen.shape[1]:
+            self._seen = np.pad(self._seen, ((0, 0), (0, self._held + count)), constant_values=1)
+
+
+def _settings(core: Any, described: dict[str, Any], threads: int) -> dict[str, Any]:
+    # Said outright: a host with bf16 instructions would use them for an fp32 artefact unasked.
+    bf16 = described["bits"] == 16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        "ENABLE_CPU_PINNING": False,  # the process is pinned already
+    }
+    if described["kv_bits"]:
+        settings["KV_CACHE_PRECISION"] = _KV[described["kv_bits"]]
+    return settings
+
+
+def load(directory: Path, threads: int) -> Session:
+    """Return the session of an artefact directory."""
+    return Session(Path(directory), threads)
