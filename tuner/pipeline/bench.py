@@ -10,9 +10,6 @@ from typing import Any
 from tuner.candidate import Candidate
 from tuner.faults import fault
 from tuner.measure.client import Serving
-<<<<<<< HEAD
-from tuner.measure.performance import Performance, Plan, measure_together, response_plan, scenario_plan
-=======
 from tuner.measure.performance import (
     Performance,
     Placed,
@@ -21,7 +18,6 @@ from tuner.measure.performance import (
     response_plan,
     scenario_plan,
 )
->>>>>>> 014ce4fd29d48512440cedf61e03b6d5b50c8a87
 from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepared import Prepared
@@ -34,7 +30,7 @@ _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99, "ttft_p90_ms": 90, "
 class Bench:
     """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host, or on its GPU.
 
-    The study's first device decides which (`study_baseline`).
+    The study's first device decides which (`baseline_device`).
     """
 
     def __init__(self, shop: Workshop, ready: Prepared) -> None:
