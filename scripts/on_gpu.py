@@ -334,15 +334,15 @@ def study(asked: argparse.Namespace, record: Record) -> None:
     import tuner
 
     def told(event: Any) -> None:
-        print(f"{type(event).__name__} {event}"[:300])
+        print(f"{event.kind}: {event.message}"[:300])
 
     handle = tuner.run(study_file(asked), on_event=told)
     record.add({"state": handle.state, "baseline_ms": handle.baseline_ms, "host": handle.host})
     for row in handle.rows:
         record.add({"row": str(row)[:3000], "candidate": row.candidate.label()})
-        print(row.candidate.label(), getattr(row, "state", ""), getattr(row, "reason", "") or "")
+        print(row.candidate.label(), row.state, row.reason or "")
     print(handle.front.to_string())
-    record.add({"front": json.loads(handle.front.to_json(orient="records"))})
+    record.add({"front": handle.front.to_dict(orient="records")})
 
 
 STEPS = {"facts": facts, "sparse": sparse, "conformance": conformance, "latency": latency, "study": study}

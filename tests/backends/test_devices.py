@@ -121,3 +121,15 @@ def test_onnx_runtime_does_not_fall_back_unsaid(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode != 0
     assert "CUDAExecutionProvider" in done.stderr
+
+
+def test_language_models_on_a_card_are_eager_and_their_low_bits_are_weights(host, with_cuda):
+    there = dataclasses.replace(host, gpus=(H100,))
+    found = [
+        (e, o) for e, o in registry.offers(there, "text-generation") if o.device == "cuda" and o.available
+    ]
+    assert {(e, o.bits, o.scheme) for e, o in found} == {
+        ("torch", 32, "none"), ("torch", 16, "none"), ("torch", 16, "fp16"), ("torch", 8, "weight-only"),
+        ("torch", 4, "weight-only"),
+    }  # fmt: skip
+    assert not any(o.fixed_shape for _, o in found)

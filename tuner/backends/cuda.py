@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from dataclasses import replace
 
 from tuner.backends.artefact import missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
@@ -50,6 +51,21 @@ def offers_on_cuda(host: Host, lacking: str = "", compiled: bool = False) -> lis
         _offer(8, "fp8", fp8, 0.3),
         _offer(4, "weight-only", torchao, 0.4, _GROUPS),
     ]
+
+
+def chat_on_cuda(host: Host) -> list[Offer]:
+    """Return the formats of language models on the GPU, eager only."""
+    none = no_cuda(host)
+    tensor = none or _older(host, _AMPERE)
+    torchao = tensor or missing("torchao")
+    found = [
+        _offer(32, "none", none, 0.01),
+        _offer(16, "none", tensor, 0.1),
+        _offer(16, "fp16", none, 0.05),
+        _offer(8, "weight-only", torchao, 0.15),
+        _offer(4, "weight-only", torchao, 0.4, _GROUPS),
+    ]
+    return [replace(offer, task="text-generation", fixed_shape=False) for offer in found]
 
 
 def _older(host: Host, capability: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tuner.backends.artefact import describe_artefact, describe_generating, pinned, version
 from tuner.backends.base import BuildRequest, Offer
-from tuner.backends.cuda import low_bit_pins, offers_on_cuda, torchao_version
+from tuner.backends.cuda import chat_on_cuda, low_bit_pins, offers_on_cuda, torchao_version
 from tuner.hardware import Host
 
 _SERVING = ("torch", "transformers", "safetensors", "numpy")
@@ -29,6 +29,7 @@ class TorchBackend:
         return [
             *self._on_processor(host),
             *offers_on_cuda(host),
+            *chat_on_cuda(host),
         ]
 
     def _on_processor(self, host: Host) -> list[Offer]:

@@ -29,7 +29,11 @@ def in_format(model: nn.Module, wanted: Mapping[str, Any], device: torch.device)
     """Return the model on a device in the format of `wanted`: `bits`, `scheme` and, for 4 bits, `group_size`."""
     bits, scheme = wanted["bits"], wanted["scheme"]
     round_products(scheme)
-    model = model.to(device, dtype_of(bits, scheme)).eval()
+    model = model.to(device).eval()
+    for (
+        parameter
+    ) in model.parameters():  # and nothing else: frequencies of rotary positions are buffers, and stay exact
+        parameter.data = parameter.data.to(dtype_of(bits, scheme))
     if bits < 16:
         from torchao.quantization import quantize_
 

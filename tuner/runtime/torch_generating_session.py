@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import DynamicCache
 
 from .generating import Choose, check_room
 from .shaped import load_shaped
 from .token_loop import check_tokens, token_loop
+from .torch_formats import in_format
 
 
 class Session:
@@ -23,9 +23,8 @@ class Session:
         described = json.loads((directory / "artefact.json").read_text())
         torch.set_num_threads(threads)
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
-        self._model = load_shaped(directory / described["model"])
-        if described["bits"] == 16:
-            halve(self._model)
+        self._device = torch.device(described["device"])
+        self._model = in_format(load_shaped(directory / described["model"]), described, self._device)
 
     def stream(
         self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
@@ -46,27 +45,21 @@ class Session:
             ValueError: the tokens do not fit.
         """
         check_tokens(tokens, self.context, self.vocabulary)
-        given = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64))
+        given = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(self._device)
         logits = self._model(input_ids=given[None, :-1], use_cache=False).logits[0].float()
         taken = logits.gather(1, given[1:, None])[:, 0] - logits.logsumexp(dim=1)
-        return taken.numpy(), logits.argmax(dim=1).numpy()
+        return taken.cpu().numpy(), logits.argmax(dim=1).cpu().numpy()
 
     def _reader(self) -> Callable[[Sequence[int]], np.ndarray]:
         cache = DynamicCache(config=self._model.config)
 
         @torch.inference_mode()
         def read(tokens: Sequence[int]) -> np.ndarray:
-            given = torch.tensor([list(tokens)])
+            given = torch.tensor([list(tokens)], device=self._device)
             found = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            return found.logits[0, -1].float().numpy()
+            return found.logits[0, -1].float().cpu().numpy()
 
         return read
-
-
-def halve(model: nn.Module) -> None:
-    """Turn the weights to bf16, and nothing else: the frequencies of rotary positions are buffers and stay exact."""
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def load(directory: Path, threads: int) -> Session:
