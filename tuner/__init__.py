@@ -2,7 +2,7 @@
 
 >>> import tuner
 >>> study = tuner.run("studies/quickstart.yaml")  # doctest: +SKIP
->>> study.pick(max_accuracy_drop=0.01).export("best/")  # doctest: +SKIP
+>>> study.pick(max_loss=0.01).export("best/")  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 Bits = Literal[32, 16, 8, 4, 3, 2]
-Scheme = Literal["none", "dynamic", "static", "weight-only"]
+Scheme = Literal["none", "tf32", "fp16", "dynamic", "static", "weight-only", "fp8"]
+_NUMBERS = {
+    (32, "none"): "fp32",
+    (32, "tf32"): "tf32",
+    (16, "none"): "16-bit",
+    (16, "fp16"): "fp16",
+    (8, "fp8"): "fp8",
+}
 
 
 class _Axis(BaseModel):
@@ -32,10 +40,11 @@ class Pruning(_Axis):
 class Quantization(_Axis):
     """Number format of the built artefact.
 
-    32 is fp32, 16 is bf16 or fp16 as the engine has it (scheme `none`); 8 is int8 (`dynamic`, `static` or, for
-    generation, `weight-only`); 4, 3 and 2 are integer weights (`weight-only`) in groups of `group_size` input channels,
-    chosen by `method` (`rtn`, `gptq`, `awq` …) where an engine has several. `kv_bits` is the precision of the KV cache,
-    None as the engine has it.
+    32 is fp32, 16 is bf16 or fp16 as the engine has it (scheme `none`); 8 is int8 (`dynamic`, `static`, `weight-only`);
+    4, 3 and 2 are integer weights (`weight-only`) in groups of `group_size` input channels, chosen by `method` (`rtn`,
+    `gptq`, `awq` …) where an engine has several. On a GPU `tf32` is fp32 whose matrix products keep 10 bits of the
+    mantissa, `fp16` is said outright, and `fp8` is e4m3 weights and activations. `kv_bits` is the precision of the KV
+    cache, None as the engine has it.
     """
 
     bits: Bits = 32
@@ -59,11 +68,19 @@ class Parallel(_Axis):
 
 
 class Backend(_Axis):
-    """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape."""
+    """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape.
+
+    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, or None.
+    """
 
     engine: str
     device: str = "cpu"
     fixed_shape: bool = False
+    draft: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: v for name, v in write(self).items() if name != "draft" or v is not None}
 
 
 class Candidate(_Axis):
@@ -94,10 +111,17 @@ class Candidate(_Axis):
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
         return self.student == (teacher_layers, 0, 0)
 
+    def differences(self, other: Candidate) -> dict[tuple[str, str], tuple[Any, Any]]:
+        """Return what differs, by part and field: the other's value and this one's, None where there is none."""
+        own, base = self.canonical(), other.canonical()
+        fields = [(part, name) for part in own for name in [*own[part], *base[part]]]
+        pairs = {(part, name): (base[part].get(name), own[part].get(name)) for part, name in fields}
+        return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
+
     def label(self) -> str:
         """Return a short form for tables: `2L h-50% f-75% int8-dynamic onnxruntime@cpu 2x1`."""
         q = self.quantization
-        number = {32: "fp32", 16: "16-bit"}.get(q.bits) or f"int{q.bits}-{q.scheme}"
+        number = _NUMBERS.get((q.bits, q.scheme)) or f"int{q.bits}-{q.scheme}"
         number += f"-{q.method}" if q.method else ""
         number += f"-g{q.group_size}" if q.group_size else ""
         number += f" kv{q.kv_bits}" if q.kv_bits else ""
@@ -105,13 +129,22 @@ class Candidate(_Axis):
         engine = f"{self.backend.engine}@{self.backend.device}" + (
             "/fixed" if self.backend.fixed_shape else ""
         )
+        engine += f"+{self.backend.draft}" if self.backend.draft else ""
         return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
 
 
-def baseline(teacher_layers: int, cores: int) -> Candidate:
-    """Return the untouched model in fp32 PyTorch eager on all cores: what every speedup is held against."""
+def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:
+    """Return the untouched model in fp32 PyTorch eager: what every speedup is held against.
+
+    On the processor it has all cores; on a GPU one thread, which only hands out work.
+    """
     return Candidate(
         distillation=Distillation(student_layers=teacher_layers),
-        parallel=Parallel(threads=cores),
-        backend=Backend(engine="torch"),
+        parallel=Parallel(threads=cores if device == "cpu" else 1),
+        backend=Backend(engine="torch", device=device),
     )
+
+
+def baseline_device(devices: Sequence[str]) -> str:
+    """Return where a study's baseline runs: on its first device if PyTorch has it, else on the processor."""
+    return "cuda" if devices[0] == "cuda" else "cpu"

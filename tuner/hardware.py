@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from tuner.gpus import Gpu, gpus
+
 #: Instruction sets that an engine's choice of number format hangs on.
 FLAGS = (
     "avx2",
@@ -32,7 +34,10 @@ _POWERCAP = Path("/sys/class/powercap")
 
 @dataclass(frozen=True)
 class Host:
-    """One machine. `cores` are the CPUs this process may use; `memory_mb` is all memory, in MB (10^6 bytes)."""
+    """One machine. `cores` are the CPUs this process may use; `memory_mb` is all memory, in MB (10^6 bytes).
+
+    `gpus` are the NVIDIA cards that it may use.
+    """
 
     name: str
     cpu: str
@@ -43,6 +48,7 @@ class Host:
     python: str
     meters: tuple[str, ...]
     compiler: str | None
+    gpus: tuple[Gpu, ...] = ()
 
     def has(self, flag: str) -> bool:
         """Say whether the processor has an instruction set of `FLAGS`."""
@@ -50,8 +56,15 @@ class Host:
 
     @property
     def fingerprint(self) -> str:
-        """Return 16 hex digits over all that changes a measurement: processor, cores, memory, system."""
-        kept = {"cpu": self.cpu, "cores": len(self.cores), "flags": self.flags, "os": self.os}
+        """Return 16 hex digits over all that changes a measurement: processor, cores, memory, system, GPUs if any."""
+        kept: dict[str, object] = {
+            "cpu": self.cpu,
+            "cores": len(self.cores),
+            "flags": self.flags,
+            "os": self.os,
+        }
+        if self.gpus:  # a host without any keeps the fingerprint that it had before GPUs were looked for
+            kept["gpus"] = [[gpu.name, round(gpu.memory_mb / 1000), gpu.capability] for gpu in self.gpus]
         text = json.dumps({**kept, "memory_gb": round(self.memory_mb / 1000)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -76,6 +89,7 @@ def this_host() -> Host:
         python=platform.python_version(),
         meters=_meters(),
         compiler=_compiler(),
+        gpus=gpus(),
     )
 
 

@@ -29,6 +29,7 @@ METRICS: dict[str, tuple[str, Direction]] = {
     "ttft_p99_ms": ("ms", "minimize"),
     "tpot_ms": ("ms", "minimize"),  # time per output token after the first, p50
     "itl_p99_ms": ("ms", "minimize"),  # inter-token latency
+    "acceptance_rate": ("fraction", "maximize"),  # of drafted tokens
     "tokens_per_s": ("tokens/s", "maximize"),  # of all clients together
     "memory_mb": ("MB", "minimize"),
     "size_mb": ("MB", "minimize"),
@@ -42,6 +43,16 @@ LOSS = {
     "choice_accuracy": "choice_accuracy_drop",
     "perplexity": "perplexity_increase",
 }
+
+#: The other way round: of which metric each loss speaks.
+LOST = {loss: metric for metric, loss in LOSS.items()}
+
+#: Metrics of what an artefact answers; all others are of a clock or a scale.
+QUALITY = frozenset([*LOSS, *LOST, "agreement"])
+
+#: Metrics of a clock, which moves with the study's baseline: those that grow with time, and those per second.
+TIMES = tuple(name for name, (unit, _) in METRICS.items() if unit == "ms")
+RATES = ("throughput", "tokens_per_s")
 
 
 def is_share(name: str) -> bool:

@@ -38,7 +38,7 @@ class Place:
         return {
             "spec": self.shop.spec.model_dump(mode="json"),
             "anatomy": self.ready.description,
-            "offers": plain_offers(offers(host)),
+            "offers": plain_offers(offers(host, self.shop.spec.task)),
             "cores": len(host.cores),
             "labels": self.ready.labels,
             "once": self.once,
@@ -53,7 +53,7 @@ def opened(spec: StudySpec, home: Path) -> Iterator[Place]:
         shop = Workshop(spec, Cache(home / "cache"), jobs, host)
         once = {"start": _timed(jobs, ())}
         ready = prepare(shop)
-        space = Space(spec.axes, ready.description, offers(host), len(host.cores))
+        space = Space(spec.axes, ready.description, offers(host, spec.task), len(host.cores))
         once |= {f"preload:{engine}": _timed(jobs, backends()[engine].preload) for engine in space.engines}
         once |= {run.name: made_in(shop, run.name, run.key) for run in shop.take_runs()}
         with Bench(shop, ready) as bench:

@@ -146,7 +146,7 @@ class Recorder:
         base = answers(shop, ready, self._place.bench.reference_artefact, "validation")
         shop.take_runs()  # the baseline's own trial has them
         shop.runs.extend(runs)
-        quality, correct, _ = judge(ready, "validation", own, base)
+        quality, correct, _ = judge(shop, ready, "validation", own, base)
         return {
             "quality": {name: one.model_dump() for name, one in quality.items() if one is not None},
             "correct": np.packbits(correct).tobytes().hex(),

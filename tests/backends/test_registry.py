@@ -13,8 +13,9 @@ from tuner.hardware import this_host
 ZEN5 = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16")
 
 
-def offered(host, engine):
-    return {(o.bits, o.scheme): o for e, o in registry.offers(host) if e == engine}
+def offered(host, engine, device="cpu"):
+    found = registry.offers(host, "text-classification")
+    return {(o.bits, o.scheme): o for e, o in found if (e, o.device) == (engine, device)}
 
 
 @pytest.fixture

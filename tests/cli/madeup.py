@@ -4,6 +4,7 @@ from tests.store.claims import claim, run
 from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
 from tuner.hardware import this_host
 from tuner.metrics import Estimate
+from tuner.spec.model import StudySpec
 from tuner.store import StageRun, Store
 
 BASE_MS = 60.0
@@ -50,26 +51,72 @@ TRIALS = [
 ]
 
 
-def store_study(url, name="made-up", constraints=("accuracy_drop <= 0.01",), state="finished"):
-    """Store the study: six measured trials, and one that failed."""
+def generated(speedup, increase):
+    """Return the metrics of a language model's trial and its ratio."""
+    found, ratio = metrics(speedup, 0.0)
+    kept = {name: found[name] for name in ("latency_ms", "speedup", "memory_mb", "size_mb")}
+    return {
+        "perplexity": around(20 * (1 + increase), 0.4),
+        "perplexity_increase": around(increase, 0.01),
+        "agreement": around(1 - 2 * increase, 0.05),
+        **kept,
+        "ttft_ms": ratio.scaled(9.0),
+        "tpot_ms": ratio.scaled(4.6),
+        "tokens_per_s": around(21.5 * speedup, 0.5),
+    }, ratio
+
+
+def weights(bits, engine, method=None, layers=30):
+    return Candidate(
+        distillation=Distillation(student_layers=layers),
+        quantization=Quantization(bits=bits, scheme="weight-only", group_size=32, method=method),
+        parallel=Parallel(threads=2),
+        backend=Backend(engine=engine),
+    )
+
+
+#: Of a language model: candidate, speedup and growth of perplexity in the search, the same confirmed.
+CHAT_TRIALS = [
+    (baseline(30, 2), 1.0, 0.0, (1.0, 0.0)),
+    (weights(8, "openvino"), 6.0, 0.005, (5.9, 0.006)),
+    (weights(4, "onnxruntime-genai", "rtn"), 9.0, 0.06, (9.2, 0.071)),
+    (weights(4, "openvino", "rtn", 24), 11.0, 0.4, None),
+]
+CHAT = StudySpec.model_validate(
+    {
+        "name": "chat", "task": "text-generation", "budget": {"trials": 5},
+        "model": {"source": "pkg://somewhere/model"}, "data": {"source": "pkg://somewhere/data"},
+        "scenario": {"prompt_tokens": 64, "new_tokens": 32},
+    }
+).model_dump(mode="json", exclude={"name", "constraints"})  # fmt: skip
+
+
+def store_chat(url, name="chat", constraints=("perplexity_increase <= 0.1",)):
+    """Store a language model's study: four measured trials, and one that failed."""
+    store_study(url, name, constraints, trials=CHAT_TRIALS, measured=generated, **CHAT)
+
+
+def store_study(url, name="made-up", constraints=("accuracy_drop <= 0.01",), state="finished", trials=TRIALS,
+                measured=metrics, **more):  # fmt: skip
+    """Store the study: some measured trials, and one that failed."""
     spec = {
         "name": name, "metric": "accuracy", "objectives": ["accuracy", "latency_ms"],
         "constraints": list(constraints), "budget": {"trials": 7},
-        "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128},
+        "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128}, **more,
     }  # fmt: skip
     with Store.open(url) as store:
         study = run(store, store.create_study(spec, this_host()))
-        for number, (candidate, speedup, accuracy, confirmed) in enumerate(TRIALS):
+        for number, (candidate, speedup, quality, confirmed) in enumerate(trials):
             store.new_trial(study, number, candidate)
             trial = claim(store, host=this_host())
-            found, ratio = metrics(speedup, accuracy)
+            found, ratio = measured(speedup, quality)
             stages = [StageRun("build", "abc", number == 1, 2.5)]
             store.finish_trial(
                 trial, found, ratio=ratio, stages=stages, reference_ms=BASE_MS, clock_ms=BASE_MS
             )
             if confirmed:
-                store.confirm_trial(study, trial.id, *metrics(*confirmed))
-        store.new_trial(study, 6, int8(4))
+                store.confirm_trial(study, trial.id, *measured(*confirmed))
+        store.new_trial(study, len(trials), int8(4))
         failed = claim(store, host=this_host())
         store.fail_trial(failed, "out-of-memory", "took 9000 MB, limit 8000 MB", "last line")
         store.release_study(study)

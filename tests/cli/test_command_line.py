@@ -10,9 +10,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from madeup import int8, store_study
+import typer
+from madeup import int8, store_chat, store_study
 
 from tests.store.claims import coordinate
+from tuner.cli.ship import share
 from tuner.service.api import load
 from tuner.spec.schema import front_schema, study_schema
 from tuner.store import Store
@@ -129,6 +131,41 @@ def test_the_table_is_plain_without_a_terminal_and_shows_what_was_lost(tuner, ho
     assert "29.0x" in fastest and "94.1 ±2.0" in fastest and "accuracy -0.2 pt, latency +3%" in fastest
     assert next(line for line in lines if line.startswith("0 ")).endswith("baseline")
     assert next(line for line in lines if line.startswith("1 ")).endswith("whole model")
+
+
+def test_a_language_models_front_is_told_in_perplexity_and_tokens(tuner, home):
+    store_chat(f"sqlite:///{home}/tuner.db")
+    code, out, _ = tuner("front", "chat")
+    heads = "perplexity  more %  agreement %  response ms  speedup  TTFT ms  TPOT ms  tokens/s"
+    lines = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line}
+    assert code == 0 and heads.split() == lines["trial"].split()[6:19]
+    assert "4 weight-only rtn g32" in lines["2"] and "21.4 ±0.4 7.1 ±1.0 85.8 ±5.0" in lines["2"]
+    assert "9.20x" in lines["2"] and "perplexity +1.0 %, latency -2%" in lines["2"]
+    assert lines["0"].endswith("baseline") and lines["1"].endswith("whole model") and "3" not in lines
+    code, out, _ = tuner("front", "chat", "--where", "perplexity_increase <= 3%", "--json")
+    front = json.loads(out)
+    jsonschema.validate(front, front_schema())
+    assert [p["trial"] for p in front] == [1, 0] and "accuracy" not in front[0]["metrics"]
+    _, out, _ = tuner("show", "chat", "2")
+    assert "perplexity  " in out and "perplexity ()" not in out and "ttft_ms (ms)" in out
+    _, out, _ = tuner("show", "chat", "4", "--json")
+    assert json.loads(out)["metrics"]["perplexity"] is None  # it failed, and is told like the others
+
+
+def test_a_language_models_floor_is_said(tuner):
+    code, out, _ = tuner("validate", ROOT / "studies" / "chat.yaml")
+    assert code == 0 and "must meet: perplexity_increase <= 0.10 and agreement >= 0.25" in out
+
+
+@pytest.mark.parametrize("said", ["3%", "0.03", " 3 % "])
+def test_a_loss_may_be_said_in_per_cent(said):
+    assert share(said) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("said", ["3", "-1%", "little", "%", "nan"])
+def test_what_is_no_share_is_refused(said):
+    with pytest.raises(typer.BadParameter, match="is no share"):
+        share(said)
 
 
 def test_a_constraint_nobody_meets_ends_with_3_and_names_the_nearest(tuner, home):

@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 import pytest
-from madeup import int8, store_study
+from madeup import int8, store_chat, store_study
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tuner.candidate import Pruning
 from tuner.errors import TunerError
 from tuner.service import api
-from tuner.service.plot import _short, drawn
+from tuner.service.plot import _short, _xy, draw, drawn
 from tuner.service.plot_labels import packed
+from tuner.service.report import report_html
 
 
 @pytest.fixture
@@ -67,3 +69,26 @@ def test_labels_do_not_overlap_and_stay_inside():
     ends = [left + width for left, width in zip(lefts, widths, strict=True)]
     assert lefts[0] >= 0 and ends[-1] <= 500
     assert all(end < left for end, left in zip(ends, lefts[1:], strict=False))
+
+
+def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
+    store_chat(f"sqlite:///{home}/tuner.db")
+    study = api.load("chat")
+    content = drawn(study)
+    assert content.metric == "perplexity_increase" and content.floor == pytest.approx(-0.1)
+    assert "64 tokens asked, 32 answered" in content.caption
+    figure = draw(content)
+    axes = figure.axes[0]
+    FigureCanvasAgg(figure).draw()
+    assert axes.get_ylabel() == "perplexity increase, % (less is up) on the test split"
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    shown = [float(text) for text in labels]
+    assert 0 in shown and shown == sorted(shown, reverse=True)  # from below to above
+    heights = {row.number: _xy(row, content.metric)[1].value for row in content.front}
+    assert heights[0] > heights[1] > heights[2]
+    page = report_html(study, 2)
+    assert (
+        "Perplexity increase against latency" in page
+        and "First token" in page
+        and "7.1 % (6.1 to 8.1)" in page
+    )

@@ -73,7 +73,7 @@ def test_each_command_explains_itself(tuner, name):
     assert (
         (code, err) == (0, "")
         and f"Usage: tuner {name}" in out
-        and ("--json" in out or name in ("worker", "dashboard"))
+        and ("--json" in out or name in ("worker", "dashboard", "serve"))
     )
 
 

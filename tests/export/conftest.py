@@ -13,6 +13,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from tuner.candidate import Backend, Candidate, Distillation, Parallel
 from tuner.export.bundle import BundleContent
+from tuner.export.kinds import CLASSIFIER
 
 WORDS = ["[PAD]", "[UNK]", "goal", "match", "bank", "loan"]
 #: Logits a word adds, for the labels sport and business; padding would add 50 if the mask were not heeded.
@@ -78,7 +79,12 @@ def content(tmp_path):
         "baseline_ms": 20.0, "host": {"cpu": "Made Up 9000", "cores": [0, 1], "os": "Linux x86_64"},
         "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128}, "spec": {"name": "words"},
     }  # fmt: skip
-    return BundleContent(artefact, tokens, ["sport", "business"], 0, 1, candidate, report, "0.23.3")
+    labels = ["sport", "business"]
+    facts = {"pad_token_id": 0, "batch": 1, "max_length": 8}
+    about = "A text classifier (sport, business)"
+    return BundleContent(
+        CLASSIFIER, artefact, tokens, candidate, report, about, facts, {"labels.json": labels}
+    )
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.replay.made_up import ANATOMY, OFFERS, made_up
-from tuner.candidate import baseline
+from tuner.candidate import Backend, Parallel, Quantization, baseline
 from tuner.metrics import Estimate
 from tuner.search.aware.belief import Belief, Encoder, Told
 from tuner.search.aware.confidence import count_bounds, document_order, drop_bounds
@@ -17,13 +17,14 @@ from tuner.search.aware.costs import Costs
 from tuner.search.aware.gain import gains
 from tuner.search.aware.gate import NOTHING, looks_first, refused
 from tuner.search.aware.history import Item, Made, Seen
+from tuner.search.aware.kernel import components
 from tuner.search.aware.options import Options
 from tuner.search.aware.outlook import Goal, Outlook
 from tuner.search.aware.propose import Ground, promised, propose
 from tuner.search.hypervolume import hypervolume
 from tuner.search.space import Space
 from tuner.spec.constraint import parse_constraint
-from tuner.spec.model import Axes
+from tuner.spec.model import GENERATION, Axes
 from tuner.stage import StageRun
 
 GOAL = Goal(("accuracy", "latency_ms"), (parse_constraint("accuracy_drop <= 0.01"),))
@@ -242,3 +243,69 @@ def test_longer_promises_more(table):
     outlook, taken = Outlook(GOAL, ground.encoder, history), {s.item.hash for s in history}
     shares = [promised(ground, outlook, history, taken, 0, seconds) for seconds in (1.0, 60.0, 600.0)]
     assert shares[0] == 0 < shares[1] < shares[2]
+
+
+# -- language models
+
+
+def chat_seen(layers, bits, increase, latency, agreement=0.8):
+    found = baseline(layers, 2)
+    if bits < 16:
+        found = found.model_copy(
+            update={
+                "quantization": Quantization(bits=bits, scheme="weight-only", group_size=32, method="rtn"),
+                "backend": Backend(engine="openvino"),
+            }
+        )
+    values = {
+        "perplexity": 20 * (1 + increase),
+        "perplexity_increase": increase,
+        "agreement": agreement,
+        "latency_ms": latency,
+    }
+    return Seen(found, "complete", {name: Estimate.exact(v) for name, v in values.items()})
+
+
+CHAT_HISTORY = [
+    chat_seen(30, 32, 0.0, 3000.0, 1.0),
+    chat_seen(30, 8, 0.01, 500.0),
+    chat_seen(30, 4, 0.08, 320.0, 0.6),
+    chat_seen(24, 8, 40.0, 420.0, 0.05),  # ruined: it must not stretch what is believed of the others
+]
+
+
+def chat_outlook(objective="perplexity_increase", **more):
+    goal = Goal((objective, "latency_ms"), tuple(map(parse_constraint, more.pop("constraints", ()))))
+    return Outlook(goal, Encoder({"layers": 30, "hidden": 576, "ffn": 1536}, GENERATION), CHAT_HISTORY)
+
+
+def test_a_loss_is_believed_through_its_metric():
+    outlook = chat_outlook(constraints=("perplexity_increase <= 0.1", "agreement >= 0.25"))
+    assert set(outlook.beliefs) == {"perplexity", "latency_ms", "agreement"}
+    item = Item.of(chat_seen(30, 4, 0, 0).candidate.model_copy(update={"parallel": Parallel(threads=1)}))
+    mean, deviation = outlook.believed("perplexity", item)  # the same artefact, run another way
+    assert math.exp(mean) == pytest.approx(20 * 1.08, rel=0.02) and deviation < 0.15
+    assert len(outlook.front) == 3  # the ruined one is not feasible
+    assert outlook.goal.margin("perplexity_increase") == pytest.approx(math.log(1.2))
+    assert outlook.goal.margin("latency_ms") is None
+    # what is just allowed counts by half; the baseline is at half of the box
+    points = {round(y, 3) for y, _ in outlook.front.tolist()}
+    assert round(0.5 + math.log(1.08) / math.log(1.2) / 2, 3) in points and 0.5 in points
+
+
+def test_a_drop_may_be_an_objective(table):
+    outlook = Outlook(Goal(("accuracy_drop", "latency_ms")), Encoder(ANATOMY), seen(table, *some(table, 12)))
+    same = Outlook(Goal(("accuracy", "latency_ms")), Encoder(ANATOMY), seen(table, *some(table, 12)))
+    at = Encoder(ANATOMY).encode([Item.of(c) for c in some(table, 5, seed=1)])
+    assert outlook.front == pytest.approx(same.front)
+    assert outlook.possible(at)[0].shape == same.possible(at)[0].shape
+
+
+def test_formats_that_differ_in_method_alone_are_alike():
+    items = [Item.of(chat_seen(30, bits, 0, 0).candidate) for bits in (4, 8)]
+    other = items[0].candidate.quantization.model_copy(update={"method": "awq"})
+    items.append(Item.of(items[0].candidate.model_copy(update={"quantization": other})))
+    at = Encoder({"layers": 30, "hidden": 576, "ffn": 1536}, GENERATION).encode(items)
+    alike = components(at, at)["form"][0]
+    assert 1 == alike[0] > alike[2] > alike[1] > 0
+    assert items[0].artefact != items[2].artefact

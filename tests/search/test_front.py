@@ -88,17 +88,26 @@ def test_knee_is_the_bend():
 def test_picks():
     points = [point(0, 0.95, 20.0), point(1, 0.945, 3.0), point(2, 0.90, 1.0), point(3, 0.95, 15.0)]
     assert pick(points, "fastest").trial == 2
-    assert pick(points, "fastest", max_accuracy_drop=0.01).trial == 1
+    assert pick(points, "fastest", max_loss=0.01).trial == 1
     assert pick(points, "most-accurate").trial == 3  # as accurate as 0, and faster
     assert pick(points, "knee").trial == 1
-    with pytest.raises(NoFeasibleTrialError, match=r"least drop of a feasible trial is 0\.05"):
-        pick([points[2]], "fastest", max_accuracy_drop=0.01)
+    chat = [
+        Point(n, baseline(30, 2), {name: Estimate.exact(v) for name, v in zip(names, values, strict=True)})
+        for names in [("perplexity", "perplexity_increase", "latency_ms")]
+        for n, values in enumerate([(20.0, 0.0, 90.0), (20.4, 0.02, 30.0), (26.0, 0.3, 10.0)])
+    ]
+    answers = (["perplexity_increase", "latency_ms"], "perplexity")
+    assert pick(chat, "fastest", 0.03, *answers).trial == 1
+    assert pick(chat, "most-accurate", None, *answers).trial == 0
+    assert pick(chat, "fastest", None, *answers).trial == 2
+    with pytest.raises(NoFeasibleTrialError, match=r"least of a feasible trial is 0\.05"):
+        pick([points[2]], "fastest", max_loss=0.01)
     with pytest.raises(NoFeasibleTrialError):
         pick([point(0, 0.95, 1.0, feasible=False)])
     with pytest.raises(InputError, match="did you mean 'fastest'"):
         pick(points, "fastst")
     with pytest.raises(InputError, match="fraction"):
-        pick(points, "fastest", max_accuracy_drop=5)
+        pick(points, "fastest", max_loss=5)
 
 
 def test_where_drops_what_was_not_measured():
@@ -161,3 +170,23 @@ def test_contenders_of_different_students_are_held_apart_only_by_the_paired_chan
     assert [p.trial for p in contenders(points, BOTH)] == [0, 2, 4]
     drops = ["accuracy_drop", "latency_ms"]
     assert [p.trial for p in contenders(points, drops)] == [0, 2, 4]
+
+
+def test_perplexity_counts_as_a_ratio_and_around_the_baseline():
+    """Twice the perplexity is as far from the baseline as half of it; what is half as much again counts no more."""
+
+    def volume(perplexity, objective):
+        values = {"perplexity": perplexity, "perplexity_increase": perplexity / 20 - 1, "latency_ms": 10.0}
+        point = Point(1, baseline(30, 2), {name: Estimate.exact(v) for name, v in values.items()})
+        base = {"perplexity": 20.0, "perplexity_increase": 0.0, "latency_ms": 100.0}
+        origin = Point(0, baseline(30, 2), {name: Estimate.exact(v) for name, v in base.items()})
+        return normalised_hypervolume([point], [objective, "latency_ms"], origin)
+
+    for objective in ("perplexity", "perplexity_increase"):
+        assert volume(20.0, objective) == pytest.approx(
+            0.5 * 0.5
+        )  # ten of a hundred times faster is half as well
+        assert volume(22.0, objective) == pytest.approx(0.5 * (0.5 - math.log(1.1) / math.log(1.5) / 2))
+        assert volume(30.1, objective) == 0 < volume(29.9, objective)
+    assert told_values(["perplexity_increase"], {"perplexity_increase": Estimate.exact(1.0)}) == [math.log(2)]
+    assert told_values(["perplexity_increase"], {"perplexity_increase": Estimate.exact(-1.0)}) is None

@@ -10,7 +10,7 @@ import pytest
 from tuner.backends.base import Offer
 from tuner.candidate import baseline
 from tuner.errors import InputError
-from tuner.search.seeds import seeds
+from tuner.search.seeds import peers, seeds
 from tuner.search.space import Space
 from tuner.spec.model import Axes
 
@@ -176,3 +176,126 @@ def test_untried_finds_the_last_one_and_then_none():
     rng = random.Random(0)
     assert space.untried({c.hash for c in every[:-1]}, rng) == every[-1]
     assert space.untried({c.hash for c in every}, rng) is None
+
+
+# -- text-generation
+
+CHAT = {"layers": 30, "heads": 9, "ffn": 1536, "hidden": 576, "refused": {}}
+GENERATES = [
+    (engine, Offer("cpu", bits, scheme, task="text-generation", **more))
+    for engine, bits, scheme, more in (
+        ("torch", 32, "none", {}),
+        ("torch", 16, "none", {}),
+        ("onnxruntime-genai", 8, "weight-only", {}),
+        ("onnxruntime-genai", 4, "weight-only", {"group_sizes": (32, 64), "methods": ("rtn", "k_quant")}),
+        ("openvino", 8, "weight-only", {"kv_bits": (None, 8)}),
+        ("openvino", 4, "weight-only", {"group_sizes": (32, 64), "methods": ("rtn", "awq", "gptq"),
+                                        "kv_bits": (None, 16, 8)}),
+    )
+]  # fmt: skip
+
+
+def chat(**quantization) -> Space:
+    axes = {"quantization": {"bits": [32, 16, 8, 4], "group_size": [32, 64], **quantization}}
+    axes |= {"distillation": {"student_layers": [24, 27, 30]}, "pruning": {"heads": [0.0], "ffn": [0, 0.25]}}
+    return Space(Axes.model_validate(axes | {"backend": {"fixed_shape": [False]}}), CHAT, GENERATES, 2)
+
+
+def formats(space: Space, engine: str, bits: int) -> set[tuple]:
+    found = [q for q, b in space.pairs() if b.engine == engine and q.bits == bits]
+    return {(q.method, q.kv_bits) for q in found}
+
+
+def test_an_engine_does_as_it_does_unless_the_study_says_otherwise():
+    space = chat()
+    assert formats(space, "openvino", 4) == {("rtn", None)} == formats(space, "onnxruntime-genai", 4)
+    assert formats(space, "openvino", 8) == {
+        (None, None)
+    }  # int8 of weights alone needs no scheme of the study
+    wide = chat(methods=["gptq", "k_quant", "rtn"], kv_bits=[16, 8])
+    assert formats(wide, "openvino", 4) == {(m, kv) for m in ("rtn", "gptq") for kv in (16, 8)}
+    assert formats(wide, "openvino", 8) == {(None, 8)}
+    assert formats(wide, "onnxruntime-genai", 4) == {("rtn", None), ("k_quant", None)}
+    assert formats(wide, "torch", 16) == {(None, None)}
+    none = chat(methods=["k_quant"], kv_bits=[4])
+    assert not formats(none, "openvino", 4)
+    assert "openvino@cpu 4 bits weight-only: no value of the study's ranges fits" in none.notes
+
+
+def test_methods_and_caches_are_parameters_of_their_own_and_come_back():
+    space = chat(methods=["rtn", "awq"], kv_bits=[16, 8])
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    names: set[str] = set()
+    for _ in range(80):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert candidate in space and space.params(candidate) == trial.params
+        assert space.distributions(candidate) == trial.distributions
+        names |= set(trial.params)
+        study.tell(trial, 0.0)
+    assert {"openvino@cpu.4.method", "openvino@cpu.4.kv_bits"} <= names
+    assert not {"onnxruntime-genai@cpu.4.method", "openvino@cpu.8.kv_bits", "torch@cpu.16.method"} & names
+    assert len(set(space.enumerate())) == space.size()
+
+
+def test_the_signature_says_what_may_be_chosen_and_nothing_of_it_where_there_is_nothing():
+    legs = {(leg[0], leg[1]): leg for leg in chat(kv_bits=[8]).signature()["legs"]}
+    assert legs["openvino@cpu", 4] == ["openvino@cpu", 4, "weight-only", [32, 64], [False], ["rtn"], [8]]
+    assert legs["torch@cpu", 32] == ["torch@cpu", 32, "none", [], [False]]
+    assert all(len(leg) == 5 for leg in make().signature()["legs"])  # as studies of earlier have it stored
+
+
+def test_each_engines_own_way_comes_first_in_a_language_models_study():
+    space = chat(methods=["gptq", "rtn"])
+    found, own = seeds(space, "text-generation"), peers(space)
+    assert found[0] == baseline(30, 2) and found[1 : len(own) + 1] == own
+    assert [(c.backend.engine, c.quantization.bits, c.quantization.method) for c in own] == [
+        ("openvino", 4, "rtn"),
+        ("onnxruntime-genai", 4, "rtn"),
+        ("openvino", 8, None),
+        ("onnxruntime-genai", 8, None),
+        ("torch", 16, None),
+    ]
+    assert all(c.is_unshaped(30) for c in own)
+    rest = found[len(own) + 1 :]
+    assert {(c.distillation.student_layers, c.pruning.ffn) for c in rest} >= {(30, 0.25), (27, 0.0)}
+    assert all(c in space for c in found) and len(set(found)) == len(found)
+
+
+CARDS = [
+    ("torch", Offer("cpu", 32)),
+    *(
+        ("torch", Offer("cuda", b, s, fixed_shape=True))
+        for b, s in ((32, "none"), (32, "tf32"), (16, "fp16"))
+    ),
+    ("torch-compile", Offer("cuda", 8, "fp8", fixed_shape=True)),
+]
+
+
+def test_on_a_gpu_there_is_one_thread_and_the_baseline_is_there_too():
+    axes = {"backend": {"devices": ["cuda"]}, "quantization": {"schemes": ["fp8"]}}
+    space = make(axes, CARDS, cores=8)
+    assert {(c.parallel.threads, c.parallel.replicas) for c in space.enumerate()} == {(1, 1), (1, 2), (1, 4)}
+    assert {(c.quantization.bits, c.quantization.scheme) for c in space.enumerate()} == {
+        (32, "none"), (32, "tf32"), (16, "fp16"), (8, "fp8"),
+    }  # fmt: skip
+    first = seeds(space)[0]
+    assert first == baseline(6, 8, "cuda")
+    assert first in space
+    assert first.parallel.threads == 1
+
+
+def test_processor_and_gpu_in_one_space():
+    space = make({"backend": {"devices": ["cpu", "cuda"]}}, CARDS[:3], cores=2)
+    every = list(space.enumerate())
+    assert len(every) == len(set(every)) == space.size()
+    threads = {(c.backend.device, c.parallel.threads) for c in every}
+    assert threads == {("cpu", 1), ("cpu", 2), ("cuda", 1)}
+    assert seeds(space)[0].backend.device == "cpu"
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2))
+    for _ in range(40):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert candidate in space
+        assert space.params(candidate) == trial.params
+        study.tell(trial, 0.0)

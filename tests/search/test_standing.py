@@ -248,3 +248,21 @@ def test_ten_thousand_points_stand_at_once(objectives, most):
     begun = time.process_time()
     assert set(spread.words()) == {"front", "tied", "dominated"}
     assert time.process_time() - begun < most
+
+
+def test_perplexity_is_known_as_well_as_its_ratio_to_the_baseline():
+    """On other texts all perplexities would be others; how much one model has more than another is known well."""
+
+    def model(trial, layers, increase, half, latency):
+        metrics = {
+            "perplexity": around(20 * (1 + increase), 4.0),
+            "perplexity_increase": around(increase, half),
+            "latency_ms": around(latency, 0.0),
+        }
+        return Point(trial, baseline(layers, 2), metrics)
+
+    points = [model(0, 30, 0.0, 0.0, 10.0), model(1, 29, 0.10, 0.02, 9.0), model(2, 28, 0.20, 0.02, 9.5)]
+    close = model(3, 27, 0.13, 0.02, 9.5)
+    for objective in ("perplexity", "perplexity_increase"):
+        found = words([*points, close], [objective, "latency_ms"])
+        assert found == {0: "front", 1: "front", 2: "dominated", 3: "tied"}

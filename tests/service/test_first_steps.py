@@ -104,7 +104,7 @@ def test_python_face(in_home, tmp_path):
     study = load("first-steps")
     table = study.front()
     assert {"trial", "accuracy", "latency_ms", "speedup"} <= set(table.columns)
-    best = study.pick(max_accuracy_drop=0.5)
+    best = study.pick(max_loss=0.5)
     assert best.export(tmp_path / "best").joinpath("predict.py").exists()
     assert "first-steps" in [s.name for s in list_studies()]
 

@@ -83,7 +83,7 @@ def test_best_front_and_hypervolume_come_from_the_summary(store):
     summary = summarise(held, store.trials(study, ("complete",)), store.spans(study))
     store.release_study(store.move_study(held, summary=summary))
     (line,) = read_overview(store).studies
-    assert (line.best_speedup, line.accuracy_drop) == (pytest.approx(8.0), pytest.approx(0.01))
+    assert (line.best_speedup, line.loss) == (pytest.approx(8.0), pytest.approx(0.01))
     assert line.on_front == 2 and not line.confirmed and 0 < line.hypervolume < 1
     assert line.coordinator is None and line.host == this_host().name
 

@@ -89,6 +89,7 @@ def test_what_a_candidate_needs():
         "memory_mb": 1500,
         "labels": {"zone": "lab"},
         "hardware": None,
+        "task": "text-classification",
     }
     large = spec(requires={"cores": 16})
     assert (
@@ -101,6 +102,7 @@ def test_what_a_candidate_needs():
         "memory_mb": 0,
         "labels": {},
         "hardware": None,
+        "task": "text-classification",
     }
 
 
@@ -141,6 +143,20 @@ def test_workers_offer_together_what_one_of_them_has():
     assert offers_in(strong, weak) == [("openvino", yes), torch]
     assert offers_in(weak, weak) == [torch, ("openvino", no)]
     assert offers_in() == [] and plain_offers([]) == []
+
+
+def test_an_engine_that_classifies_may_not_generate():
+    both = [
+        ("torch", Offer("cpu", 32)),
+        ("torch", Offer("cpu", 32, task="text-generation", kv_bits=(None, 8), methods=("rtn",))),
+        ("openvino", Offer("cpu", 32)),
+    ]
+    able, chat = having(offers=both), {"task": "text-generation"}
+    assert unmet({"engine": "torch", **chat}, able) is None
+    assert unmet({"engine": "openvino", **chat}, able) == "engine openvino@cpu"
+    assert unmet({"engine": "openvino"}, able) is None  # what was stored before says nothing of a task
+    assert offers_in(able, task="text-generation") == both[1:2]
+    assert offers_in(able) == both
 
 
 def test_a_worker_without_a_name_has_its_hosts():

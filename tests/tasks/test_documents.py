@@ -294,3 +294,29 @@ def test_the_key_follows_content_seed_and_section_but_not_the_place(tmp_path):
     whole = key(study(tmp_path, tree))
     (tmp_path / tree / "bad" / "000.txt").rename(tmp_path / tree / "good" / "000.txt")
     assert key(study(tmp_path, tree)) != whole
+
+
+@pytest.mark.parametrize("write", [write_csv, write_jsonl, write_parquet, write_tree])
+def test_without_labels_the_same_texts_are_read(tmp_path, write):
+    found = documents(study(tmp_path, write(tmp_path), label=None))
+    assert found.labels == []
+    assert {text for name in SPLITS for text in found[name].texts} == {text for text, _ in ROWS}
+    assert {label for name in SPLITS for label in found[name].labels} == {-1}
+    found.save(tmp_path / "kept")
+    assert Documents.load(tmp_path / "kept") == found
+
+
+def test_texts_in_one_folder_need_no_folders_of_classes(tmp_path):
+    for i, (text, _) in enumerate(ROWS):
+        (tmp_path / f"{i}.txt").write_text(text)
+    assert documents(study(tmp_path, ".", label=None)).summary()["read"] == len(ROWS)
+
+
+def test_a_text_with_two_labels_is_kept_where_labels_are_not_read(tmp_path):
+    name = write_csv(tmp_path, [*ROWS, (ROWS[0][0], "other")])
+    assert documents(study(tmp_path, name, label=None)).counts["duplicates"] == 1
+
+
+def test_classes_of_documents_without_labels_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="documents without labels have no classes"):
+        study(tmp_path, "x.csv", label=None, classes=["a", "b"])

@@ -177,8 +177,9 @@ def test_jobs_take_and_return_plain_data(tmp_path):
         assert len(arrays["labels"]) == reports[2]["documents"]["test"] == 8
 
 
-def test_reading_and_encoding_need_no_torch():
-    code = "import sys, tuner.spec.load, tuner.tasks.text_classification as t; "
+@pytest.mark.parametrize("task", ["text_classification", "generation"])
+def test_reading_and_encoding_need_no_torch(task):
+    code = f"import sys, tuner.spec.load, tuner.tasks.{task} as t; "
     code += "print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

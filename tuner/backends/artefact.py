@@ -27,6 +27,7 @@ def describe_artefact(
         "device": request.device,
         "bits": request.quantization.bits,
         "scheme": request.quantization.scheme,
+        "group_size": request.quantization.group_size,
         "session": session,
         "model": model,
         "inputs": inputs,

@@ -1,4 +1,7 @@
-"""ONNX Runtime on the CPU: fp32, int8 dynamic and static, 4-bit weights. The quantizers are its own."""
+"""ONNX Runtime on the CPU: fp32, int8 dynamic and static, 4-bit weights. The quantizers are its own.
+
+On other devices, through its execution providers: fp32, and fp16 on NVIDIA's.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,21 @@ from typing import Any
 from tuner.backends.artefact import describe_artefact, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.calibration import documents, quiet, saturates
+from tuner.backends.cuda import no_gpu
+from tuner.backends.plugged import PROVIDERS, no_provider
 from tuner.errors import BuildError
 from tuner.hardware import Host
 
 _SERVING = ("onnxruntime", "numpy")
 _BUILDING = ("onnxruntime", "onnx", "onnxscript", "torch", "transformers")
+_PACKAGES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-migraphx",
+    "onnxruntime-qnn",
+)
+_NVIDIA = ("cuda", "tensorrt")
 _NO_BF16 = "its CPU kernels for bf16 are too few: such a graph runs mostly by casting to fp32"
 _MATRICES = [
     "MatMul",
@@ -33,7 +46,7 @@ class OnnxRuntimeBackend:
 
     def offers(self, host: Host) -> list[Offer]:
         """Return the number formats; all of them need the packages of the extra `onnxruntime`."""
-        lacking = missing("onnxruntime", "onnx", "onnxscript")
+        lacking = missing(*([] if _package() else ["onnxruntime"]), "onnx", "onnxscript")
         able: dict[str, Any] = {"available": not lacking, "reason": lacking}
         return [
             Offer("cpu", 32, tolerance=1e-3, **able),
@@ -41,6 +54,7 @@ class OnnxRuntimeBackend:
             Offer("cpu", 8, "dynamic", tolerance=0.3, **able),
             Offer("cpu", 8, "static", tolerance=0.3, **able),
             Offer("cpu", 4, "weight-only", tolerance=0.4, group_sizes=(16, 32, 64, 128), **able),
+            *_elsewhere(host, lacking),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
@@ -59,11 +73,36 @@ class OnnxRuntimeBackend:
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""
-        return pinned(*_SERVING)
+        return pinned(*((_package(), "numpy") if _package() else _SERVING))
 
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
-        return {name: version(name) for name in _BUILDING}
+        return {name: version(name) for name in (_package() or "onnxruntime", *_BUILDING[1:])}
+
+
+def _elsewhere(host: Host, needed: str) -> list[Offer]:
+    """Return what its execution providers offer: fp32 on each device, and 16 bits, which is fp16, on NVIDIA's."""
+    found = []
+    for device in PROVIDERS:
+        lacking = needed or no_provider(device) or (no_gpu(host) if device in _NVIDIA else "")
+        able: dict[str, Any] = {"available": not lacking, "reason": lacking}
+        found.append(Offer(device, 32, tolerance=0.03, **able))
+        if device in _NVIDIA:
+            found.append(Offer(device, 16, tolerance=0.03, **able))
+    return found
+
+
+def _package() -> str:
+    """Return the distribution that onnxruntime comes from here: there is one for each kind of device."""
+    return next((name for name in _PACKAGES if version(name)), "")
+
+
+def _half(source: Path, target: Path, request: BuildRequest) -> None:
+    """Weights and products in fp16; inputs are integers and the logits stay fp32."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(str(source)), keep_io_types=True), str(target))
 
 
 def _plain(source: Path, target: Path, request: BuildRequest) -> None:
@@ -123,6 +162,7 @@ def _weight_only(source: Path, target: Path, request: BuildRequest) -> None:
 
 _QUANTIZERS = {
     (32, "none"): _plain,
+    (16, "none"): _half,
     (8, "dynamic"): _dynamic,
     (8, "static"): _static,
     (4, "weight-only"): _weight_only,

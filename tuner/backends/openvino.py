@@ -14,6 +14,7 @@ from tuner.backends import openvino_generating as generating
 from tuner.backends.artefact import describe_artefact, describe_generating, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.calibration import documents, quiet, saturates
+from tuner.backends.plugged import OPENVINO_DEVICES, no_openvino_device
 from tuner.errors import BuildError
 from tuner.hardware import Host
 
@@ -40,6 +41,7 @@ class OpenVinoBackend:
             Offer("cpu", 8, "static", tolerance=0.3, **nncf),
             Offer("cpu", 4, "weight-only", tolerance=0.4, group_sizes=(16, 32, 64, 128), **nncf),
             *generating.offers(lacking, lacking_nncf),
+            *_elsewhere(lacking),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
@@ -75,6 +77,17 @@ def _classifier(request: BuildRequest, target: Path) -> None:
     if request.fixed_shape:
         model = _reshaped(model, request.fixed_shape)
     ov.save_model(model, str(target), compress_to_fp16=request.quantization.bits == 16)
+
+
+def _elsewhere(lacking: str) -> list[Offer]:
+    """Return what its plug-ins offer on Intel's GPUs and NPUs (an NPU takes fixed shapes only)."""
+    found = []
+    for device in OPENVINO_DEVICES:
+        reason = lacking or no_openvino_device(device)
+        for bits, tolerance in ((32, 0.03), (16, 0.1)):
+            able: dict[str, Any] = {"available": not reason, "reason": reason, "fixed_shape": True}
+            found.append(Offer(device, bits, tolerance=tolerance, **able))  # type: ignore[arg-type]
+    return found
 
 
 def _converted(request: BuildRequest) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 from functools import cache
+from typing import get_args
 
-from tuner.backends.base import BackendPlugin, Offer
+from tuner.backends.base import BackendPlugin, Offer, TaskName
 from tuner.hardware import Host
 
 GROUP = "tuner.backends"
@@ -27,7 +28,7 @@ def offers(host: Host, task: str | None = None) -> list[tuple[str, Offer]]:
         if isinstance(plugin, BackendPlugin):
             found += [(name, offer) for offer in _offers_of(plugin, host)]
         else:
-            found.append((name, Offer("cpu", 32, available=False, reason=str(plugin))))
+            found += [(name, offer) for offer in _refusals(str(plugin))]
     return [(name, offer) for name, offer in found if task in (None, offer.task)]
 
 
@@ -49,4 +50,9 @@ def _offers_of(plugin: BackendPlugin, host: Host) -> list[Offer]:
     try:
         return plugin.offers(host)
     except Exception as error:
-        return [Offer("cpu", 32, available=False, reason=f"{type(error).__name__}: {error}")]
+        return _refusals(f"{type(error).__name__}: {error}")
+
+
+def _refusals(reason: str) -> list[Offer]:
+    """Return that nothing runs, for every task: who asks for one of them is told why."""
+    return [Offer("cpu", 32, available=False, reason=reason, task=task) for task in get_args(TaskName)]

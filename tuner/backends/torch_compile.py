@@ -9,13 +9,14 @@ from typing import Any
 
 from tuner.backends.artefact import describe_artefact, pinned, version
 from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.cuda import offers_on_cuda, torchao_version
 from tuner.backends.torch_eager import NO_BF16, has_bf16
 from tuner.errors import BuildError
 from tuner.hardware import Host
 
 _SERVING = ("torch", "numpy")
 _NO_COMPILER = "needs a C++ compiler and Python's headers (Debian: apt-get install g++ python3-dev)"
-_NO_INT = "inductor takes integers only through torchao, whose quantized models are stored as pickles"
+_NO_INT = "inductor takes integers only through torchao, whose kernels on a processor are not offered here"
 
 
 class TorchCompileBackend:
@@ -25,7 +26,7 @@ class TorchCompileBackend:
     preload: tuple[str, ...] = ("torch._inductor.compile_fx",)
 
     def offers(self, host: Host) -> list[Offer]:
-        """Return fp32 and bf16, dynamic or with a fixed shape, where there is a compiler."""
+        """Return fp32 and bf16, dynamic or with a fixed shape, where there is a compiler; on a GPU low bits as well."""
         lacking = "" if host.compiler else _NO_COMPILER
         bf16 = lacking or ("" if has_bf16(host) else NO_BF16)
         return [
@@ -33,6 +34,7 @@ class TorchCompileBackend:
             Offer("cpu", 16, available=not bf16, reason=bf16, tolerance=0.1, fixed_shape=True),
             Offer("cpu", 8, "dynamic", available=False, reason=_NO_INT),
             Offer("cpu", 4, "weight-only", available=False, reason=_NO_INT),
+            *offers_on_cuda(host, lacking, compiled=True),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
@@ -54,7 +56,7 @@ class TorchCompileBackend:
 
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
-        return {name: version(name) for name in ("torch", "transformers")}
+        return {name: version(name) for name in ("torch", "transformers")} | torchao_version()
 
 
 def _package(request: BuildRequest, target: Path) -> None:
@@ -63,14 +65,14 @@ def _package(request: BuildRequest, target: Path) -> None:
 
     from tuner.backends.onnx_export import LogitsOnly, dynamic_shapes, examples
     from tuner.runtime.shaped import load_shaped
+    from tuner.runtime.torch_formats import in_format
 
-    dtype = torch.bfloat16 if request.quantization.bits == 16 else torch.float32
-    model = LogitsOnly(load_shaped(request.checkpoint).to(dtype)).eval()
+    device = torch.device(request.device)
+    model = LogitsOnly(in_format(load_shaped(request.checkpoint), vars(request.quantization), device)).eval()
     shapes = None if request.fixed_shape else dynamic_shapes(request.max_length)
     with torch.no_grad(), _any_number_of_threads():
-        program = torch.export.export(
-            model, examples(*(request.fixed_shape or (2, 16))), dynamic_shapes=shapes
-        )
+        given = tuple(tensor.to(device) for tensor in examples(*(request.fixed_shape or (2, 16))))
+        program = torch.export.export(model, given, dynamic_shapes=shapes)
         aoti_compile_and_package(program, package_path=str(target))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tuner.backends.artefact import describe_artefact, describe_generating, pinned, version
 from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.cuda import low_bit_pins, offers_on_cuda, torchao_version
 from tuner.hardware import Host
 
 _SERVING = ("torch", "transformers", "safetensors", "numpy")
@@ -24,7 +25,13 @@ class TorchBackend:
     preload: tuple[str, ...] = ()
 
     def offers(self, host: Host) -> list[Offer]:
-        """Return fp32, bf16 where the processor has it, and why no integers."""
+        """Return fp32, bf16 where the processor has it, and why no integers; on a GPU what it and torchao have."""
+        return [
+            *self._on_processor(host),
+            *offers_on_cuda(host),
+        ]
+
+    def _on_processor(self, host: Host) -> list[Offer]:
         bf16: dict[str, Any] = {"available": has_bf16(host), "reason": "" if has_bf16(host) else NO_BF16}
         none: dict[str, Any] = {"available": False, "reason": _NO_INT}
         return [
@@ -39,16 +46,18 @@ class TorchBackend:
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:
-        """Copy the checkpoint; bf16 weights are stored as such."""
+        """Copy the checkpoint; weights are stored in the format that they are loaded in, low-bit ones in bf16."""
         from tuner.backends.torch_weights import store_weights
+        from tuner.runtime.torch_formats import dtype_of
 
         model = out / "model"
         model.mkdir()
         for name in _FILES:
             shutil.copyfile(request.checkpoint / name, model / name)
-        if request.quantization.bits == 16:
-            store_weights(model / "model.safetensors", bits=16)
-        pins = self.requirements()
+        if request.quantization.bits < 32:
+            dtype = dtype_of(request.quantization.bits, request.quantization.scheme)
+            store_weights(model / "model.safetensors", dtype)
+        pins = [*self.requirements(), *low_bit_pins(request)]
         if request.task == "text-generation":
             describe_generating(out, request, self.name, "torch_generating_session", "model", pins)
         else:
@@ -61,7 +70,7 @@ class TorchBackend:
 
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
-        return {name: version(name) for name in _SERVING}
+        return {name: version(name) for name in _SERVING} | torchao_version()
 
 
 def has_bf16(host: Host) -> bool:

@@ -10,7 +10,7 @@ from tuner.cli.study import Json
 if TYPE_CHECKING:
     from tuner.backends.base import Offer
 
-_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
+_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4", 3: "int3", 2: "int2"}
 
 
 def backends(as_json: Json = False) -> None:
@@ -30,7 +30,8 @@ def backends(as_json: Json = False) -> None:
     memory = f"{host.memory_mb / 1000:.0f} GB"
     print(f"{host.cpu}, {len(host.cores)} cores, {memory}, {' '.join(host.flags) or 'no vector flags'}")
     print_table(
-        ["engine", "device", "precision", "fixed shape", "here", "reason"], [_line(*pair) for pair in found]
+        ["engine", "device", "task", "precision", "fixed shape", "here", "reason"],
+        [_line(*pair) for pair in found],
     )
 
 
@@ -38,5 +39,10 @@ def _line(engine: str, offer: Offer) -> list[str]:
     precision = _NAMES[offer.bits] + ("" if offer.scheme == "none" else f" {offer.scheme}")
     if offer.group_sizes:
         precision += f" (groups of {', '.join(map(str, offer.group_sizes))})"
+    if offer.methods:
+        precision += f", {' or '.join(offer.methods)}"
+    if offer.kv_bits:
+        precision += f", cache of {', '.join(str(b) for b in offer.kv_bits if b)} bits"
+    task = offer.task.removeprefix("text-")
     here, fixed = ("yes" if offer.available else "no"), ("yes" if offer.fixed_shape else "")
-    return [engine, offer.device, precision, fixed, here, " ".join(offer.reason.split())]
+    return [engine, offer.device, task, precision, fixed, here, " ".join(offer.reason.split())]

@@ -15,6 +15,7 @@ from tuner.cli.guard import guarded
 from tuner.cli.host import backends
 from tuner.cli.keep import doctor, gc
 from tuner.cli.run import run
+from tuner.cli.serve import serve
 from tuner.cli.ship import export, verify
 from tuner.cli.status import status
 from tuner.cli.steer import cancel, delete, discard, pause, resume, retry, stop, submit
@@ -41,6 +42,7 @@ _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "show": show,
         "export": export,
         "verify": verify,
+        "serve": serve,
         "list": list_studies,
     },
     _SERVICE: {"submit": submit, "worker": worker, "status": status, "dashboard": dashboard},

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tuner.cli.output import console
-from tuner.cli.table import interval, latency, times
+from tuner.cli.table import latency, quality, times
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -112,11 +112,9 @@ def line(event: Event) -> str:
 def measured(event: Event) -> str:
     """Return a finished trial's headline numbers."""
     metrics = event.metrics or {}
-    quality = next((name for name in ("accuracy", "f1_macro") if metrics.get(name)), "accuracy")
-    return (
-        f"{quality} {interval(metrics.get(quality), 100)} %, {latency(metrics.get('latency_ms'))} ms, "
-        f"{times(metrics.get('speedup'))}"
-    )
+    metric = next((name for name in ("accuracy", "f1_macro", "perplexity") if metrics.get(name)), "accuracy")
+    told = [quality(metric, metrics.get(metric)), f"{latency(metrics.get('latency_ms'))} ms"]
+    return ", ".join([*told, times(metrics.get("speedup"))])
 
 
 def duration(seconds: float) -> str:

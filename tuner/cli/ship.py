@@ -19,6 +19,18 @@ class Pick(enum.StrEnum):
     most_accurate = "most-accurate"
 
 
+def share(text: str) -> float:
+    """Read a share: `0.03`, `3%`."""
+    number = text.strip().removesuffix("%").strip()
+    try:
+        found = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise typer.BadParameter(f"{text!r} is no share from 0 to 1; write for example 0.03 or 3%")
+    return found
+
+
 def export(
     name: Name,
     output: Annotated[
@@ -26,8 +38,13 @@ def export(
     ],
     trial: Annotated[int | None, typer.Option(min=0, help="number of a measured trial")] = None,
     pick: Annotated[Pick | None, typer.Option(help="point of the front (default: fastest)")] = None,
-    max_accuracy_drop: Annotated[
-        float | None, typer.Option(min=0, max=1, help="a fraction: 0.01 is one point")
+    max_loss: Annotated[
+        float | None,
+        typer.Option(
+            parser=share,
+            metavar="SHARE",
+            help="what the metric may lose: 0.01 or 1% is a point of accuracy, or 1 % more perplexity",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -38,24 +55,23 @@ def export(
     from tuner.cli.output import print_json, working
     from tuner.service import api
 
-    if trial is not None and (pick is not None or max_accuracy_drop is not None):
-        raise typer.BadParameter("--trial already names the point: leave --pick and --max-accuracy-drop out")
+    if trial is not None and (pick is not None or max_loss is not None):
+        raise typer.BadParameter("--trial already names the point: leave --pick and --max-loss out")
     with working():
-        chosen = api.load(name).pick((pick or Pick.fastest).value, max_accuracy_drop, trial)
+        chosen = api.load(name).pick((pick or Pick.fastest).value, max_loss, trial)
         bundle = chosen.export(output)
     if as_json:
         print_json({"bundle": str(bundle), **chosen.row.to_json()})
         return
-    print(f"{bundle}: trial {chosen.number}, {chosen.row.candidate.label()}, {_headline(chosen.row)}")
+    row = chosen.row
+    print(f"{bundle}: trial {chosen.number}, {row.candidate.label()}, {_headline(row, chosen.study.spec)}")
 
 
-def _headline(row: Any) -> str:
-    from tuner.cli.table import interval, latency, times
+def _headline(row: Any, spec: Any) -> str:
+    from tuner.cli.table import latency, quality, times
 
-    found = [
-        f"accuracy {interval(row.estimate('accuracy'), 100)} %",
-        f"{latency(row.estimate('latency_ms'))} ms",
-    ]
+    metric = spec["metric"]
+    found = [quality(metric, row.estimate(metric)), f"{latency(row.estimate('latency_ms'))} ms"]
     return ", ".join([*found, f"{times(row.estimate('speedup'))} the baseline's speed"])
 
 

@@ -21,9 +21,9 @@ _SHOWN = 10  # studies that are over, the last changed first; the others are in 
 _FORGET = 3600.0  # seconds after which a worker that left is not shown
 _DOING = {"queued": "prepares", "confirming": "confirms"}  # a coordinator that takes its time
 _WORKER = ["worker", "state", "host", "at work on", "last heard"]
-_STUDY = ["study", "state", "done", "queued", "running", "failed", "repeated", "best", "drop pt", "hypervolume",
+_STUDY = ["study", "state", "done", "queued", "running", "failed", "repeated", "best", "loss", "hypervolume",
           "time left", "coordinator"]  # fmt: skip
-_EXPENDABLE = "coordinator,repeated,hypervolume,drop pt,time left,queued"
+_EXPENDABLE = "coordinator,repeated,hypervolume,loss,time left,queued"
 
 
 def status(
@@ -96,6 +96,8 @@ def _worker_rows(overview: Overview, name: str | None) -> list[list[str]]:
 
 def _study(line: StudyLine) -> list[str]:
     from tuner.cli.progress import duration
+    from tuner.metrics import LOSS
+    from tuner.spec.wording import loss_text
 
     return [
         line.name,
@@ -103,7 +105,7 @@ def _study(line: StudyLine) -> list[str]:
         f"{line.done} of {line.total}" if line.total else str(line.done),
         *(str(count) for count in (line.queued, line.running, line.failed, line.repeated)),
         _number(line.best_speedup, "{:.1f}x"),
-        _number(None if line.accuracy_drop is None else 100 * line.accuracy_drop, "{:+z.1f}"),
+        "–" if line.loss is None else loss_text(LOSS[line.metric], line.loss),
         _number(line.hypervolume, "{:.3f}"),
         "–" if line.seconds_left is None else duration(line.seconds_left),
         line.coordinator or "–",

@@ -151,12 +151,10 @@ def _changes(row: TrialRow, baseline: Candidate | None) -> dict[str, Any] | None
 
 def _metric_lines(row: TrialRow) -> list[list[str]]:
     from tuner.metrics import METRICS
+    from tuner.spec.wording import unit_text
 
     names = [n for n in METRICS if row.metrics.get(n) or (row.confirmed or {}).get(n)]
-    return [
-        [f"{n} ({METRICS[n][0]})", *(_spread(m.get(n)) for m in (row.metrics, row.confirmed or {}))]
-        for n in names
-    ]
+    return [[unit_text(n), *(_spread(m.get(n)) for m in (row.metrics, row.confirmed or {}))] for n in names]
 
 
 def _spread(estimate: Any) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tuner.cli.output import note, print_table
-from tuner.metrics import METRICS, Estimate
+from tuner.metrics import LOSS, Estimate, is_share
+from tuner.spec.wording import generates, loss_unit
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
     from tuner.service.rows import TrialRow
 
 #: Left out first where a terminal is narrow.
-_EXPENDABLE = "samples/s,memory MB,size MB,parallel,against search,drop pt,layers"
+_EXPENDABLE = (
+    "samples/s,memory MB,size MB,parallel,against search,TPOT ms,TTFT ms,tokens/s,drop pt,agreement %,layers"
+)
 
 
 def print_front(study: StudyHandle, rows: Sequence[TrialRow], everything: bool = False) -> None:
@@ -87,12 +90,17 @@ def times(estimate: Estimate | None) -> str:
     return "–" if estimate is None else f"{estimate.value:.{2 if estimate.value < 10 else 1}f}x"
 
 
+def quality(metric: str, estimate: Estimate | None) -> str:
+    """Return `accuracy 95.1 ±1.2 %`, `perplexity 21.3 ±0.9`."""
+    return f"{metric} {interval(estimate, 100)} %" if is_share(metric) else f"{metric} {interval(estimate)}"
+
+
 def lost(row: TrialRow, metric: str) -> str:
     """Return what the confirmation changed against the search's own numbers."""
     if row.confirmed is None:
         return "not confirmed"
-    quality, ms = row.lost(metric), row.lost("latency_ms")
-    parts = [] if quality is None else [f"{metric} {100 * quality:+z.1f} pt"]
+    changed, ms = row.lost(metric), row.lost("latency_ms")
+    parts = [] if changed is None else [f"{metric} {100 * changed:+z.1f} {loss_unit(LOSS[metric])}"]
     return ", ".join([*parts, *([] if ms is None else [f"latency {ms:+z.0%}"])]) or "–"
 
 
@@ -105,14 +113,45 @@ def _heading(rows: Sequence[TrialRow]) -> str:
 
 
 def _headers(metric: str) -> list[str]:
-    quality = f"{metric} %"
     parts = ["trial", "layers", "pruned", "bits", "parallel", "engine"]
-    return [*parts, quality, "drop pt", "latency ms", "speedup", "samples/s", "memory MB", "size MB",
-            "against search", ""]  # fmt: skip
+    return [*parts, *(name for name, _ in _figures(metric)), "against search", ""]
+
+
+def _figures(metric: str) -> list[tuple[str, Callable[[TrialRow], str]]]:
+    """Return the columns of what was measured: a heading, and what of a row stands below it."""
+
+    def of(name: str, scale: float = 1.0, digits: int = 1) -> Callable[[TrialRow], str]:
+        return lambda row: interval(row.estimate(name), scale, digits)
+
+    def ms(name: str) -> Callable[[TrialRow], str]:
+        return lambda row: latency(row.estimate(name))
+
+    speed: tuple[str, Callable[[TrialRow], str]] = ("speedup", lambda row: times(row.estimate("speedup")))
+    room = [("memory MB", of("memory_mb", digits=0)), ("size MB", of("size_mb"))]
+    if generates(metric):
+        answers = [
+            (metric, of(metric)),
+            ("more %", of(LOSS[metric], 100)),
+            ("agreement %", of("agreement", 100)),
+        ]
+        tokens = [
+            ("TTFT ms", ms("ttft_ms")),
+            ("TPOT ms", ms("tpot_ms")),
+            ("tokens/s", of("tokens_per_s", digits=0)),
+        ]
+        return [*answers, ("response ms", ms("latency_ms")), speed, *tokens, *room]
+    answers = [(f"{metric} %", of(metric, 100)), ("drop pt", of(LOSS[metric], 100))]
+    return [
+        *answers,
+        ("latency ms", ms("latency_ms")),
+        speed,
+        ("samples/s", of("throughput", digits=0)),
+        *room,
+    ]
 
 
 def _cells(row: TrialRow, metric: str, why: str, standing: bool) -> list[str]:
-    c, drop = row.candidate, f"{metric}_drop"
+    c = row.candidate
     stands = row.place if standing and not row.on_front else None
     missed = stands or ("" if row.feasible else "discarded" if row.discarded else "misses a constraint")
     return [
@@ -124,13 +163,7 @@ def _cells(row: TrialRow, metric: str, why: str, standing: bool) -> list[str]:
         c.backend.engine
         + ("" if c.backend.device == "cpu" else f"@{c.backend.device}")
         + ("/fixed" if c.backend.fixed_shape else ""),
-        interval(row.estimate(metric), 100),
-        interval(row.estimate(drop) if drop in METRICS else None, 100),
-        latency(row.estimate("latency_ms")),
-        times(row.estimate("speedup")),
-        interval(row.estimate("throughput"), digits=0),
-        interval(row.estimate("memory_mb"), digits=0),
-        interval(row.estimate("size_mb")),
+        *(text(row) for _, text in _figures(metric)),
         lost(row, metric),
         ", ".join(text for text in (why, missed) if text),
     ]
@@ -141,7 +174,9 @@ def _bits(row: TrialRow) -> str:
     return (
         f"{q.bits}"
         + ("" if q.scheme == "none" else f" {q.scheme}")
+        + (f" {q.method}" if q.method else "")
         + (f" g{q.group_size}" if q.group_size else "")
+        + (f" kv{q.kv_bits}" if q.kv_bits else "")
     )
 
 

@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tuner.runtime.shaped import auto_class
 
 AXES = ("student_layers", "heads", "ffn")
 
@@ -76,6 +78,21 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     }
 )
 
+_LLAMA = Family(
+    "layers",
+    "self_attn",
+    {"self_attn.q_proj": 1, "self_attn.k_proj": 1, "self_attn.v_proj": 1},
+    "self_attn.o_proj",
+    {"mlp.gate_proj": 1, "mlp.up_proj": 1},
+    "mlp.down_proj",
+)
+#: Language models. Query heads that share a key-value head lie side by side, so a "head" is such a group: cutting
+#: rows by groups cuts queries, keys and values alike. Families that fuse these three, or whose layers alternate by
+#: their number (as engines' model builders hard-code it), are left out.
+CAUSAL_FAMILIES: Mapping[str, Family] = MappingProxyType(
+    dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _LLAMA)
+)
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -104,11 +121,17 @@ class Anatomy:
 
 def anatomy(config: Any) -> Anatomy:
     """Return the structure that a transformers configuration stands for."""
-    family = config.model_type
-    parts = FAMILIES.get(family)
-    sizes = ("num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_size")
+    family, causal = config.model_type, is_causal(config)
+    parts = (CAUSAL_FAMILIES if causal else FAMILIES).get(family)
+    units = "num_key_value_heads" if causal else "num_attention_heads"
+    sizes = ("num_hidden_layers", units, "intermediate_size", "hidden_size")
     layers, heads, ffn, hidden = (_size(config, name) for name in sizes)
     return Anatomy(family, parts, max(1, layers), heads, ffn, hidden, _refused(config, parts))
+
+
+def is_causal(config: Any) -> bool:
+    """Return whether a configuration stands for a language model."""
+    return auto_class(config) is AutoModelForCausalLM
 
 
 def _size(config: Any, name: str) -> int:
@@ -119,13 +142,18 @@ def _size(config: Any, name: str) -> int:
 
 def _refused(config: Any, parts: Family | None) -> dict[str, str]:
     if parts is None:
-        reason = f"no table of the parts of a {config.model_type} model; known: {', '.join(FAMILIES)}"
+        known = CAUSAL_FAMILIES if is_causal(config) else FAMILIES
+        reason = f"no table of the parts of a {config.model_type} model; known: {', '.join(known)}"
         return dict.fromkeys(AXES, reason)
     refused = {}
     if config.model_type == "albert" and config.num_hidden_groups > 1:
         refused["student_layers"] = "ALBERT's layer groups are assigned by depth: fewer layers would mix them"
     if getattr(config, "talking_head", False):
         refused["heads"] = "talking heads mix all heads, so none can be removed alone"
+    if is_causal(config) and _size(config, "num_key_value_heads") == 1:
+        refused["heads"] = (
+            "all query heads share one key-value head: there is only one group, and it must stay"
+        )
     return refused
 
 
@@ -149,13 +177,14 @@ def head_attributes(block: nn.Module, parts: Family, heads: int, width: int) -> 
 def describe(checkpoint: str) -> dict[str, Any]:
     """Return {"layers", "heads", "ffn", "hidden", "family", "parameters", "refused": {axis: reason}}.
 
-    `heads` and `ffn` are numbers per layer; the axes are student_layers, heads and ffn. Reads the
-    configuration only: no weights are loaded.
+    `heads` and `ffn` are numbers per layer; the axes are student_layers, heads and ffn. A language model's heads
+    are its key-value groups, and it has also "context" (most tokens) and "vocabulary" (rows of its embedding).
+    Reads the configuration only: no weights are loaded.
     """
     config = AutoConfig.from_pretrained(Path(checkpoint), trust_remote_code=False)
     found = anatomy(config)
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+        model = auto_class(config).from_config(config, trust_remote_code=False)
     return {
         "layers": found.layers,
         "heads": found.heads,
@@ -164,4 +193,9 @@ def describe(checkpoint: str) -> dict[str, Any]:
         "family": found.family,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "refused": found.refused,
+        **(_text_sizes(config) if is_causal(config) else {}),
     }
+
+
+def _text_sizes(config: Any) -> dict[str, int]:
+    return {"context": config.max_position_embeddings, "vocabulary": config.vocab_size}

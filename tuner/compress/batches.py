@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,27 @@ Batch = tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]
 
 
 class Split:
-    """One encoded split: int64 `inputs` (documents, tokens) by name, and `labels` (documents,)."""
+    """One encoded split: int64 `inputs` (documents, tokens) by name, and `labels` (documents,).
+
+    Running text has no labels: they are zeros then.
+    """
 
     def __init__(self, data_dir: Path, name: str) -> None:
         with np.load(data_dir / f"{name}.npz") as stored:
             arrays = {key: torch.from_numpy(stored[key]) for key in stored.files}
-        self.labels = arrays.pop("labels")
+        self.labels = arrays.pop("labels", torch.zeros(len(arrays["input_ids"]), dtype=torch.int64))
         self.inputs = arrays
         self.lengths = arrays["attention_mask"].sum(1)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, rows: torch.Tensor) -> Split:
+        """Return these rows as a split of their own, numbered anew."""
+        found = copy(self)
+        found.labels, found.lengths = self.labels[rows], self.lengths[rows]
+        found.inputs = {name: array[rows] for name, array in self.inputs.items()}
+        return found
 
     def take(self, rows: torch.Tensor) -> Batch:
         """Return inputs (batch, longest of these), labels and row numbers (batch,)."""

@@ -12,11 +12,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+CHAT_TEMPLATE, GENERATION = "chat_template.jinja", "generation_config.json"
 
 
 def save_checkpoint(model: nn.Module, tokenizer: Path, out: Path, attributes: Mapping[str, int] = {}) -> None:
     """Write config.json, model.safetensors (fp32), shape.json and the tokenizer's files to `out`.
 
+    Where the folder `tokenizer` has a chat template and defaults of generation, they go along.
     `attributes` are the paths and values that the configuration cannot express, such as a layer's head count.
     """
     model.config.architectures = [type(model).__name__]
@@ -24,7 +26,7 @@ def save_checkpoint(model: nn.Module, tokenizer: Path, out: Path, attributes: Ma
     model.config.save_pretrained(out)
     save_file(_state(model), out / "model.safetensors", metadata={"format": "pt"})
     (out / "shape.json").write_text(json.dumps({"attributes": dict(attributes)}, indent=1))
-    for name in TOKENIZER_FILES:
+    for name in (*TOKENIZER_FILES, CHAT_TEMPLATE, GENERATION):
         if tokenizer != out and (tokenizer / name).exists():
             shutil.copyfile(tokenizer / name, out / name)
 

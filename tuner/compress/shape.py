@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from tuner.compress.anatomy import Anatomy, anatomy, head_attributes, part
+from tuner.compress.anatomy import Anatomy, anatomy, head_attributes
 from tuner.compress.checkpoint import save_checkpoint
+from tuner.compress.cutting import best, cut
 from tuner.errors import UnsupportedError
 from tuner.runtime.shaped import load_shaped
 
@@ -31,7 +31,7 @@ def shape(
     """
     model = load_shaped(Path(teacher))
     structure = anatomy(model.config)
-    _check(structure, student_layers, heads_ratio, ffn_ratio)
+    check_asked(structure, student_layers, heads_ratio, ffn_ratio)
     kept = kept_layers(structure.layers, student_layers)
     heads, ffn = kept_heads(structure.heads, heads_ratio), kept_neurons(structure.ffn, ffn_ratio)
     with np.load(Path(importance) / "importance.npz") as stored:
@@ -64,7 +64,8 @@ def kept_neurons(neurons: int, ratio: float) -> int:
     return neurons if ratio == 0 else min(neurons, max(multiple, rounded))
 
 
-def _check(structure: Anatomy, student_layers: int, heads_ratio: float, ffn_ratio: float) -> None:
+def check_asked(structure: Anatomy, student_layers: int, heads_ratio: float, ffn_ratio: float) -> None:
+    """Raise UnsupportedError where a model has not what is asked for, or its family refuses the axis."""
     if not 1 <= student_layers <= structure.layers:
         raise UnsupportedError(f"{student_layers} layers asked of a model that has {structure.layers}")
     asked = {
@@ -92,10 +93,10 @@ def _prune(
         return {}
     for number, (_, block) in enumerate(structure.units(model)):
         if heads < structure.heads:
-            keep = _best(scores["heads"][number], heads)
-            _cut(block, parts.heads_in, parts.heads_out, structure.heads, keep)
+            keep = best(scores["heads"][number], heads)
+            cut(block, parts.heads_in, parts.heads_out, structure.heads, keep)
         if ffn < structure.ffn:
-            _cut(block, parts.ffn_in, parts.ffn_out, structure.ffn, _best(scores["ffn"][number], ffn))
+            cut(block, parts.ffn_in, parts.ffn_out, structure.ffn, best(scores["ffn"][number], ffn))
     _keep_layers(model, structure, layers)
     if heads < structure.heads:
         for path, block in structure.units(model):
@@ -103,39 +104,6 @@ def _prune(
             found = head_attributes(block, parts, heads, width)
             attributes |= {f"{path}.{name}": value for name, value in found.items()}
     return attributes
-
-
-def _best(scores: np.ndarray, count: int) -> torch.Tensor:
-    """Return the numbers of the highest scores in their old order; of equals the first."""
-    return torch.from_numpy(np.sort(np.argsort(-scores, kind="stable")[:count]))
-
-
-def _cut(
-    block: nn.Module, producers: Mapping[str, int], consumer: str, count: int, keep: torch.Tensor
-) -> None:
-    """Keep these of `count` heads or neurons: rows of what makes them, columns of what takes them."""
-    for path, blocks in producers.items():
-        found = part(block, path)
-        if isinstance(found, nn.Linear):
-            _slice(found, "weight", 0, _rows(found.weight.shape[0], blocks, count, keep))
-            if found.bias is not None:
-                _slice(found, "bias", 0, _rows(found.bias.shape[0], blocks, count, keep))
-            found.out_features = found.weight.shape[0]
-        elif found is not None:
-            parent, _, leaf = path.rpartition(".")
-            _slice(block.get_submodule(parent), leaf, 0, _rows(found.shape[0], blocks, count, keep))
-    out = block.get_submodule(consumer)
-    _slice(out, "weight", 1, _rows(out.weight.shape[1], 1, count, keep))
-    out.in_features = out.weight.shape[1]
-
-
-def _rows(size: int, blocks: int, count: int, keep: torch.Tensor) -> torch.Tensor:
-    """Return the numbers of the rows that belong to the kept heads in each block."""
-    return torch.arange(size).view(blocks, count, -1)[:, keep].flatten()
-
-
-def _slice(module: nn.Module, name: str, dim: int, index: torch.Tensor) -> None:
-    setattr(module, name, nn.Parameter(getattr(module, name).detach().index_select(dim, index)))
 
 
 def _keep_layers(model: nn.Module, structure: Anatomy, kept: list[int]) -> None:

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from tuner.compress.checkpoint import TOKENIZER_FILES, save_checkpoint
+from tuner.compress.checkpoint import save_checkpoint
+from tuner.compress.reading import check_weights, config_of, line_of, tokenizer_folder
 from tuner.errors import InputError
 from tuner.spec.nearest import did_you_mean
-
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 
 
 def import_model(
@@ -39,14 +38,14 @@ def import_model(
         model, trained = _loaded(Path(source_dir), labels)
     else:
         model, trained = _new(config or {}, labels, Path(tokenizer_dir)), False
-    tokenizer = _tokenizer(Path(tokenizer_dir), Path(out))
+    tokenizer = tokenizer_folder(Path(tokenizer_dir), Path(out))
     save_checkpoint(model.float(), tokenizer, Path(out))
     return {"trained_head": trained}
 
 
 def _loaded(folder: Path, labels: list[str]) -> tuple[nn.Module, bool]:
-    config = _config_of(folder)
-    _check_weights(folder)
+    config = config_of(folder)
+    check_weights(folder)
     named = [str(name) for name in (getattr(config, "id2label", None) or {}).values()]
     fits = sorted(named) == sorted(labels)
     order = named if fits else labels
@@ -56,30 +55,6 @@ def _loaded(folder: Path, labels: list[str]) -> tuple[nn.Module, bool]:
         _reorder(model, [order.index(name) for name in labels])
     _name_labels(model.config, labels)
     return model, trained
-
-
-def _config_of(folder: Path) -> Any:
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} has no config.json: it is no transformers model")
-    try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # transformers raises ValueError, KeyError, OSError and more here
-        if "trust_remote_code" in str(error):
-            raise InputError(
-                f"{folder} brings code of its own, which is not run: choose a model that transformers knows"
-            ) from None
-        raise InputError(f"{folder / 'config.json'}: {_line(error)}") from None
-
-
-def _check_weights(folder: Path) -> None:
-    if any(folder.glob("model*.safetensors")):
-        return
-    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
-    if pickled:
-        raise InputError(
-            f"{folder} has {pickled[0]} only: convert it to model.safetensors (loading pickles runs code)"
-        )
-    raise InputError(f"{folder} has no weights: model.safetensors is missing")
 
 
 def _weights(folder: Path, labels: list[str]) -> tuple[nn.Module, list[str]]:
@@ -96,7 +71,7 @@ def _weights(folder: Path, labels: list[str]) -> tuple[nn.Module, list[str]]:
             dtype=torch.float32,
         )
     except Exception as error:
-        raise InputError(f"{folder} cannot be loaded as a classifier: {_line(error)}") from None
+        raise InputError(f"{folder} cannot be loaded as a classifier: {line_of(error)}") from None
     absent = sorted({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
     body = [key for key in absent if key.startswith(model.base_model_prefix + ".") and "pooler" not in key]
     if body:
@@ -121,7 +96,7 @@ def _new(fields: dict[str, Any], labels: list[str], tokenizer: Path) -> nn.Modul
     try:
         known = AutoConfig.for_model(kind)
     except Exception as error:
-        raise InputError(f"model.config.model_type: {_line(error)}") from None
+        raise InputError(f"model.config.model_type: {line_of(error)}") from None
     for name in fields:
         if name != "model_type" and not hasattr(known, name):
             raise InputError(
@@ -134,7 +109,7 @@ def _new(fields: dict[str, Any], labels: list[str], tokenizer: Path) -> nn.Modul
             config, trust_remote_code=False, dtype=torch.float32
         )
     except Exception as error:
-        raise InputError(f"model.config: {_line(error)}") from None
+        raise InputError(f"model.config: {line_of(error)}") from None
 
 
 def _vocabulary(tokenizer: Path) -> dict[str, int]:
@@ -149,23 +124,3 @@ def _name_labels(config: Any, labels: list[str]) -> None:
     config.id2label = dict(enumerate(labels))
     config.label2id = {name: i for i, name in enumerate(labels)}
     config.problem_type = "single_label_classification"
-
-
-def _tokenizer(folder: Path, out: Path) -> Path:
-    """Return where the fast tokenizer's files lie: the given folder, or `out` after a conversion."""
-    if (folder / TOKENIZER_FILES[0]).exists():
-        return folder
-    try:
-        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        found.save_pretrained(out)
-    except Exception as error:
-        raise InputError(f"{folder} has no tokenizer that can be read: {_line(error)}") from None
-    if found.vocab_size <= len(found.all_special_tokens):  # made of nothing but the model type's defaults
-        raise InputError(f"{folder} has no tokenizer: tokenizer.json, or an older vocabulary, is missing")
-    return out
-
-
-def _line(error: Exception) -> str:
-    """Return the first sentence of a library's error."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text[:200]

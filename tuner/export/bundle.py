@@ -1,8 +1,10 @@
 """Write a bundle: an artefact with all it needs to answer a question, and the numbers it was chosen for.
 
-Layout: `artefact/`, `tokenizer.json`, `labels.json`, `bundle.json` (padding, length, threads), `runtime/`
-(the serving code that was measured), `predict.py`, `requirements.txt`, `config.yaml` (the candidate),
-`report.json`, `README.md`, `MANIFEST.sha256`.
+Layout: `artefact/`, `tokenizer.json`, `bundle.json` (kind, threads, replicas, and what the kind's program must know),
+`runtime/` (the serving code that was measured), the kind's program (`predict.py`, `chat.py`), `requirements.txt`,
+`config.yaml` (the candidate), `report.json`, `README.md`, `MANIFEST.sha256`. A classifier has `labels.json`; a chat
+bundle `check.json` (greedy answers at export) and the checkpoint's tokenizer_config.json, chat_template.jinja and
+generation_config.json.
 """
 
 from __future__ import annotations
@@ -20,37 +22,29 @@ from typing import Any
 
 import yaml
 
-import tuner.runtime
 from tuner.candidate import Candidate
 from tuner.errors import InputError, TunerError
+from tuner.export.kinds import Kind
 from tuner.export.manifest import write_manifest
 from tuner.export.readme import readme
-
-_PREDICT = '''"""Classify texts: python predict.py "a text", or one text a line on stdin."""
-
-import sys
-from pathlib import Path
-
-from runtime.predict import main
-
-if __name__ == "__main__":
-    sys.exit(main(Path(__file__).resolve().parent))
-'''
-_ALWAYS = ("__init__.py", "loader.py", "padding.py", "predict.py")
+from tuner.export.serving_code import copy_runtime
 
 
 @dataclass(frozen=True)
 class BundleContent:
-    """What goes into a bundle. `report` is JSON-able: study, trial, host, metrics with their intervals."""
+    """What goes into a bundle. `report` is JSON-able: study, trial, host, metrics with their intervals.
 
+    `facts` go into bundle.json, `more` are further JSON files by name; `subject` says in the README what it is.
+    """
+
+    kind: Kind
     artefact: Path
     tokenizer: Path
-    labels: list[str]
-    pad_token_id: int
-    batch: int  # texts of a call, as it was judged
     candidate: Candidate
     report: Mapping[str, Any]
-    tokenizers_version: str
+    subject: str
+    facts: Mapping[str, Any]
+    more: Mapping[str, Any]
 
 
 def write_bundle(content: BundleContent, target: Path) -> Path:
@@ -97,17 +91,20 @@ def check_target(target: Path) -> None:
 
 
 def _fill(content: BundleContent, out: Path) -> None:
+    kind = content.kind
     described = json.loads((content.artefact / "artefact.json").read_text())
     _copy_files(content.artefact, out / "artefact")
-    shutil.copyfile(content.tokenizer / "tokenizer.json", out / "tokenizer.json")
-    _copy_runtime(described["session"], out / "runtime")
-    (out / "predict.py").write_text(_PREDICT)
-    (out / "bundle.json").write_text(json.dumps(_bundle(content, described), indent=1) + "\n")
+    for name in ("tokenizer.json", *(n for n in kind.files if (content.tokenizer / n).exists())):
+        shutil.copyfile(content.tokenizer / name, out / name)
+    copy_runtime([*kind.modules, described["session"]], out / "runtime")
+    (out / kind.script).write_text(kind.source())
+    run = {**content.candidate.parallel.model_dump(mode="json"), "draft": content.candidate.backend.draft}
+    facts = {"kind": kind.name, **run, **content.facts}
+    for name, data in {"bundle.json": facts, "report.json": content.report, **content.more}.items():
+        (out / name).write_text(json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
     (out / "config.yaml").write_text(yaml.safe_dump(content.candidate.canonical(), sort_keys=False))
-    (out / "report.json").write_text(json.dumps(content.report, indent=1, default=str) + "\n")
-    (out / "labels.json").write_text(json.dumps(content.labels, ensure_ascii=False) + "\n")
-    (out / "requirements.txt").write_text("\n".join(_requirements(content, described)) + "\n")
-    (out / "README.md").write_text(readme(content.candidate, content.report, content.labels))
+    (out / "requirements.txt").write_text("\n".join(_requirements(kind, described)) + "\n")
+    (out / "README.md").write_text(readme(content.candidate, content.report, content.subject, kind), "utf-8")
 
 
 def _copy_files(source: Path, out: Path) -> None:
@@ -118,31 +115,12 @@ def _copy_files(source: Path, out: Path) -> None:
         shutil.copyfile(path, copy)
 
 
-def _requirements(content: BundleContent, described: Mapping[str, Any]) -> list[str]:
-    """Return the exact pins that predict.py needs: the engine's, tokenizers, and numpy."""
+def _requirements(kind: Kind, described: Mapping[str, Any]) -> list[str]:
+    """Return the exact pins that the bundle's program needs: the engine's, and the kind's own."""
     pins = {pin.partition("==")[0].lower(): pin for pin in described["requirements"]}
-    pins.setdefault("tokenizers", f"tokenizers=={content.tokenizers_version}")
-    pins.setdefault("numpy", f"numpy=={importlib.metadata.version('numpy')}")
+    for name in kind.requirements:
+        pins.setdefault(name, f"{name}=={importlib.metadata.version(name)}")
     return sorted(pins.values())
-
-
-def _bundle(content: BundleContent, described: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "pad_token_id": content.pad_token_id,
-        "max_length": described["max_length"],
-        "threads": content.candidate.parallel.threads,
-        "batch": content.batch,
-    }
-
-
-def _copy_runtime(session: str, out: Path) -> None:
-    """Copy the serving code, our sessions only as far as this artefact needs them."""
-    source = Path(tuner.runtime.__file__).parent
-    wanted = [*_ALWAYS, f"{session}.py", *(["shaped.py"] if session == "torch_session" else [])]
-    out.mkdir()
-    for name in wanted:
-        if (source / name).exists():  # a third-party session travels inside its artefact
-            shutil.copyfile(source / name, out / name)
 
 
 def _explained(error: OSError, target: Path) -> TunerError:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.candidate import Candidate
+from tuner.export.kinds import CHAT, Kind
 from tuner.metrics import METRICS
 
 
-def readme(candidate: Candidate, report: Mapping[str, Any], labels: list[str]) -> str:
-    """Return the text. `report` is the bundle's: study, trial, host, metrics, search_metrics, confirmed."""
+def readme(candidate: Candidate, report: Mapping[str, Any], subject: str, kind: Kind) -> str:
+    """Return the text. `report` is the bundle's: study, trial, host, metrics, search_metrics, confirmed.
+
+    `subject` says what the bundle is, such as "A text classifier (sport, business)".
+    """
     again = (
         "\nThe artefact was **built again** after these numbers were taken: `tuner verify` measures it.\n"
         if report.get("rebuilt")
@@ -23,23 +27,21 @@ def readme(candidate: Candidate, report: Mapping[str, Any], labels: list[str]) -
     )
     return f"""# {report["study"]}, trial {report["trial"]}
 
-A text classifier ({", ".join(labels)}) as the search chose it: `{candidate.label()}`.
+{subject} as the search chose it: `{candidate.label()}`.
 
 ```
-pip install -r requirements.txt
-python predict.py "a text"
-python predict.py < texts.txt        # one text a line; --json for JSON lines
+{kind.usage}
 ```
 
 ## Measured ({how})
 
-{_host(report["host"])} {_scenario(report)}
+{_host(report["host"])} {_scenario(report["scenario"], kind)}
 
 | metric | value | 95 % interval | in the search |
 |---|---|---|---|
 {_rows(report["metrics"], report["search_metrics"])}
 
-`accuracy_drop` and `speedup` are against the untouched model in fp32 PyTorch eager on all cores of that host.
+{kind.against}
 Latencies are corrected for the machine's drift; on another machine measure again.
 {again}
 ## The configuration (`config.yaml`)
@@ -57,8 +59,12 @@ def _host(host: Mapping[str, Any]) -> str:
     return f"Host: {', '.join(text for text in found if text)}."
 
 
-def _scenario(report: Mapping[str, Any]) -> str:
-    scenario = report["scenario"]
+def _scenario(scenario: Mapping[str, Any], kind: Kind) -> str:
+    if kind is CHAT:
+        return (
+            f"Scenario: {scenario['prompt_tokens']} tokens of prompt, {scenario['new_tokens']} of answer, "
+            f"{scenario['clients']} at a time."
+        )
     length = scenario["sequence_length"]
     tokens = "the data's own lengths" if length == "data" else f"{length} tokens"
     return f"Scenario: {scenario['mode']}, batch {scenario['batch']}, {tokens}."
@@ -71,7 +77,9 @@ def _rows(metrics: Mapping[str, Any], search: Mapping[str, Any]) -> str:
             spread = f"{found['low']:.4g} to {found['high']:.4g}" if found["low"] < found["high"] else "exact"
             before = search.get(name)
             searched = "–" if before is None else f"{before['value']:.4g}"
-            rows.append(f"| {name} ({METRICS[name][0]}) | {found['value']:.4g} | {spread} | {searched} |")
+            unit = METRICS[name][0]
+            named = f"{name} ({unit})" if unit else name
+            rows.append(f"| {named} | {found['value']:.4g} | {spread} | {searched} |")
     return "\n".join(rows)
 
 

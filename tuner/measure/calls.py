@@ -25,6 +25,10 @@ class Calls(Protocol):
         """Make a call; `ms` is what it took, `answers` how many requests were answered, beside more of its kind."""
         ...
 
+    def details(self) -> dict[str, Any]:
+        """Return what the device says of itself and of such calls, nothing if the session does not tell."""
+        ...
+
 
 class Answers:
     """A classifier's calls: `NAME.INDEX` arrays (batch, sequence)."""
@@ -44,6 +48,10 @@ class Answers:
         begin = time.perf_counter()
         self._session.run(inputs)
         return {"ms": (time.perf_counter() - begin) * 1e3, "answers": 1}
+
+    def details(self) -> dict[str, Any]:
+        """Return what the session says of the first call (see `Placed.details`)."""
+        return self._session.details(self._calls[0]) if hasattr(self._session, "details") else {}
 
 
 class Responses:
@@ -65,6 +73,7 @@ class Responses:
     def one(self, index: int) -> dict[str, Any]:
         """Answer all clients; `ttft` and the inter-token times `itl` in ms are the last client's."""
         prompts = [self._prompts[(index + i) % len(self)].tolist() for i in range(self._clients)]
+        before = self._drafts()
         begin = time.perf_counter()
         if self._clients > 1 and hasattr(self._session, "stream_together"):
             moments = self._together(prompts)
@@ -77,7 +86,18 @@ class Responses:
             "answers": self._clients,
             "ttft": (moments[0] - begin) * 1e3,
             "itl": [round(interval, 4) for interval in intervals],
+            **{name: count - before[name] for name, count in self._drafts().items()},
         }
+
+    def _drafts(self) -> dict[str, int]:
+        """Return how many tokens the session drafted, and how many of them were right, where it drafts."""
+        if getattr(self._session, "draft", None) is None:
+            return {}
+        return dict(vars(self._session.drafts))
+
+    def details(self) -> dict[str, Any]:
+        """Return what the session says of its device."""
+        return self._session.details() if hasattr(self._session, "details") else {}
 
     def _stream(self, prompt: list[int]) -> list[float]:
         moments = [time.perf_counter() for _ in self._session.stream(prompt, self._most)]

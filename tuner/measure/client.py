@@ -52,6 +52,8 @@ class Block(NamedTuple):
 class Serving:
     """A child that serves one artefact, pinned to `cores`. Ends with the context, or with this process.
 
+    It sees one GPU only where `card` names one, by its UUID.
+
     `clocks` is for who measures beside it: medians of its blocks of late, in ms.
 
     Raises:
@@ -59,7 +61,12 @@ class Serving:
     """
 
     def __init__(
-        self, artefact: Path, threads: int, cores: Sequence[int], limits: ServingLimits | None = None
+        self,
+        artefact: Path,
+        threads: int,
+        cores: Sequence[int],
+        limits: ServingLimits | None = None,
+        card: str | None = None,
     ) -> None:
         self.artefact, self.threads, self.cores = Path(artefact), threads, tuple(cores)
         self._limits = limits or ServingLimits()
@@ -72,7 +79,7 @@ class Serving:
             stdout=subprocess.PIPE,
             stderr=self._log,
             bufsize=0,
-            env=_environment(threads),
+            env=_environment(threads) | ({"CUDA_VISIBLE_DEVICES": card} if card else {}),
             start_new_session=True,  # a terminal's Ctrl-C is the coordinator's to handle
         )
         _serving.add(self)
@@ -98,9 +105,9 @@ class Serving:
         """Return the child's process id."""
         return self._process.pid
 
-    def plan(self, file: Path, cycle: int = 1, clients: int = 1) -> None:
-        """Load the calls that blocks go through, in whole cycles; `clients` of a language model share this child."""
-        self.ask("plan", file=str(file), cycle=cycle, clients=clients)
+    def plan(self, file: Path, cycle: int = 1, clients: int = 1, draft: str | None = None) -> None:
+        """Load the calls that blocks go through, in whole cycles; a language model has `clients`, and may draft."""
+        self.ask("plan", file=str(file), cycle=cycle, clients=clients, draft=draft)
 
     def begin_block(
         self,
@@ -147,6 +154,10 @@ class Serving:
     def memory_mb(self) -> float:
         """Return the child's peak resident memory in MB."""
         return float(self.ask("memory")["memory_mb"])
+
+    def details(self) -> dict[str, float]:
+        """Return what the session's device says of itself and of a call of the plan (see `Placed.details`)."""
+        return self.ask("details")
 
     def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Send one request and return its answer."""

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.gpus import Gpu
 from tuner.measure.client import Block, Serving, run_blocks
 from tuner.measure.stats import SAMPLES_NEEDED, geometric, half_width
 from tuner.metrics import Estimate
@@ -69,13 +70,17 @@ class Quadruple:
 
 @dataclass
 class Subject:
-    """One thing to measure: its replicas, and what was found so far. `fastest` is the reference's clock of late."""
+    """One thing to measure: its replicas, and what was found so far. `fastest` is the reference's clock of late.
+
+    `cards`: each replica's GPU, where they compute on one.
+    """
 
     servings: Sequence[Serving]
     quadruples: list[Quadruple] = field(default_factory=list)
     fastest: float = 0.0
     spent: float = 0.0
     rhythm: Rhythm = SHORT
+    cards: Sequence[Gpu] = ()
 
     @property
     def quiet(self) -> list[Quadruple]:

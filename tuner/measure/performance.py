@@ -7,9 +7,9 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tuner.hardware import this_host
 from tuner.measure.client import Serving, ServingLimits, run_blocks
 from tuner.measure.duet import BLOCK, LONG, SHORT, Rhythm, Subject, duet
 from tuner.measure.energy import energy_of
+from tuner.measure.gpu import account, cards_of, states
 from tuner.measure.responses import response_metrics
 from tuner.measure.stats import mean, percentile
 from tuner.metrics import Estimate
@@ -51,6 +52,15 @@ class Plan:
         return math.ceil(self.clients / replicas)
 
 
+class Placed(NamedTuple):
+    """An artefact as it is to be run; `draft` is how a language model drafts its answers, None: not at all."""
+
+    artefact: Path
+    threads: int
+    replicas: int
+    draft: str | None = None
+
+
 @dataclass(frozen=True)
 class Performance:
     """What was measured. Times in ms, memory and size in MB (10^6 bytes), throughput in samples a second.
@@ -60,6 +70,9 @@ class Performance:
     `samples` and `reference_samples` are all that were taken; all else is of the `pairs` that nobody disturbed, and
     `disturbed` is how many were set aside. `drift` is how far the reference's slowest block lies above its fastest, as
     a share; `seconds` what it all took.
+
+    `memory_mb` is what the processes hold in the memory of the device that computes. `gpu` is what the GPUs say beside:
+    see `account`; None where none computes.
     """
 
     ratio: Estimate
@@ -78,6 +91,7 @@ class Performance:
     drift: float
     seconds: float
     details: dict[str, Estimate | None] = field(default_factory=dict)
+    gpu: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -160,7 +174,7 @@ def measure(
 
 
 def measure_together(
-    subjects: Sequence[tuple[Path, int, int]],
+    subjects: Sequence[Placed | tuple[Path, int, int]],
     reference: Serving,
     plan: Plan,
     precision: float,
@@ -170,7 +184,7 @@ def measure_together(
     loading: AbstractContextManager[object] | None = None,
     alone: AbstractContextManager[object] | None = None,
 ) -> list[Performance]:
-    """Measure (artefact, threads, replicas) interleaved with each other and the reference, in one run.
+    """Measure placed artefacts interleaved with each other and the reference, in one run.
 
     They are loaded inside `loading` and measured inside `alone`: an engine's import takes longer than many a
     measurement, and need not keep the machine from others.
@@ -186,26 +200,40 @@ def measure_together(
         file = stack.enter_context(_written(plan))
         with loading or nullcontext():
             reference.plan(file, plan.cycle, plan.clients)
+            placed = [Placed(*one) for one in subjects]
             found = [
-                Subject([stack.enter_context(s) for s in _replicas(*one, limits)], rhythm=plan.rhythm)
-                for one in subjects
+                Subject(
+                    [stack.enter_context(s) for s in _replicas(one, limits)],
+                    rhythm=plan.rhythm,
+                    cards=[c for c in cards_of(this_host(), one.artefact, one.replicas) if c is not None],
+                )
+                for one in placed
             ]
-            for subject in found:
+            for subject, one in zip(found, placed, strict=True):
                 for serving in subject.servings:
-                    serving.plan(file, plan.cycle, plan.clients_of(len(subject.servings)))
+                    serving.plan(file, plan.cycle, plan.clients_of(one.replicas), one.draft)
         with alone or nullcontext():
+            before = [states(subject.cards) for subject in found]
             duet(found, reference, precision, seconds, percentiles, plan.cycle)
-            return [_performance(subject, plan) for subject in found]
+            after = [states(subject.cards) for subject in found]
+            taken = [_performance(subject, plan) for subject in found]
+    return [
+        replace(one, gpu={**one.gpu, "before": b, "after": a}) if one.gpu is not None else one
+        for one, b, a in zip(taken, before, after, strict=True)
+    ]
 
 
-def _replicas(
-    artefact: Path, threads: int, replicas: int, limits: ServingLimits | None = None
-) -> Iterator[Serving]:
-    cores = this_host().cores
+def _replicas(one: Placed, limits: ServingLimits | None = None) -> Iterator[Serving]:
+    """Start a subject's replicas, on cores of their own and, where they compute on GPUs, on these in turn."""
+    artefact, threads, replicas, _ = one
+    host = this_host()
+    cores = host.cores
     if threads * replicas > len(cores):
         raise UnsupportedError(f"{replicas} x {threads} threads, but this host has {len(cores)} cores")
-    for index in range(replicas):
-        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads], limits)
+    several = len(host.gpus) > 1
+    for index, card in enumerate(cards_of(host, artefact, replicas)):
+        place = card.uuid if card is not None and several else None
+        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads], limits, place)
 
 
 @contextmanager
@@ -222,6 +250,7 @@ def _performance(subject: Subject, plan: Plan) -> Performance:
     samples, clocks = subject.samples, [quadruple.clock for quadruple in taken]
     throughput = mean([rate * plan.batch for q in quiet for rate in q.rates])
     details = [detail for q in quiet for detail in q.details]
+    gpu = account(subject.servings, subject.cards) if subject.cards else None
     return Performance(
         ratio=subject.ratio,
         reference_ms=statistics.median(sample for q in quiet for sample in q.reference),
@@ -229,7 +258,7 @@ def _performance(subject: Subject, plan: Plan) -> Performance:
         p90_ms=percentile(samples, 90),
         p99_ms=percentile(samples, 99),
         throughput=throughput,
-        memory_mb=sum(serving.memory_mb() for serving in subject.servings),
+        memory_mb=gpu["memory_mb"] if gpu else sum(serving.memory_mb() for serving in subject.servings),
         size_mb=size_mb(subject.servings[0].artefact),
         energy_j=_energy(subject),
         samples=[round(sample, 4) for q in taken for sample in q.samples],
@@ -239,6 +268,7 @@ def _performance(subject: Subject, plan: Plan) -> Performance:
         drift=max(clocks) / min(clocks) - 1,
         seconds=subject.spent,
         details=response_metrics(details, throughput),
+        gpu=gpu,
     )
 
 
@@ -247,7 +277,7 @@ def _energy(subject: Subject) -> float | None:
         samples = run_blocks(subject.servings, max(_ENERGY_BLOCK, BLOCK), 1).samples
         return len(samples) + len(subject.servings)  # each one's first call is dropped, but burns as well
 
-    return energy_of(this_host(), work)
+    return energy_of(this_host(), work, list(dict.fromkeys(subject.cards)))
 
 
 def size_mb(artefact: Path) -> float:

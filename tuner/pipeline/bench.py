@@ -7,25 +7,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tuner.candidate import Candidate, baseline
+from tuner.candidate import Candidate
 from tuner.faults import fault
 from tuner.measure.client import Serving
-from tuner.measure.performance import Performance, measure_together, scenario_plan
-from tuner.pipeline.building import artefact_for
+from tuner.measure.performance import (
+    Performance,
+    Placed,
+    Plan,
+    measure_together,
+    response_plan,
+    scenario_plan,
+)
+from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
-from tuner.pipeline.prepare import Prepared
+from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop, serving_limits
+from tuner.spec.model import GENERATION
 
-_PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99}
+_PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99, "ttft_p90_ms": 90, "ttft_p99_ms": 99}
 
 
 class Bench:
-    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host."""
+    """Measures artefacts against the study's baseline: fp32 PyTorch eager on all cores of the host, or on its GPU.
+
+    The study's first device decides which (`baseline_device`).
+    """
 
     def __init__(self, shop: Workshop, ready: Prepared) -> None:
         self._shop, self._ready = shop, ready
-        self.baseline = baseline(ready.layers, len(shop.host.cores))
-        self.reference_artefact = artefact_for(shop, ready, ready.teacher, self.baseline)
+        self.baseline = study_baseline(shop, ready)
+        self.reference_artefact = reference_artefact(shop, ready)
         self._reference: Serving | None = None
 
     def __enter__(self) -> Bench:
@@ -50,7 +61,9 @@ class Bench:
 
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
-        subjects = [(entry.path, c.parallel.threads, c.parallel.replicas) for entry, c in built]
+        subjects = [
+            Placed(entry.path, c.parallel.threads, c.parallel.replicas, c.backend.draft) for entry, c in built
+        ]
         with self._shop.quiet.shared():
             reference = self.reference()
         return measure_together(
@@ -67,34 +80,44 @@ class Bench:
         """Return the reference worker, started if there is none or if the last one died."""
         if self._reference is None or not self._reference.alive:
             self._reference = Serving(
-                self.reference_artefact.path, len(self._shop.host.cores), self._shop.host.cores
+                self.reference_artefact.path, self.baseline.parallel.threads, self._shop.host.cores
             )
         return self._reference
 
     def _settings(self) -> dict[str, Any]:
         spec = self._shop.spec
         return {
-            "plan": scenario_plan(self._ready.data.path / "validation.npz", spec.scenario),
+            "plan": self._plan(),
             "precision": spec.measure.precision,
             "seconds": spec.measure.seconds,
             "percentiles": self._percentiles(),
             "limits": serving_limits(spec, self._shop.host),
         }
 
+    def _plan(self) -> Plan:
+        data, scenario = self._ready.data.path, self._shop.spec.scenario
+        if self._shop.spec.task == GENERATION:
+            return response_plan(data / "prompts.npz", scenario)
+        return scenario_plan(data / "validation.npz", scenario)
+
     def _percentiles(self) -> tuple[int, ...]:
         """Return the percentiles that the study asks for: only for those are enough samples taken."""
         asked = " ".join([*self._shop.spec.objectives, *self._shop.spec.constraints])
         return tuple(number for name, number in _PERCENTILES.items() if name in asked)
+
+    def _asks_data(self) -> bool:
+        return self._shop.spec.task == GENERATION or self._shop.spec.scenario.sequence_length == "data"
 
     def _parts(self, artefact: Entry, candidate: Candidate) -> dict[str, Any]:
         spec = self._shop.spec
         return {
             "artefact": artefact.key,
             "parallel": candidate.parallel.model_dump(mode="json"),
+            **({"draft": candidate.backend.draft} if candidate.backend.draft else {}),
             "scenario": spec.scenario.model_dump(mode="json"),
             "measure": spec.measure.model_dump(mode="json"),
             "percentiles": self._percentiles(),
-            "data": self._ready.data.key if spec.scenario.sequence_length == "data" else None,
+            "data": self._ready.data.key if self._asks_data() else None,
             "reference": self.reference_artefact.key,
             "host": self._shop.host.fingerprint,
             "code": code_hash("tuner.measure", "tuner.runtime"),

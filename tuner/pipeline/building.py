@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tuner.backends.registry import backends
-from tuner.candidate import Candidate
+from tuner.candidate import Candidate, baseline, baseline_device
 from tuner.pipeline.cache import Entry, code_hash, digest, installed
-from tuner.pipeline.prepare import Prepared
+from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop
 
 #: Paths: where things lie is no part of a key; what they hold is, through the keys of their entries.
@@ -41,6 +41,17 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
     return shop.job("build", parts, call, preload, engine=engine, request=request)
 
 
+def study_baseline(shop: Workshop, ready: Prepared) -> Candidate:
+    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about."""
+    device = baseline_device(shop.spec.axes.backend.devices)
+    return baseline(ready.layers, len(shop.host.cores), device)
+
+
+def reference_artefact(shop: Workshop, ready: Prepared) -> Entry:
+    """Return the study's baseline, built."""
+    return artefact_for(shop, ready, ready.teacher, study_baseline(shop, ready))
+
+
 def _request(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Candidate) -> dict[str, Any]:
     return {
         "checkpoint": str(checkpoint.path),
@@ -48,6 +59,7 @@ def _request(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Cand
         "device": candidate.backend.device,
         "fixed_shape": _fixed_shape(shop, candidate),
         "max_length": shop.spec.model.max_length,
+        "task": shop.spec.task,
         "calibration": str(ready.data.path / "train.npz"),
         "check": str(ready.data.path / "validation.npz"),
         "samples": min(shop.spec.recover.calibration_samples, _CALIBRATION),

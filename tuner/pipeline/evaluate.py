@@ -15,10 +15,11 @@ from tuner.pipeline.building import artefact_for
 from tuner.pipeline.cache import Entry
 from tuner.pipeline.gate import Gate, GivenUp
 from tuner.pipeline.parts import EnoughError
-from tuner.pipeline.prepare import Prepared
+from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.quality import Watch, answers, correct, judge
 from tuner.pipeline.shaping import checkpoint_for, shaped_for
 from tuner.pipeline.workshop import Workshop
+from tuner.spec.model import GENERATION
 from tuner.stage import StageRun
 
 _SPLIT = "validation"
@@ -54,7 +55,7 @@ def evaluate(
             return GivenUp(candidate, "gate", why, performance, {}, shop.take_runs())
     artefact = build_candidate(shop, ready, candidate)
     performance = bench.performance(artefact, candidate).info
-    if gate is not None and gate.watches():
+    if gate is not None and shop.spec.task != GENERATION and gate.watches():
         return _watched(shop, ready, bench, (candidate, artefact, performance), gate)
     return _judged(shop, ready, bench, (candidate, artefact, performance))
 
@@ -93,8 +94,8 @@ def _judged(shop: Workshop, ready: Prepared, bench: Bench, measured: _Measured) 
     if not any(run.name == "quality" for run in runs):  # else they were watched
         runs += quality_runs
     base = _reference(shop, ready, bench)
-    quality, right, confusion = judge(ready, _SPLIT, own, base)
-    return Evaluation(candidate, artefact, performance, quality, right, confusion, runs)
+    found = judge(shop, ready, _SPLIT, own, base)
+    return Evaluation(candidate, artefact, performance, *found, runs)
 
 
 def _reference(shop: Workshop, ready: Prepared, bench: Bench) -> Entry:

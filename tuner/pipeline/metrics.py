@@ -11,7 +11,9 @@ from typing import Any
 
 from tuner.metrics import Estimate, Metrics
 
-_LATENCIES = ("latency_ms", "latency_p90_ms", "latency_p99_ms")
+_TOKENS = ("ttft_ms", "ttft_p90_ms", "ttft_p99_ms", "tpot_ms", "itl_p99_ms")
+_LATENCIES = ("latency_ms", "latency_p90_ms", "latency_p99_ms", *_TOKENS)
+_RATE = "tokens_per_s"
 
 
 def trial_metrics(performance: Mapping[str, Any], quality: Metrics, baseline_ms: float) -> Metrics:
@@ -28,7 +30,14 @@ def trial_metrics(performance: Mapping[str, Any], quality: Metrics, baseline_ms:
         "memory_mb": _exact(performance["memory_mb"]),
         "size_mb": _exact(performance["size_mb"]),
         "energy_j": _scaled(performance["energy_j"], 1.0),
+        **_token_metrics(performance.get("details") or {}, drift),
     }
+
+
+def _token_metrics(details: Mapping[str, Any], drift: float) -> Metrics:
+    """Return what is known of a language model's responses on the study's clock; rates go the other way."""
+    factors = {_RATE: 1 / drift, "acceptance_rate": 1.0}
+    return {name: _scaled(raw, factors.get(name, drift)) for name, raw in details.items()}
 
 
 def on_clock(metrics: Metrics, ratio: Estimate | None, baseline_ms: float | None) -> Metrics:
@@ -38,7 +47,8 @@ def on_clock(metrics: Metrics, ratio: Estimate | None, baseline_ms: float | None
         return metrics
     drift = ratio.value * baseline_ms / latency.value
     moved = {name: _rescaled(metrics.get(name), drift) for name in _LATENCIES if name in metrics}
-    return {**metrics, **moved, "throughput": _rescaled(metrics.get("throughput"), 1 / drift)}
+    rates = {name: _rescaled(metrics[name], 1 / drift) for name in ("throughput", _RATE) if name in metrics}
+    return {**metrics, **moved, **rates}
 
 
 def _rescaled(estimate: Estimate | None, factor: float) -> Estimate | None:

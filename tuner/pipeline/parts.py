@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,14 @@ from tuner.measure.client import Serving
 from tuner.tasks import text_classification as task
 
 _FIRST = 32  # documents; each further part is as large as all before it
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who hears of the first answers: `enough` is told which of them, in the `order` (documents,), were right."""
+
+    order: np.ndarray
+    enough: Callable[[np.ndarray], bool]
 
 
 class EnoughError(Exception):

@@ -1,86 +1,34 @@
-"""Quality: the built artefact's answers on a split, through the session that serves, and what they are worth."""
+"""Quality: a built artefact's answers on a split, and what they are worth, as its task has it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from tuner.pipeline import expectations, predictions
+from tuner.pipeline.cache import Entry
+from tuner.pipeline.judgement import Judgement
+from tuner.pipeline.parts import Watch
+from tuner.pipeline.predictions import correct
+from tuner.pipeline.prepared import Prepared
+from tuner.pipeline.workshop import Workshop
+from tuner.spec.model import GENERATION
 
-import numpy as np
-
-from tuner.measure.client import Serving
-from tuner.metrics import Estimate, Metrics
-from tuner.pipeline.cache import Entry, code_hash
-from tuner.pipeline.parts import answered_in_parts
-from tuner.pipeline.prepare import Prepared
-from tuner.pipeline.workshop import Workshop, serving_limits
-from tuner.tasks import text_classification as task
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who hears of the first answers: `enough` is told which of them, in the `order` (documents,), were right."""
-
-    order: np.ndarray
-    enough: Callable[[np.ndarray], bool]
+__all__ = ["Watch", "answers", "correct", "judge"]
 
 
 def answers(
     shop: Workshop, ready: Prepared, artefact: Entry, split: str, watch: Watch | None = None
 ) -> Entry:
-    """Return the entry whose `logits.npy` (documents, classes) are the artefact's answers on a split.
-
-    Only calls of one document are watched: with more, a dynamically quantized model's answers hang on their order.
+    """Return the entry that holds what the artefact says on a split; only a classifier can be watched.
 
     Raises:
         EnoughError: who watches has seen enough; nothing is kept.
     """
-    inputs, batch = ready.data.path / f"{split}.npz", shop.spec.scenario.batch
-
-    def taken(out: Path) -> dict[str, Any]:
-        with shop.quiet.shared(), _serving(shop, artefact) as serving:
-            if watch is not None and batch == 1:
-                logits = answered_in_parts(serving, inputs, watch.order, watch.enough)
-            else:
-                logits = serving.predict(inputs, batch=batch)
-            np.save(out / "logits.npy", logits)
-        return {}
-
-    parts = {
-        "artefact": artefact.key,
-        "data": ready.data.key,
-        "split": split,
-        "batch": batch,  # a dynamically quantized model takes one range for all that is in a call
-        "host": shop.host.fingerprint,
-        "code": code_hash("tuner.measure.server", "tuner.runtime"),
-    }
-    return shop.stage("quality", parts, taken)
+    if shop.spec.task == GENERATION:
+        return expectations.scores(shop, ready, artefact, split)
+    return predictions.answers(shop, ready, artefact, split, watch)
 
 
-def _serving(shop: Workshop, artefact: Entry) -> Serving:
-    cores = shop.host.cores
-    return Serving(artefact.path, len(cores), cores, serving_limits(shop.spec, shop.host))
-
-
-def correct(ready: Prepared, split: str, found: Entry) -> np.ndarray:
-    """Return which documents (documents,) of a split an artefact got right."""
-    with np.load(ready.data.path / f"{split}.npz") as arrays:
-        labels = arrays["labels"]
-    return np.asarray(task.predictions(np.load(found.path / "logits.npy")) == labels)
-
-
-def judge(
-    ready: Prepared, split: str, own: Entry, base: Entry
-) -> tuple[Metrics, list[bool], list[list[int]]]:
-    """Return the quality metrics with the paired drops, which documents were right, and the confusion matrix."""
-    with np.load(ready.data.path / f"{split}.npz") as arrays:
-        labels = arrays["labels"]
-    logits, before = np.load(own.path / "logits.npy"), np.load(base.path / "logits.npy")
-    found: dict[str, Estimate | None] = {
-        **task.evaluate(logits, labels),
-        **task.drops(before, logits, labels),
-    }
-    predicted = task.predictions(logits)
-    matrix = task.confusion_matrix(predicted, labels, logits.shape[1])
-    return found, (predicted == labels).tolist(), matrix.tolist()
+def judge(shop: Workshop, ready: Prepared, split: str, own: Entry, base: Entry) -> Judgement:
+    """Return what the answers `own` are worth beside the baseline's, `base`."""
+    if shop.spec.task == GENERATION:
+        return expectations.judge(shop, ready, split, own, base)
+    return predictions.judge(ready, split, own, base)

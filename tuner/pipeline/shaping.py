@@ -7,9 +7,12 @@ from typing import Any
 
 from tuner.candidate import Candidate, Distillation, Pruning
 from tuner.pipeline.cache import Entry, code_hash, versions
-from tuner.pipeline.prepare import MODEL_CODE, MODEL_LIBRARIES, Prepared
+from tuner.pipeline.prepared import MODEL_CODE, MODEL_LIBRARIES, Prepared
 from tuner.pipeline.workshop import Workshop
 from tuner.spec.model import StudySpec
+
+#: The module of each task that holds a step with a model.
+_STEPS = {"text-classification": "tuner.compress", "text-generation": "tuner.compress.causal"}
 
 
 def checkpoint_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
@@ -58,7 +61,7 @@ def _importance(shop: Workshop, ready: Prepared) -> Entry:
             "code": code_hash(*MODEL_CODE),
             "versions": versions(*MODEL_LIBRARIES),
         },
-        "tuner.compress.importance:importance",
+        f"{_STEPS[shop.spec.task]}.importance:importance",
         teacher=ready.teacher.path,
         data_dir=ready.data.path,
         samples=samples,
@@ -82,7 +85,7 @@ def shaped_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
             **choice,
             "code": code_hash(*MODEL_CODE),
         },
-        "tuner.compress.shape:shape",
+        f"{_STEPS[shop.spec.task]}.shape:shape",
         teacher=ready.teacher.path,
         importance=importance.path,
         **choice,
@@ -99,7 +102,7 @@ def recovered(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
             "code": code_hash(*MODEL_CODE),
             "versions": versions(*MODEL_LIBRARIES),
         },
-        "tuner.compress.teacher_outputs:teacher_outputs",
+        f"{_STEPS[shop.spec.task]}.teacher_outputs:teacher_outputs",
         teacher=ready.teacher.path,
         data_dir=ready.data.path,
     )
@@ -114,7 +117,7 @@ def recovered(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
             "code": code_hash(*MODEL_CODE),
             "versions": versions(*MODEL_LIBRARIES),
         },
-        "tuner.compress.recover:recover",
+        f"{_STEPS[shop.spec.task]}.recover:recover",
         shaped=shaped.path,
         teacher_outputs=outputs.path,
         data_dir=ready.data.path,

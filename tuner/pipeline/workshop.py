@@ -9,7 +9,7 @@ from typing import Any
 
 from tuner.faults import fault
 from tuner.hardware import Host
-from tuner.measure.client import ServingLimits
+from tuner.measure.client import Serving, ServingLimits
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.jobs import JobLimits, Jobs
 from tuner.pipeline.quiet import Quiet
@@ -69,6 +69,12 @@ class Workshop:
         """Return the runs noted since the last call."""
         taken, self.runs = self.runs, []
         return taken
+
+
+def serving(shop: Workshop, artefact: Entry) -> Serving:
+    """Return a child that serves an artefact on all cores, for its answers; it ends with the context."""
+    cores = shop.host.cores
+    return Serving(artefact.path, len(cores), cores, serving_limits(shop.spec, shop.host))
 
 
 def serving_limits(spec: StudySpec, host: Host) -> ServingLimits:

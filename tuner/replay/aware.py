@@ -59,9 +59,9 @@ class _Aware:
     def run(self, budget: Budget) -> Trace:
         spec = self.table.spec
         self._goal = Goal(tuple(spec.objectives), tuple(spec.parsed_constraints()))
-        self._ground = Ground(self.table.space, self.table.meta["anatomy"], self.options)
+        self._ground = Ground(self.table.space, self.table.meta["anatomy"], self.options, spec.task)
         self._evaluator = Evaluator(self.table, self.ledger)
-        for candidate in seeds(self.table.space)[: self.options.first]:
+        for candidate in seeds(self.table.space, spec.task)[: self.options.first]:
             if candidate.hash in self.table.rows:
                 self._try(candidate, None)
         while not budget.over(self.steps, self.ledger.now) and self._turn():

@@ -86,7 +86,11 @@ class _Loop:
         self._study = asktell.create_or_load(
             InMemoryStorage(), _NAME, self.table.spec.objectives, self._shown, self.sampler
         )
-        self._queue = [c for c in seeds(self._space) if c.hash in self.table.rows] if self.seeded else []
+        self._queue = (
+            [c for c in seeds(self._space, self.table.spec.task) if c.hash in self.table.rows]
+            if self.seeded
+            else []
+        )
         self._known: dict[str, Row] = {}
         while not budget.over(self.steps, self.ledger.now) and self._turn():
             pass

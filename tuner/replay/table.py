@@ -157,13 +157,11 @@ def _candidate(stored: Mapping[str, Any]) -> Candidate:
 
 
 def _part(kind: Any, stored: Mapping[str, Any]) -> Any:
-    return kind.model_validate({name: stored[name] for name in kind.model_fields})
+    return kind.model_validate({name: stored[name] for name in kind.model_fields if name in stored})
 
 
 def _space(meta: Mapping[str, Any], spec: StudySpec) -> Space:
-    offers = [
-        (engine, Offer(**{**o, "group_sizes": tuple(o["group_sizes"])})) for engine, o in meta["offers"]
-    ]
+    offers = [(engine, Offer.from_plain(plain)) for engine, plain in meta["offers"]]
     return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]))
 
 

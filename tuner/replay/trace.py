@@ -15,7 +15,7 @@ from tuner.replay.table import Table
 from tuner.search.aware.outlook import Goal
 from tuner.search.front import Point, losses
 from tuner.search.hypervolume import hypervolume
-from tuner.search.objective import is_feasible, is_log
+from tuner.search.objective import is_feasible
 
 _ANY = baseline(1, 1)  # the numbers do not ask whose they are
 State = Literal["complete", "failed", "pruned"]
@@ -55,8 +55,8 @@ class Yardstick:
         self._objectives, self._constraints = table.spec.objectives, table.spec.parsed_constraints()
         origin = self._losses(table.baseline.metrics)
         assert origin is not None
-        margin = Goal(tuple(self._objectives), tuple(self._constraints)).margin
-        shift = [0.0 if is_log(name) else margin for name in self._objectives]
+        goal = Goal(tuple(self._objectives), tuple(self._constraints))
+        shift = [goal.margin(name) or 0.0 for name in self._objectives]
         self.reference = [o + s for o, s in zip(origin, shift, strict=True)]
         found = [row.metrics for row in table.inside if row.failure is None]
         self.best = self._volume([m for m in found if is_feasible(self._constraints, m)])

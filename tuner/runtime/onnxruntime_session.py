@@ -9,9 +9,21 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "rocm": "MIGraphXExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+}
+#: What takes the operators that a provider has not, before the processor does.
+_BESIDE = {"TensorrtExecutionProvider": ("CUDAExecutionProvider",)}
+
 
 class Session:
-    """One ONNX Runtime session on the CPU."""
+    """One ONNX Runtime session, on the processor or on the device of an execution provider."""
 
     fixed_shape: tuple[int, int] | None = None
 
@@ -22,9 +34,15 @@ class Session:
         options.log_severity_level = 3
         # Idle threads that spin steal the core from whatever else runs, other replicas above all.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        wanted = _PROVIDERS[described["device"]]
+        providers = list(dict.fromkeys([wanted, *_BESIDE.get(wanted, ()), "CPUExecutionProvider"]))
         self._session = ort.InferenceSession(
-            str(directory / described["model"]), options, providers=["CPUExecutionProvider"]
+            str(directory / described["model"]), options, providers=providers
         )
+        if (
+            self._session.get_providers()[0] != wanted
+        ):  # it goes on with the processor, and says so in its log only
+            raise RuntimeError(f"ONNX Runtime could not load {wanted}")
         self.inputs = [node.name for node in self._session.get_inputs()]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,18 @@ class Session:
         shape = described["fixed_shape"]
         self.fixed_shape = (int(shape[0]), int(shape[1])) if shape else None
         core = ov.Core()
+        device = str(described["device"]).upper()
         # Said outright: a host with bf16 instructions would use them for an fp32 artefact unasked.
-        bf16 = described["bits"] == 16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        half = described["bits"] == 16 and _half(
+            device, core.get_property(device, "OPTIMIZATION_CAPABILITIES")
+        )
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
-            "ENABLE_CPU_PINNING": False,  # the process is pinned already
+            "INFERENCE_PRECISION_HINT": half or "f32",
+            **(_on_processor(threads) if device == "CPU" else {}),
         }
-        compiled = core.compile_model(str(directory / described["model"]), "CPU", settings)
+        compiled = core.compile_model(str(directory / described["model"]), device, settings)
         self._request = compiled.create_infer_request()
         self.inputs = [port.get_any_name() for port in compiled.inputs]
 
@@ -42,6 +44,16 @@ class Session:
     def _infer(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         outputs = self._request.infer({name: inputs[name] for name in self.inputs}, share_inputs=True)
         return np.array(outputs[0], dtype=np.float32)
+
+
+def _half(device: str, capabilities: Collection[str]) -> str:
+    """Return the 16-bit format that a device computes in, nothing if it has none; a processor's is bf16."""
+    hints = [("bf16", "BF16"), *([("f16", "FP16")] if device != "CPU" else [])]
+    return next((hint for hint, name in hints if name in capabilities), "")
+
+
+def _on_processor(threads: int) -> dict[str, object]:
+    return {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}  # the process is pinned already
 
 
 def load(directory: Path, threads: int) -> Session:

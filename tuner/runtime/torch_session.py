@@ -9,27 +9,40 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .padding import padded, run_padded
+from .placed import Placed
 from .shaped import load_shaped
-
-_DTYPES = {32: torch.float32, 16: torch.bfloat16}
+from .torch_formats import in_format
 
 
 class Session:
-    """The transformers model itself, run eagerly."""
-
-    fixed_shape: tuple[int, int] | None = None
+    """The transformers model itself, run eagerly; at a fixed shape on a GPU, its kernels as one CUDA graph."""
 
     def __init__(self, directory: Path, threads: int) -> None:
         described = json.loads((directory / "artefact.json").read_text())
         torch.set_num_threads(threads)
+        shape, device = described["fixed_shape"], torch.device(described["device"])
+        self.fixed_shape = (int(shape[0]), int(shape[1])) if shape else None
         self.inputs = list(described["inputs"])
-        self._model = load_shaped(directory / described["model"]).to(_DTYPES[described["bits"]])
+        self._model = in_format(load_shaped(directory / described["model"]), described, device)
+        self._placed = Placed(self._logits, device, len(self.inputs), self.fixed_shape)
 
-    @torch.inference_mode()
     def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return float32 logits (batch, labels) of int64 inputs (batch, sequence)."""
-        tensors = {name: torch.from_numpy(inputs[name]) for name in self.inputs}
-        return self._model(**tensors).logits.float().numpy()
+        if self.fixed_shape is None:
+            return self._infer(inputs)
+        return run_padded(self._infer, inputs, self.fixed_shape)
+
+    def details(self, inputs: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Return what the device says of calls with these inputs: see `Placed.details`; nothing on a processor."""
+        shape = self.fixed_shape
+        return self._placed.details(*(padded(inputs[n], shape) if shape else inputs[n] for n in self.inputs))
+
+    def _infer(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self._placed(*(inputs[name] for name in self.inputs))
+
+    def _logits(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return self._model(**dict(zip(self.inputs, tensors, strict=True))).logits
 
 
 def load(directory: Path, threads: int) -> Session:

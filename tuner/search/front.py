@@ -12,12 +12,9 @@ from tuner.candidate import Candidate
 from tuner.metrics import Metrics
 from tuner.search.dominance import undominated
 from tuner.search.hypervolume import hypervolume
-from tuner.search.objective import directions, is_feasible, is_log, told_value
+from tuner.search.objective import box, directions, is_feasible, margin, told_value
 from tuner.search.standing import Spread, Standing
 from tuner.spec.constraint import Constraint
-
-SPAN = 100.0  # the best that counts: so many times better than the baseline
-MARGIN = 0.1  # for shares (accuracy): the worst and the best that count, below and above the baseline
 
 
 @dataclass(frozen=True)
@@ -110,9 +107,9 @@ def normalised_hypervolume(points: Iterable[Point], objectives: Sequence[str], b
     """Return the share, 0 to 1, of the box between the baseline and what can be hoped for, that the front
     takes.
 
-    On each axis 0 is the reference point and 1 the best that counts. For shares (accuracy, drop) the box
-    reaches from `MARGIN` below the baseline to `MARGIN` above it; for all else, on a logarithmic scale, from
-    the baseline to `SPAN` times better. The box depends on the baseline only: one study's numbers can be
+    On each axis 0 is the reference point and 1 the best that counts. For a quality (accuracy, perplexity) the box
+    reaches from a margin worse than the baseline to as much better; for all else, on a logarithmic scale, from the
+    baseline to 100 times better (`objective.box`). The box depends on the baseline only: one study's numbers can be
     compared over time. A point slower than the baseline therefore adds nothing, nor does the baseline itself.
 
     Raises:
@@ -121,10 +118,9 @@ def normalised_hypervolume(points: Iterable[Point], objectives: Sequence[str], b
     origin = losses(baseline, objectives)
     if origin is None:
         raise ValueError(f"the baseline has no value for one of {list(objectives)}")
-    low = [o - (math.log(SPAN) if is_log(n) else MARGIN) for n, o in zip(objectives, origin, strict=True)]
-    high = [o + (0.0 if is_log(n) else MARGIN) for n, o in zip(objectives, origin, strict=True)]
+    boxes = [box(name, o, margin(name)) for name, o in zip(objectives, origin, strict=True)]
     found = [loss for p in points if p.feasible and (loss := losses(p, objectives)) is not None]
-    scaled = [[max(0.0, (x - a) / (b - a)) for x, a, b in zip(p, low, high, strict=True)] for p in found]
+    scaled = [[max(0.0, (x - a) / (b - a)) for x, (a, b) in zip(p, boxes, strict=True)] for p in found]
     return hypervolume(scaled, [1.0] * len(objectives))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tuner.errors import InputError, NoFeasibleTrialError
+from tuner.metrics import LOSS
 from tuner.search.front import Point, front, knee
 from tuner.spec.nearest import did_you_mean
 
@@ -14,18 +15,18 @@ STRATEGIES = ("fastest", "knee", "most-accurate")
 def pick(
     points: Iterable[Point],
     strategy: str = "fastest",
-    max_accuracy_drop: float | None = None,
+    max_loss: float | None = None,
     objectives: Sequence[str] = ("accuracy", "latency_ms"),
     metric: str = "accuracy",
 ) -> Point:
     """Return the best feasible point by a strategy.
 
-    `fastest`: lowest `latency_ms`; `most-accurate`: highest `metric`, ties to the faster; `knee`: see
-    `front.knee`. `max_accuracy_drop` (a fraction) keeps only points whose `METRIC_drop` is at most that, by
+    `fastest`: lowest `latency_ms`; `most-accurate`: best `metric`, ties to the faster; `knee`: see
+    `front.knee`. `max_loss` (a fraction) keeps only points that lose at most that of `metric` (`LOSS`), by
     its value; without it `fastest` is the fastest at any quality that the study's constraints allow.
 
     Raises:
-        InputError: an unknown strategy, or a negative drop.
+        InputError: an unknown strategy, or a negative loss.
         NoFeasibleTrialError: no feasible point is left.
     """
     if strategy not in STRATEGIES:
@@ -35,7 +36,7 @@ def pick(
         raise NoFeasibleTrialError(
             "no feasible trial: none meets the study's constraints; loosen them or search longer"
         )
-    kept = _within(kept, f"{metric}_drop", max_accuracy_drop)
+    kept = _within(kept, LOSS[metric], max_loss)
     chosen = knee(kept, objectives) if strategy == "knee" else _extreme(kept, strategy, metric)
     if chosen is None:
         raise NoFeasibleTrialError(
@@ -44,16 +45,16 @@ def pick(
     return chosen
 
 
-def _within(points: list[Point], drop: str, limit: float | None) -> list[Point]:
+def _within(points: list[Point], loss: str, limit: float | None) -> list[Point]:
     if limit is None:
         return points
     if not 0 <= limit <= 1:
-        raise InputError(f"max_accuracy_drop: must be a fraction between 0 and 1 (got {limit:g})")
-    known = [(p, value) for p in points if (value := p.value(drop)) is not None]
+        raise InputError(f"max_loss: must be a fraction between 0 and 1 (got {limit:g})")
+    known = [(p, value) for p in points if (value := p.value(loss)) is not None]
     kept = [p for p, value in known if value <= limit]
     if not kept:
-        least = f"; the least drop of a feasible trial is {min(v for _, v in known):.4g}" if known else ""
-        raise NoFeasibleTrialError(f"no feasible trial has {drop} <= {limit:g}{least}")
+        least = f"; the least of a feasible trial is {min(v for _, v in known):.4g}" if known else ""
+        raise NoFeasibleTrialError(f"no feasible trial has {loss} <= {limit:g}{least}")
     return kept
 
 

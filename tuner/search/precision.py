@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 from tuner.backends.base import Offer
 from tuner.candidate import Backend, Quantization, Scheme
 from tuner.errors import InputError
-from tuner.spec.model import Axes
+from tuner.spec.model import GENERATION, Axes
 from tuner.spec.nearest import did_you_mean
 
 Offers = Sequence[tuple[str, Offer]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Leg:
-    """One engine @ device with one number format, and if a fixed-shape build may be chosen beside it."""
+    """One engine @ device with one number format, and what of it may be chosen.
+
+    `fixed_shape` holds the builds that may be tried, `methods` the ways to find low-bit weights, `kv_bits` precisions
+    of the KV cache, `drafts` ways to guess ahead; () where an engine has nothing of the kind.
+    """
 
     engine: str
     device: str
@@ -25,6 +30,9 @@ class Leg:
     scheme: Scheme
     group_sizes: tuple[int, ...]  # () where there is nothing to choose
     fixed_shape: tuple[bool, ...]
+    methods: tuple[str, ...] = ()
+    kv_bits: tuple[int | None, ...] = ()
+    drafts: tuple[str | None, ...] = ()
 
     @property
     def target(self) -> str:
@@ -34,12 +42,34 @@ class Leg:
     def pairs(self) -> list[tuple[Quantization, Backend]]:
         """Return the candidate parts that this leg allows."""
         return [
-            (
-                Quantization.model_validate({"bits": self.bits, "scheme": self.scheme, "group_size": group}),
-                Backend(engine=self.engine, device=self.device, fixed_shape=fixed),
-            )
+            (self.format(group, method, kv), self.backend(fixed, draft))
             for group in self.group_sizes or (None,)
+            for method in self.methods or (None,)
+            for kv in self.kv_bits or (None,)
             for fixed in self.fixed_shape
+            for draft in self.drafts or (None,)
+        ]
+
+    def format(self, group_size: int | None, method: str | None, kv_bits: int | None) -> Quantization:
+        """Return the number format with these choices."""
+        chosen = {"group_size": group_size, "method": method, "kv_bits": kv_bits}
+        return Quantization.model_validate({"bits": self.bits, "scheme": self.scheme, **chosen})
+
+    def backend(self, fixed_shape: bool, draft: str | None = None) -> Backend:
+        """Return who runs it, and how."""
+        return Backend(engine=self.engine, device=self.device, fixed_shape=fixed_shape, draft=draft)
+
+    def signature(self) -> list[object]:
+        """Return it as plain data; what only generation has is named where there is any of it."""
+        own = [list(self.methods), list(self.kv_bits)] if self.methods or self.kv_bits else []
+        return [
+            self.target,
+            self.bits,
+            self.scheme,
+            list(self.group_sizes),
+            list(self.fixed_shape),
+            *own,
+            *([list(self.drafts)] if self.drafts else []),
         ]
 
 
@@ -74,20 +104,41 @@ def legs(axes: Axes, offers: Offers) -> tuple[list[Leg], list[str]]:
 
 def _wanted(axes: Axes, engine: str, offer: Offer) -> bool:
     named = axes.backend.engines is None or engine in axes.backend.engines
-    scheme = offer.bits != 8 or offer.scheme in axes.quantization.schemes
+    either = offer.bits != 8 or offer.task == GENERATION  # language models have one int8: weights alone
+    scheme = either or offer.scheme in axes.quantization.schemes
     return named and offer.device in axes.backend.devices and offer.bits in axes.quantization.bits and scheme
 
 
 def _leg(axes: Axes, engine: str, offer: Offer) -> Leg | None:
-    groups: tuple[int, ...] = ()
-    if offer.group_sizes:
-        groups = tuple(g for g in sorted(set(axes.quantization.group_size)) if g in offer.group_sizes)
-        if not groups:
-            return None
+    wanted = axes.quantization
+    groups = tuple(g for g in sorted(set(wanted.group_size)) if g in offer.group_sizes)
+    methods = offer.methods[:1] if wanted.methods is None else _both(offer.methods, wanted.methods)
+    caches = () if wanted.kv_bits is None else _both(sorted(wanted.kv_bits), offer.kv_bits)
+    none_fits = [
+        offer.group_sizes and not groups,
+        offer.methods and not methods,
+        offer.kv_bits and wanted.kv_bits is not None and not caches,
+    ]
+    if any(none_fits):
+        return None
     shapes = tuple(sorted({f for f in axes.backend.fixed_shape if offer.fixed_shape or not f}))
     if not shapes:  # the study wants fixed shapes only, and this engine has none: dynamic is all it can do
         shapes = (False,)
-    return Leg(engine, offer.device, offer.bits, cast(Scheme, offer.scheme), groups, shapes)
+    scheme = cast(Scheme, offer.scheme)
+    return Leg(
+        engine, offer.device, offer.bits, scheme, groups, shapes, methods, caches, _drafts(axes, offer)
+    )
+
+
+def _drafts(axes: Axes, offer: Offer) -> tuple[str | None, ...]:
+    """Return how answers may be drafted; () where there is no choice but not to."""
+    able = [name for name in axes.backend.draft if name == "none" or name in offer.drafts]
+    return () if able in ([], ["none"]) else tuple(None if name == "none" else name for name in able)
+
+
+def _both(values: Sequence[T], others: Sequence[T | None]) -> tuple[T, ...]:
+    """Return what is in both, in the order of the first; where an engine leaves no choice that is nothing."""
+    return tuple(value for value in values if value in others)
 
 
 def _check_names(axes: Axes, offers: Offers) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
 from tuner.search.space import Space
+from tuner.spec.model import GENERATION
 
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
 _RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
@@ -33,19 +34,53 @@ class _Wish:
     replicated: bool = False  # one thread in as many replicas as possible, instead of all threads in one
 
 
-def seeds(space: Space) -> list[Candidate]:
+def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
     """Return the first candidates, the untouched fp32 baseline always first, each once.
 
     The baseline may lie outside the space (axes without `torch`, without 32 bits, …): it is measured all the
     same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna.
     """
-    first = baseline(space.teacher_layers, space.cores)
-    found = [candidate for wish in _wishes(space) if (candidate := _grant(space, wish)) is not None]
-    return list(dict.fromkeys([first, *found]))
+    first = space.baseline
+    generates = task == GENERATION
+    wishes = _chat_wishes(space) if generates else _wishes(space)
+    found = [candidate for wish in wishes if (candidate := _grant(space, wish)) is not None]
+    return list(dict.fromkeys([first, *(peers(space) if generates else ()), *found]))
+
+
+def peers(space: Space) -> list[Candidate]:
+    """Return the untouched language model in 4 and in 8 bits on each engine, as its makers would do it.
+
+    Where an engine has neither, at its narrowest. What a study finds is held against them.
+    """
+    engines = _ranked(space)
+    found = [_Wish(engine=engine, bits=bits) for bits in (4, 8) for engine in engines]
+    found += [_Wish(engine=engine, bits=_narrowest(space, engine)) for engine in engines]
+    return list(dict.fromkeys(c for wish in found if (c := _grant(space, wish)) is not None))
+
+
+def _chat_wishes(space: Space) -> Iterable[_Wish]:
+    """Wish for pruned language models: they bear little of it, so they keep most of their width and depth."""
+    engines = _ranked(space)
+    few = {engine: min(_widths(space, engine), key=lambda bits: abs(bits - 4)) for engine in engines}
+    for engine in engines[:_QUICK]:
+        yield _Wish(engine=engine, bits=few[engine], ffn=0.25)
+        yield _Wish(engine=engine, bits=few[engine], depth=0.9)
+    yield _Wish(engine=engines[0], bits=few[engines[0]], depth=0.9, ffn=0.25)
+    yield _Wish(engine=engines[0], bits=few[engines[0]], replicated=True)
+    for bits in space.bits:
+        yield _Wish(engine=_first_with(space, engines, bits), bits=bits)
+
+
+def _ranked(space: Space) -> list[str]:
+    return sorted(space.engines, key=lambda name: _RANK.get(name, _MIDDLE))
+
+
+def _first_with(space: Space, engines: list[str], bits: int) -> str:
+    return next(e for e in engines if bits in _widths(space, e))
 
 
 def _wishes(space: Space) -> Iterable[_Wish]:
-    engines = sorted(space.engines, key=lambda name: _RANK.get(name, _MIDDLE))
+    engines = _ranked(space)
     best, tiny = engines[0], _Wish(depth=0.0, heads=0.5, ffn=0.75)
     half, third = _Wish(depth=0.5, heads=0.5, ffn=0.5), _Wish(depth=0.34, heads=0.75, ffn=0.75)
     for engine in engines[
@@ -64,21 +99,25 @@ def _wishes(space: Space) -> Iterable[_Wish]:
     for bits in sorted(
         set(space.bits) - narrowest
     ):  # the other bit widths, on the first engine that has them
-        engine = next(e for e in engines if any(leg.engine == e and leg.bits == bits for leg in space.legs))
-        yield replace(tiny, engine=engine, bits=bits)
+        yield replace(tiny, engine=_first_with(space, engines, bits), bits=bits)
 
 
 def _narrowest(space: Space, engine: str) -> int:
-    widths = {leg.bits for leg in space.legs if leg.engine == engine}
+    widths = _widths(space, engine)
     return min((b for b in widths if b >= 8), default=min(widths))
+
+
+def _widths(space: Space, engine: str) -> set[int]:
+    return {leg.bits for leg in space.legs if leg.engine == engine}
 
 
 def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    most = max(t for t, _ in space.parallels) if not wish.replicated else min(t for t, _ in space.parallels)
-    replicas = [r for t, r in space.parallels if t == most]
+    pairs = space.parallels_on(pair[1].device)
+    most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
+    replicas = [r for t, r in pairs if t == most]
     return Candidate(
         distillation=Distillation(
             student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)

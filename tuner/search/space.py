@@ -2,7 +2,8 @@
 
 The space is the product of three independent parts: shapes (depth, heads, FFN), legs (engine, number format
 and what hangs on it) and parallel (threads, replicas). Inside a part the parameters are conditional and their
-names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `2t.replicas`), so that grouped
+names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `openvino@cpu.4.method`,
+`2t.replicas`), so that grouped
 TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not
 shown to Optuna.
 Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
@@ -14,7 +15,16 @@ import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
+from tuner.candidate import (
+    Backend,
+    Candidate,
+    Distillation,
+    Parallel,
+    Pruning,
+    Quantization,
+    baseline,
+    baseline_device,
+)
 from tuner.errors import InputError
 from tuner.search.choice import Choice, distribution, from_trial, to_param
 from tuner.search.precision import Leg, Offers, legs
@@ -23,6 +33,9 @@ from tuner.spec.model import Axes
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
+
+_CPU = "cpu"
+_ON_A_CARD = (1, 2, 4)  # replicas that share a GPU, where the study names none
 
 #: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
 _Chooser = Callable[[Choice], Any]
@@ -50,7 +63,19 @@ class Space:
         self.depths = _depths(axes, self.teacher_layers, "student_layers" in refused)
         self.heads = [0.0] if "heads" in refused else sorted(set(axes.pruning.heads))
         self.ffn = [0.0] if "ffn" in refused else sorted(set(axes.pruning.ffn))
-        self.parallels = _parallels(axes, cores)
+        on_card = [(1, r) for r in sorted(set(axes.parallel.replicas or _ON_A_CARD)) if r <= cores]
+        #: Threads and replicas on the processor; on other devices one thread, which only hands out work.
+        self.parallels = _parallels(axes, cores) if any(leg.device == _CPU for leg in self.legs) else on_card
+        self._on_card = on_card
+        self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
+
+    @property
+    def _is_mixed(self) -> bool:
+        return len({leg.device == _CPU for leg in self.legs}) > 1
+
+    def parallels_on(self, device: str) -> list[tuple[int, int]]:
+        """Return the pairs of threads and replicas that can be chosen on a device."""
+        return self.parallels if device == _CPU else self._on_card
 
     @property
     def engines(self) -> list[str]:
@@ -111,14 +136,18 @@ class Space:
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
         quantization, backend = self._walk_leg(choose)
-        threads = choose(Choice("threads", "threads", _unique(t for t, _ in self.parallels)))
-        replicas = [r for t, r in self.parallels if t == threads]
+        pairs, place = (
+            self.parallels_on(backend.device),
+            "" if backend.device == _CPU else f"{backend.device}.",
+        )
+        threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
+        replicas = [r for t, r in pairs if t == threads]
         return Candidate(
             distillation=Distillation(student_layers=depth),
             pruning=Pruning(heads=heads, ffn=ffn),
             quantization=quantization,
             parallel=Parallel(
-                threads=threads, replicas=choose(Choice(f"{threads}t.replicas", "replicas", replicas))
+                threads=threads, replicas=choose(Choice(f"{place}{threads}t.replicas", "replicas", replicas))
             ),
             backend=backend,
         )
@@ -131,12 +160,15 @@ class Space:
         names = _unique(leg.scheme for leg in left)
         scheme = choose(Choice(f"{target}.{bits}.scheme", "scheme", names, ordered=False))
         leg = next(leg for leg in left if leg.scheme == scheme)
-        group = choose(Choice(f"{target}.{bits}.group_size", "group_size", leg.group_sizes or (None,)))
+        prefix = f"{target}.{bits}"
+        group = choose(Choice(f"{prefix}.group_size", "group_size", leg.group_sizes or (None,)))
+        method = choose(Choice(f"{prefix}.method", "method", leg.methods or (None,), ordered=False))
+        kv = choose(Choice(f"{prefix}.kv_bits", "kv_bits", leg.kv_bits or (None,)))
         fixed = choose(
-            Choice(f"{target}.{bits}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
+            Choice(f"{prefix}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
         )
-        quantization = Quantization.model_validate({"bits": bits, "scheme": scheme, "group_size": group})
-        return quantization, Backend(engine=leg.engine, device=leg.device, fixed_shape=fixed)
+        draft = choose(Choice(f"{prefix}.draft", "draft", leg.drafts or (None,), ordered=False))
+        return leg.format(group, method, kv), leg.backend(fixed, draft)
 
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
@@ -146,7 +178,7 @@ class Space:
             candidate.distillation.student_layers in self.depths
             and shape.heads in self.heads
             and shape.ffn in self.ffn
-            and (p.threads, p.replicas) in self.parallels
+            and (p.threads, p.replicas) in self.parallels_on(candidate.backend.device)
             and (candidate.quantization, candidate.backend) in self.pairs()
         )
 
@@ -156,7 +188,8 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        return len(self.depths) * len(self.heads) * len(self.ffn) * len(self.pairs()) * len(self.parallels)
+        ways = sum(len(self.parallels_on(backend.device)) for _, backend in self.pairs())
+        return len(self.depths) * len(self.heads) * len(self.ffn) * ways
 
     def enumerate(self) -> Iterator[Candidate]:
         """Yield every candidate once."""
@@ -165,18 +198,14 @@ class Space:
             for heads in self.heads:
                 for ffn in self.ffn:
                     for pair in pairs:
-                        for parallel in self.parallels:
+                        for parallel in self.parallels_on(pair[1].device):
                             yield _candidate(depth, heads, ffn, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
-        """Return a candidate drawn uniformly."""
-        return _candidate(
-            rng.choice(self.depths),
-            rng.choice(self.heads),
-            rng.choice(self.ffn),
-            rng.choice(self.pairs()),
-            rng.choice(self.parallels),
-        )
+        """Return a candidate, each part of which is drawn uniformly."""
+        shape = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
+        pair = rng.choice(self.pairs())
+        return _candidate(*shape, pair, rng.choice(self.parallels_on(pair[1].device)))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -194,11 +223,9 @@ class Space:
             "student_layers": list(self.depths),
             "heads": list(self.heads),
             "ffn": list(self.ffn),
-            "legs": [
-                [leg.target, leg.bits, leg.scheme, list(leg.group_sizes), list(leg.fixed_shape)]
-                for leg in self.legs
-            ],
+            "legs": [leg.signature() for leg in self.legs],
             "parallel": [list(pair) for pair in self.parallels],
+            **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
         }
 
 
@@ -218,10 +245,11 @@ def _known(candidate: Candidate) -> dict[str, Any]:
     return {
         "student_layers": candidate.distillation.student_layers,
         **candidate.pruning.model_dump(),
-        **candidate.quantization.model_dump(),
+        **dict(candidate.quantization),
         **candidate.parallel.model_dump(),
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
         "fixed_shape": candidate.backend.fixed_shape,
+        "draft": candidate.backend.draft,
     }
 
 

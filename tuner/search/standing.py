@@ -26,9 +26,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tuner.metrics import METRICS
+from tuner.metrics import LOSS
 from tuner.search.dominance import Groups, Losses, Mask, dominated, undominated
-from tuner.search.objective import directions, is_log
+from tuner.search.objective import directions, is_clocked
 
 Word = Literal["front", "tied", "dominated"]
 #: From the best on: the order in which a table shows them.
@@ -59,7 +59,7 @@ class Standing:
 class Spread:
     """Points as losses: by their values, and at the better and the worse ends of their intervals.
 
-    `shares` says which objectives are shares. Artefacts of one student (`students`, small integers) answer nearly
+    `shares` says which objectives are qualities. Artefacts of one student (`students`, small integers) answer nearly
     alike: among them only what is measured with a clock has an interval.
     """
 
@@ -78,7 +78,7 @@ class Spread:
             for (v, low, high), way in zip(ends, directions(objectives), strict=True)
         ]
         value, best, worst = (np.column_stack(part) for part in zip(*signed, strict=True))
-        return cls(value, best, worst, np.array([not is_log(name) for name in objectives]), students)
+        return cls(value, best, worst, np.array([not is_clocked(name) for name in objectives]), students)
 
     def words(self) -> NDArray[Any]:
         """Return `front`, `tied` or `dominated` for each point."""
@@ -116,15 +116,18 @@ def _named(trials: Sequence[int]) -> str:
 
 
 def _ends(name: str, column: Column) -> tuple[NDArray[np.float64], ...]:
-    """Return a metric's values and both ends; those of a share as far as it may move against the baseline.
+    """Return a metric's values and both ends; those of a quality as far as it may move against the baseline.
 
-    The paired change (`NAME_drop`) on the same documents is known better than the share itself.
+    The paired change (`LOSS`) on the same documents is known better than the quality itself.
     """
     value, low, high = (column(name, end) for end in ("", "_low", "_high"))
-    if f"{name}_drop" in METRICS:
-        drop, least, most = (column(f"{name}_drop", end) for end in ("", "_low", "_high"))
-        low = np.where(np.isnan(drop), low, value + (drop - most))
-        high = np.where(np.isnan(drop), high, value + (drop - least))
+    if name in LOSS:
+        loss, least, most = (column(LOSS[name], end) for end in ("", "_low", "_high"))
+        if name == "perplexity":  # its loss is a share of the baseline's, and grows with it
+            moved = value * (1 + least) / (1 + loss), value * (1 + most) / (1 + loss)
+        else:
+            moved = value + (loss - most), value + (loss - least)
+        low, high = (np.where(np.isnan(loss), end, new) for end, new in zip((low, high), moved, strict=True))
     return value, np.fmin(low, value), np.fmax(high, value)
 
 

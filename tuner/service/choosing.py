@@ -9,7 +9,7 @@ import pandas as pd
 
 from tuner.metrics import METRICS
 from tuner.search.dominance import undominated
-from tuner.search.objective import is_log
+from tuner.search.objective import told_column
 from tuner.service.placing import losses_of, shown
 
 Limits = Mapping[str, float]
@@ -56,8 +56,8 @@ def _knee(frame: pd.DataFrame, objectives: Sequence[str]) -> int | None:
     front = np.flatnonzero(undominated(losses))
     table = losses[front]
     for j, name in enumerate(objectives):
-        if is_log(name):
-            table[:, j] = np.sign(table[:, j]) * np.log(np.abs(table[:, j]))
+        sign = -1.0 if METRICS[name][1] == "maximize" else 1.0
+        table[:, j] = sign * told_column(name, sign * table[:, j])
     span = np.ptp(table, axis=0)
     scaled = np.where(span > 0, (table - table.min(axis=0)) / np.where(span > 0, span, 1.0), 0.0)
     order = np.lexsort([table[:, j] for j in range(table.shape[1])])  # ties: the first in the front's order

@@ -170,7 +170,7 @@ class Coordinator:
             having += [w.capabilities for w in self._live() if study_unmet(spec, w.capabilities) is None]
         meta = {
             "anatomy": self.pipeline.anatomy(study),
-            "offers": plain_offers(offers_in(*having)),
+            "offers": plain_offers(offers_in(*having, task=spec.task)),
             "cores": max(int(each["cores"]) for each in having),
         }
         study = self.store.move_study(study, "running", host=self.host, meta=meta)
@@ -248,7 +248,8 @@ class Coordinator:
         """Queue one new candidate; False if there is none left."""
         known = self.store.hashes(study)
         prospects = self._prospects(study)
-        if prospects is not None and prospects.begun(study):
+        opened = all(c.hash in known for c in view.opening)
+        if prospects is not None and opened and prospects.begun(study):
             chosen = self._promising(prospects, view, study, known)
             return chosen is not None and self._queue(view, study, chosen, seed=False)
         seed = next((c for c in view.seeds if c.hash not in known), None)

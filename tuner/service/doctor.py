@@ -7,9 +7,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
+from tuner.backends.base import Offer, TaskName
 from tuner.errors import TunerError
 from tuner.hardware import Host, this_host
 from tuner.service import machine
@@ -90,19 +92,27 @@ def _engines(host: Host) -> Iterator[Finding]:
     found = offers(host)
     for engine in dict.fromkeys(name for name, _ in found):
         mine = [offer for name, offer in found if name == engine]
-        able = sorted({offer.bits for offer in mine if offer.available}, reverse=True)
+        able = [text for task in get_args(TaskName) if (text := _widths(mine, task))]
         reasons = "; ".join(dict.fromkeys(" ".join(o.reason.split()) for o in mine if not o.available))
         if able:
             but = "; for the others see `tuner backends`" if reasons else ""
-            yield Finding(f"engine {engine}", "ok", f"{', '.join(map(str, able))} bits{but}")
+            yield Finding(f"engine {engine}", "ok", "; ".join(able) + but)
         else:
             state: State = "missing" if engine == "torch" else "note"
             yield Finding(f"engine {engine}", state, reasons or "offers nothing", _ENGINES.get(engine, ""))
 
 
+def _widths(offers: Sequence[Offer], task: TaskName) -> str:
+    """Return the bit widths that run, and of what unless it is classification; nothing where none does."""
+    bits = sorted({o.bits for o in offers if o.available and o.task == task}, reverse=True)
+    of = "" if task == "text-classification" else f" of {task}"
+    return f"{', '.join(map(str, bits))} bits{of}" if bits else ""
+
+
 _ENGINES = {
     "torch": "pip install torch: every study is measured against it",
     "onnxruntime": "pip install 'tuner[onnxruntime]'",
+    "onnxruntime-genai": "pip install 'tuner[generation,onnxruntime-genai]'",
     "openvino": "pip install 'tuner[openvino]'",
 }
 

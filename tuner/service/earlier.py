@@ -38,6 +38,7 @@ def _kindred(study: Study, spec: StudySpec, other: Study) -> bool:
     mine, theirs = study.meta.get("anatomy") or {}, other.meta.get("anatomy") or {}
     return (
         bool(theirs)
+        and spec.task == other.spec.get("task", "text-classification")
         and all(mine.get(name) == theirs.get(name) for name in _KIN)
         and spec.scenario.model_dump(mode="json") == other.spec["scenario"]
         and study.host is not None

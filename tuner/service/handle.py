@@ -23,6 +23,7 @@ from tuner.service.points import (
 )
 from tuner.service.rows import StudySummary, TrialRow
 from tuner.spec.constraint import parse_where
+from tuner.spec.wording import headline
 from tuner.store import Store, tuner_home
 from tuner.store.records import Study, Trial
 
@@ -100,18 +101,21 @@ class StudyHandle:
         return pd.DataFrame([row.to_record() for row in self.front_rows()])
 
     def pick(
-        self, strategy: str = "fastest", max_accuracy_drop: float | None = None, trial: int | None = None
+        self, strategy: str = "fastest", max_loss: float | None = None, trial: int | None = None
     ) -> TrialHandle:
         """Return one point: `fastest`, `knee` or `most-accurate` of the front, or any complete `trial`.
 
+        `max_loss` is what the study's metric may lose against the baseline's: 0.01 is one point of accuracy, or 1 %
+        more perplexity.
+
         Raises:
-            NoFeasibleTrialError: no point meets the constraints and the largest drop.
+            NoFeasibleTrialError: no point meets the constraints and the largest loss.
             NotFoundError: there is no such trial, or it was not measured.
         """
         if trial is not None:
             return TrialHandle(self, self._complete(trial))
         objectives, metric = self.spec["objectives"], self.spec["metric"]
-        chosen = pick(self._points(), strategy, max_accuracy_drop, objectives, metric)
+        chosen = pick(self._points(), strategy, max_loss, objectives, metric)
         return TrialHandle(self, self._complete(chosen.trial))
 
     def summary(self) -> StudySummary:
@@ -178,6 +182,7 @@ class StudyHandle:
             log_tail=trial.log_tail,
             started=trial.started_at,
             finished=trial.finished_at,
+            headline=headline(self.spec["metric"]),
         )
 
 
@@ -199,7 +204,7 @@ class TrialHandle:
         return self.study.row(self.number)
 
     def export(self, directory: str | Path) -> Path:
-        """Write the bundle: artefact, tokenizer, labels, predict.py, report; return its directory.
+        """Write the bundle: artefact, tokenizer, its program (predict.py, chat.py), report; return its directory.
 
         Raises:
             InputError: the directory is not empty or cannot be written.

@@ -10,9 +10,8 @@ import pandas as pd
 
 from tuner.metrics import METRICS
 from tuner.search.dominance import undominated
-from tuner.search.front import MARGIN, SPAN
 from tuner.search.hypervolume import hypervolume
-from tuner.search.objective import is_log
+from tuner.search.objective import box, margin, told_column
 from tuner.service.placing import losses_of
 
 
@@ -74,12 +73,9 @@ def _scaled(losses: np.ndarray, objectives: Sequence[str], base: np.ndarray) -> 
     """
     columns = []
     for j, name in enumerate(objectives):
-        column = np.append(losses[:, j], base[j])
-        if is_log(name):
-            sign = -1.0 if METRICS[name][1] == "maximize" else 1.0
-            positive = np.where(column * sign > 0, column * sign, np.nan)
-            column = sign * np.log(positive)
+        sign = -1.0 if METRICS[name][1] == "maximize" else 1.0
+        column = sign * told_column(name, sign * np.append(losses[:, j], base[j]))
         column, origin = column[:-1], column[-1]
-        low, high = (origin - np.log(SPAN), origin) if is_log(name) else (origin - MARGIN, origin + MARGIN)
+        low, high = box(name, origin, margin(name))
         columns.append(np.maximum(0.0, (column - low) / (high - low)))
     return np.column_stack(columns)

@@ -20,6 +20,8 @@ FIELDS = (
     "bits",
     "scheme",
     "group_size",
+    "method",
+    "kv_bits",
     "threads",
     "replicas",
     "engine",

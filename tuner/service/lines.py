@@ -46,7 +46,8 @@ class WorkerLine:
 class StudyLine:
     """A study. `done` distinct candidates of `total` (None: only time ends it) were measured or failed.
 
-    `best_speedup` and `accuracy_drop` are those of the fastest point of its front, `hypervolume` is that of the front.
+    `best_speedup` and `loss` are those of the fastest point of its front, `hypervolume` is that of the front. `loss` is
+    what the study's metric loses there against the baseline's, as `tuner.metrics.LOSS` has it.
     """
 
     id: str
@@ -65,7 +66,8 @@ class StudyLine:
     on_front: int
     confirmed: bool
     best_speedup: float | None
-    accuracy_drop: float | None
+    metric: str
+    loss: float | None
     hypervolume: float | None
     seconds_left: float | None
     baseline_ms: float | None

@@ -13,7 +13,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 from tuner.service.events import Event
-from tuner.store.convert import HEADLINE
+from tuner.spec.wording import headline
 
 Format = Literal["text", "json"]
 _Fields = MutableMapping[str, Any]
@@ -85,7 +85,8 @@ def _fields(event: Event) -> dict[str, Any]:
     label = event.candidate.label() if event.candidate and event.kind != "stage" else ""
     known |= {"stage": event.stage, "candidate": label if label not in event.message else None}
     metrics = event.metrics or {}
-    known |= {name: found.value for name in HEADLINE if (found := metrics.get(name)) is not None}
+    told = dict.fromkeys([*headline("accuracy"), *headline("perplexity")])
+    known |= {name: found.value for name in told if (found := metrics.get(name)) is not None}
     rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in known.items()}
     return {"kind": event.kind, **{k: v for k, v in rounded.items() if v is not None}}
 

@@ -32,6 +32,10 @@ class Abilities:
     cores: int
     hosts: tuple[str, ...] = ()
 
+    def of_task(self, task: str) -> list[tuple[str, Offer]]:
+        """Return the offers of one task."""
+        return [(engine, offer) for engine, offer in self.offers if offer.task == task]
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -71,7 +75,7 @@ def abilities(store: Store) -> Abilities:
     offers = [
         (
             str(b["engine"]),
-            Offer(**{**{k: v for k, v in b.items() if k in known}, "group_sizes": tuple(b["group_sizes"])}),
+            Offer.from_plain({k: v for k, v in b.items() if k in known}),
         )
         for b in found["backends"]
     ]
@@ -83,7 +87,8 @@ def outlook(store: Store, spec: StudySpec, able: Abilities) -> Outlook:
     layers = teacher_layers(spec)
     trials = spec.budget.trials
     try:
-        space = None if layers is None else Space(spec.axes, _anatomy(layers), able.offers, able.cores)
+        offers = able.of_task(spec.task)
+        space = None if layers is None else Space(spec.axes, _anatomy(layers), offers, able.cores)
     except InputError as error:
         return Outlook(None, trials, None, (), str(error))
     size = None if space is None else space.size()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from tuner.metrics import LOSS
 from tuner.service.budget import Spent
 from tuner.service.lacking import lacking
 from tuner.service.lines import OPEN, Note, Overview, StudyLine, WorkerLine, WorkerState
@@ -83,7 +84,8 @@ def _study(study: Standing, tally: Mapping[str, int], spent: Spent) -> StudyLine
         on_front=len(study.summary.get("front", ())),
         confirmed=bool(study.summary.get("confirmed")),
         best_speedup=best.get("speedup"),
-        accuracy_drop=best.get("accuracy_drop"),
+        metric=study.spec["metric"],
+        loss=best.get(LOSS[study.spec["metric"]]),
         hypervolume=study.summary.get("hypervolume"),
         seconds_left=_left(study, spent),
         baseline_ms=study.summary.get("baseline_ms"),

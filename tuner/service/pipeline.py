@@ -118,7 +118,9 @@ class Works:
         found = []
         for (entry, candidate), performance in zip(built, _measured(place.bench, built), strict=True):
             own = answers(place.shop, place.ready, entry, "test")
-            found.append(Confirmation(candidate, performance, *judge(place.ready, "test", own, base)))
+            found.append(
+                Confirmation(candidate, performance, *judge(place.shop, place.ready, "test", own, base))
+            )
         place.shop.take_runs()
         return found
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from tuner.metrics import METRICS
+from tuner.metrics import LOSS
 from tuner.search.dominance import Losses
 from tuner.search.objective import directions
 from tuner.search.standing import WORDS, Spread
@@ -57,7 +57,7 @@ def rivals(frame: pd.DataFrame, objectives: Sequence[str], apart: bool, number: 
 
 def decisive(objectives: Sequence[str]) -> list[str]:
     """Return the metrics whose intervals decide how a trial stands."""
-    paired = [f"{name}_drop" for name in objectives if f"{name}_drop" in METRICS]
+    paired = [LOSS[name] for name in objectives if name in LOSS]
     return list(dict.fromkeys([*objectives, *paired]))
 
 

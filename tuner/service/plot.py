@@ -1,4 +1,8 @@
-"""Plot: the front of a study as a picture, accuracy against latency, with all that was measured."""
+"""Plot: the front of a study as a picture, quality against latency, with all that was measured.
+
+Better is always up: a quality that is better the smaller it is (how much perplexity grew) is drawn as a height below
+zero, and its axis says what it is.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuner.errors import TunerError
-from tuner.metrics import Estimate
+from tuner.metrics import LOSS, METRICS, Estimate
 from tuner.service.plot_labels import LANE, place_labels
 from tuner.service.rows import TrialRow
 from tuner.spec.constraint import parse_constraint
+from tuner.spec.wording import asked_text, drawn_quality
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
@@ -24,16 +29,20 @@ ENGINE_COLOURS = {
     "torch-compile": "#D55E00",
     "onnxruntime": "#0072B2",
     "openvino": "#009E73",
+    "onnxruntime-genai": "#56B4E9",
 }
 _OTHER = ("#CC79A7", "#56B4E9", "#7A6A00", "#666666")
-BIT_MARKERS = {32: "o", 16: "D", 8: "s", 4: "^"}
-BIT_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights"}
+BIT_MARKERS = {32: "o", 16: "D", 8: "s", 4: "^", 3: "v", 2: "X"}
+BIT_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights", 3: "int3 weights", 2: "int2 weights"}
 _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What is drawn: every measured row, the front fastest first, and the points that carry a label."""
+    """What is drawn: every measured row, the front fastest first, and the points that carry a label.
+
+    `metric` is the quality that is drawn, `floor` the lowest height of it that the constraints allow.
+    """
 
     name: str
     metric: str
@@ -41,7 +50,7 @@ class Drawn:
     front: list[TrialRow]
     baseline: TrialRow | None
     labels: list[tuple[TrialRow, str]]
-    floor: float | None  # lowest quality that the constraints allow
+    floor: float | None
     caption: str
 
 
@@ -63,7 +72,7 @@ def plot_front(study: StudyHandle, path: Path) -> Path:
 
 def drawn(study: StudyHandle) -> Drawn:
     """Choose what of a study is drawn."""
-    metric = study.spec["metric"]
+    metric = drawn_quality(study.spec["metric"])
     rows = [row for row in study.rows() if _point(row, metric) is not None]
     front = [row for row in study.front_rows() if _point(row, metric) is not None]
     baseline = next((row for row in rows if row.candidate == study.baseline), None)
@@ -119,20 +128,19 @@ def _labels(
 
 def _floor(study: StudyHandle, baseline: TrialRow | None) -> float | None:
     for constraint in map(parse_constraint, study.spec["constraints"]):
-        if constraint.metric == study.spec["metric"]:
-            return constraint.bound
-        if baseline is not None and constraint.metric == f"{study.spec['metric']}_drop":
-            return _value(baseline, study.spec["metric"]) - constraint.bound
+        metric, quality = study.spec["metric"], drawn_quality(study.spec["metric"])
+        if constraint.metric == quality:
+            return height(quality, Estimate.exact(constraint.bound)).value
+        if baseline is not None and constraint.metric == LOSS[metric]:
+            return _value(baseline, metric) - constraint.bound
     return None
 
 
 def _caption(study: StudyHandle, rows: list[TrialRow]) -> str:
-    scenario = study.spec["scenario"]
-    length = scenario["sequence_length"]
-    tokens = "the data's own lengths" if length == "data" else f"{length} tokens"
+    asked = asked_text(study.spec["scenario"], study.spec["metric"])
     cores = len(study.host.get("cores", ()))
     host = f"{study.host.get('cpu', 'unknown host')}, {cores} cores" if cores else "unknown host"
-    return f"{len(rows)} candidates measured · batch {scenario['batch']}, {tokens} · {host}"
+    return f"{len(rows)} candidates measured · {asked} · {host}"
 
 
 def _texts(content: Drawn) -> list[tuple[float, float, str]]:
@@ -160,7 +168,14 @@ def _short(row: TrialRow) -> str:
 
 def _point(row: TrialRow, metric: str) -> tuple[Estimate, Estimate] | None:
     x, y = row.estimate("latency_ms"), row.estimate(metric)
-    return None if x is None or y is None or x.value <= 0 else (x, y)
+    return None if x is None or y is None or x.value <= 0 else (x, height(metric, y))
+
+
+def height(metric: str, found: Estimate) -> Estimate:
+    """Return a quality such that more is better."""
+    if METRICS[metric][1] == "maximize":
+        return found
+    return Estimate(value=-found.value, low=-found.high, high=-found.low)
 
 
 def _xy(row: TrialRow, metric: str) -> tuple[Estimate, Estimate]:
@@ -252,8 +267,9 @@ def _confirmed(axes: Any, row: TrialRow, metric: str, strong: bool) -> None:
         [x.value], [y.value], _marker(row), markersize=10.5, markerfacecolor=face, linestyle="none",
         markeredgecolor=_INK if row.feasible else colour, markeredgewidth=1.3, alpha=alpha, zorder=7,
     )  # fmt: skip
-    before_x, before_y = row.metrics.get("latency_ms"), row.metrics.get(metric)
-    if before_x is not None and before_y is not None:
+    before_x, before = row.metrics.get("latency_ms"), row.metrics.get(metric)
+    if before_x is not None and before is not None:
+        before_y = height(metric, before)
         axes.plot(
             [before_x.value, x.value],
             [before_y.value, y.value],
@@ -309,10 +325,13 @@ def _style(axes: Any, content: Drawn) -> None:
     axes.grid(True, which="major", color="#e6e9ed", linewidth=0.8)
     axes.set_axisbelow(True)
     split = "test split" if any(row.confirmed for row in content.rows) else "validation split"
-    axes.set_xlabel("latency, ms (logarithmic, drift-corrected)", color=_INK, fontsize=10.5)
-    axes.set_ylabel(f"{content.metric.replace('_', ' ')} on the {split}", color=_INK, fontsize=10.5)
+    up = METRICS[content.metric][1] == "maximize"
+    what = "latency" if up else "whole response"
+    axes.set_xlabel(f"{what}, ms (logarithmic, drift-corrected)", color=_INK, fontsize=10.5)
+    quality = content.metric.replace("_", " ") + ("" if up else ", % (less is up)")
+    axes.set_ylabel(f"{quality} on the {split}", color=_INK, fontsize=10.5)
     axes.yaxis.set_major_locator(MaxNLocator(7))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}" if value <= 1.0001 else ""))
+    axes.yaxis.set_major_formatter(FuncFormatter(_share if up else _increase))
     if content.baseline is None:
         return
     base = _xy(content.baseline, content.metric)[0].value
@@ -332,6 +351,14 @@ def _style(axes: Any, content: Drawn) -> None:
     top.tick_params(colors=_GREY, labelsize=9)
     top.spines["top"].set_visible(False)
     top.set_xlabel("times faster than the baseline", color=_GREY, fontsize=9)
+
+
+def _share(value: float, _: int) -> str:
+    return f"{value:.3g}" if value <= 1.0001 else ""
+
+
+def _increase(value: float, _: int) -> str:
+    return f"{-100 * value:+z.3g}"
 
 
 def _legends(figure: Any, content: Drawn) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from tuner.candidate import Candidate, baseline
+from tuner.candidate import Candidate, baseline, baseline_device
 from tuner.metrics import Metrics
 from tuner.pipeline.metrics import on_clock
 from tuner.search.front import Point, front
@@ -34,8 +34,9 @@ def feasible(study: Study, metrics: Metrics) -> bool:
 
 
 def is_baseline(candidate: Candidate) -> bool:
-    """Say whether this is the untouched model in fp32 PyTorch eager, of any depth and on any number of cores."""
-    return candidate == baseline(candidate.distillation.student_layers, candidate.parallel.threads)
+    """Say whether this is the untouched model in fp32 PyTorch eager, of any depth, on any number of cores or a GPU."""
+    depth, threads = candidate.distillation.student_layers, candidate.parallel.threads
+    return candidate == baseline(depth, threads, baseline_device([candidate.backend.device]))
 
 
 def search_points(study: Study, trials: Iterable[Trial]) -> list[Point]:

@@ -50,7 +50,7 @@ class Prospects:
         options = Options(by_cost=power, **spec.search.model_dump(exclude={"warm", "by_cost"}))
         goal = Goal(tuple(spec.objectives), tuple(spec.parsed_constraints()))
         known = earlier_trials(store, study, spec) if spec.search.warm else []
-        ground = Ground(space, study.meta["anatomy"], options)
+        ground = Ground(space, study.meta["anatomy"], options, spec.task)
         return cls(store, ground, goal, spec.seed, spec.metric, known)
 
     def begun(self, study: Study) -> bool:

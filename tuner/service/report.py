@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from tuner.metrics import METRICS, Estimate
+from tuner.metrics import LOSS, LOST, METRICS, Estimate
 from tuner.service.handle import StudyHandle
 from tuner.service.rows import TrialRow
+from tuner.spec.wording import asked_text, drawn_quality, generates, loss_unit
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --grey: #66727f; --line: #d9dfe6; --ground: #fff }
@@ -29,8 +30,11 @@ img { width: 100%; background: #fff; border-radius: 6px }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: 6px }
 tr.chosen td { font-weight: 600 }
 """
-_COLUMNS = ("latency_ms", "speedup", "METRIC", "METRIC_drop", "memory_mb", "size_mb")
-_NAMES = {"latency_ms": "Latency", "speedup": "Speedup", "memory_mb": "Memory", "size_mb": "Size"}
+_COLUMNS = ("latency_ms", "speedup", "METRIC", "LOSS", "memory_mb", "size_mb")
+_CHAT = ("latency_ms", "speedup", "METRIC", "LOSS", "agreement", "ttft_ms", "tpot_ms", "tokens_per_s", "memory_mb",
+         "size_mb")  # fmt: skip
+_NAMES = {"latency_ms": "Latency", "speedup": "Speedup", "memory_mb": "Memory", "size_mb": "Size",
+          "ttft_ms": "First token", "tpot_ms": "Each further token", "tokens_per_s": "Tokens"}  # fmt: skip
 
 
 def report_html(study: StudyHandle, chosen: int | None = None) -> str:
@@ -45,7 +49,7 @@ def report_html(study: StudyHandle, chosen: int | None = None) -> str:
         f"<h1>{escape(study.name)}</h1>",
         f'<p class="grey">{escape(_about(study))}</p>',
         _chosen(study, picked) if picked else "",
-        '<h2>The front</h2><img alt="Accuracy against latency of all measured candidates" '
+        f'<h2>The front</h2><img alt="{_axis(study)} against latency of all measured candidates" '
         f'src="data:image/png;base64,{_picture(study)}">',
         _table(study, front, picked) if front else "<p>No trial meets the constraints.</p>",
         _growth(study),
@@ -62,16 +66,18 @@ def report_html(study: StudyHandle, chosen: int | None = None) -> str:
 
 
 def _about(study: StudyHandle) -> str:
-    scenario, host = study.spec["scenario"], study.host
-    length = scenario["sequence_length"]
-    tokens = "the data’s own lengths" if length == "data" else f"{length} tokens"
+    spec, host = study.spec, study.host
     parts = [
-        f"{study.state}; batch {scenario['batch']}, {tokens}",
+        f"{study.state}; {asked_text(spec['scenario'], spec['metric'])}",
         f"{host.get('cpu', 'unknown processor')}, {len(host.get('cores', ()))} cores",
         "constraints: " + (" and ".join(study.spec["constraints"]) or "none"),
         f"written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by tuner {importlib.metadata.version('tuner')}",
     ]
     return " · ".join(parts)
+
+
+def _axis(study: StudyHandle) -> str:
+    return drawn_quality(study.spec["metric"]).replace("_", " ").capitalize()
 
 
 def _chosen(study: StudyHandle, row: TrialRow) -> str:
@@ -91,7 +97,8 @@ def _chosen(study: StudyHandle, row: TrialRow) -> str:
 
 def _table(study: StudyHandle, rows: Sequence[TrialRow], chosen: TrialRow | None) -> str:
     metric = str(study.spec["metric"])
-    names = [name.replace("METRIC", metric) for name in _COLUMNS]
+    columns = _CHAT if generates(metric) else _COLUMNS
+    names = [{"METRIC": metric, "LOSS": LOSS[metric]}.get(name, name) for name in columns]
     heads = "".join(f"<th>{escape(_NAMES.get(n, n.replace('_', ' ')))}</th>" for n in names)
     lines = []
     for row in rows:
@@ -107,9 +114,9 @@ def value(name: str, found: Estimate | None) -> str:
         return "–"
     unit = METRICS[name][0]
     scale, text = (
-        (100.0, " pt" if name.endswith("_drop") else " %")
+        (100.0, f" {loss_unit(name) if name in LOST else '%'}")
         if unit == "fraction"
-        else (1.0, "×" if unit == "x" else f" {unit}")
+        else (1.0, {"x": "×", "": ""}.get(unit, f" {unit}"))
     )
     spread = "" if found.low == found.high else f" ({found.low * scale:.3g} to {found.high * scale:.3g})"
     return f"{found.value * scale:.3g}{text}{spread}"

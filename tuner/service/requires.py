@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 from tuner.backends.base import Offer
-from tuner.candidate import Candidate
+from tuner.candidate import Candidate, baseline_device
 from tuner.errors import InputError
 from tuner.hardware import Host
 from tuner.measure.energy import energy_refusal
@@ -36,15 +36,18 @@ def plain_offers(offers: Iterable[tuple[str, Offer]]) -> list[list[Any]]:
     return [[engine, asdict(offer)] for engine, offer in offers]
 
 
-def offers_in(*found: Capabilities) -> list[tuple[str, Offer]]:
-    """Return what the engines of one or several workers offer together: available where one of them has it."""
+def offers_in(*found: Capabilities, task: str | None = None) -> list[tuple[str, Offer]]:
+    """Return what the engines of one or several workers offer together: available where one of them has it.
+
+    Of one task, or of all.
+    """
     merged: dict[tuple[Any, ...], tuple[str, Offer]] = {}
     for engine, plain in (pair for each in found for pair in each["offers"]):
-        offer = Offer(**{**plain, "group_sizes": tuple(plain["group_sizes"])})
-        key = (engine, offer.device, offer.bits, offer.scheme)
+        offer = Offer.from_plain(plain)
+        key = (engine, offer.task, offer.device, offer.bits, offer.scheme)
         if key not in merged or (offer.available and not merged[key][1].available):
             merged[key] = (engine, offer)
-    return list(merged.values())
+    return [(engine, offer) for engine, offer in merged.values() if task in (None, offer.task)]
 
 
 def required(spec: StudySpec, candidate: Candidate, hardware: str | None) -> dict[str, Any]:
@@ -61,15 +64,16 @@ def required(spec: StudySpec, candidate: Candidate, hardware: str | None) -> dic
 
 
 def study_required(spec: StudySpec) -> dict[str, Any]:
-    """Return what a study needs of every worker: it is prepared and measured against PyTorch on the CPU."""
+    """Return what a study needs of every worker: it is prepared and measured against PyTorch, on its first device."""
     asked = spec.requires
     return {
         "engine": "torch",
-        "device": "cpu",
+        "device": baseline_device(spec.axes.backend.devices),
         "cores": asked.cores or 1,
         "memory_mb": round((asked.memory_gb or 0) * 1000),
         "labels": dict(asked.labels),
         "hardware": None,
+        "task": spec.task,
     }
 
 
@@ -81,7 +85,9 @@ def study_unmet(spec: StudySpec, having: Capabilities) -> str | None:
     missing = unmet(study_required(spec), having)
     named = spec.axes.backend.engines or () if spec.hosts == "one" else ()
     absent = (
-        _no_engine({"engine": e, "device": d}, having) for e in named for d in spec.axes.backend.devices[:1]
+        _no_engine({"engine": e, "device": d, "task": spec.task}, having)
+        for e in named
+        for d in spec.axes.backend.devices[:1]
     )
     return missing or next((reason for reason in absent if reason), None)
 
@@ -108,8 +114,9 @@ def _no_engine(requires: Mapping[str, Any], having: Capabilities) -> str | None:
     engine, device = requires.get("engine"), requires.get("device", "cpu")
     if engine is None:
         return None
-    offers = cast(list[tuple[str, dict[str, Any]]], having["offers"])
-    if any(e == engine and o["device"] == device and o["available"] for e, o in offers):
+    task = requires.get("task", "text-classification")
+    offers = [(e, Offer.from_plain(plain)) for e, plain in having["offers"]]
+    if any(e == engine and o.device == device and o.task == task and o.available for e, o in offers):
         return None
     return f"engine {engine}@{device}"
 
@@ -126,6 +133,6 @@ def refuse_unmeasurable(spec: StudySpec, host: Host) -> None:
         InputError: it has none; the message says why.
     """
     asked = " ".join([*spec.objectives, *spec.constraints])
-    refusal = energy_refusal(host)
+    refusal = energy_refusal(host, spec.axes.backend.devices)
     if "energy_j" in asked and refusal:
         raise InputError(f"objectives: energy_j cannot be measured on this host: {refusal}")

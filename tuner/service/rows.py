@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tuner.candidate import Candidate
 from tuner.metrics import METRICS, Estimate, Metrics
 from tuner.search.standing import Standing, Word
+from tuner.spec.wording import headline
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
-
-#: Always present in the JSON of a trial, null where it was not measured.
-HEADLINE = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", "memory_mb", "size_mb")
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class TrialRow:
 
     `standing` is None for what has no place: infeasible, discarded, or not measured in every objective. `stages` are
     `{"name", "key", "hit", "seconds"}`; `host` and `worker` are names; `reason` says why a trial failed, `discarded`
-    why it was left out.
+    why it was left out. `headline` are the metrics that are in its JSON whether they were measured or not.
     """
 
     number: int
@@ -43,6 +42,7 @@ class TrialRow:
     log_tail: str | None = None
     started: datetime | None = None
     finished: datetime | None = None
+    headline: tuple[str, ...] = headline("accuracy")
 
     @property
     def on_front(self) -> bool:
@@ -82,9 +82,8 @@ class TrialRow:
         """Return what differs from the baseline: `{"quantization.bits": (32, 8)}`, its value and the trial's own."""
         if baseline is None:
             return {}
-        own, base = self.candidate.canonical(), baseline.canonical()
-        pairs = {f"{part}.{name}": (base[part][name], own[part][name]) for part in own for name in own[part]}
-        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        found = self.candidate.differences(baseline)
+        return {f"{part}.{name}": pair for (part, name), pair in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of a front's JSON, as `tuner schema front` describes it."""
@@ -95,7 +94,7 @@ class TrialRow:
             "standing": self.place,
             "rivals": list(self.rivals),
             "confirmed": self.confirmed is not None,
-            "metrics": plain_metrics(self.shown),
+            "metrics": plain_metrics(self.shown, self.headline),
         }
 
     def to_detail(self) -> dict[str, Any]:
@@ -105,7 +104,7 @@ class TrialRow:
             "state": self.state,
             "feasible": self.feasible,
             "reason": self.reason,
-            "search_metrics": plain_metrics(self.metrics),
+            "search_metrics": plain_metrics(self.metrics, self.headline),
             "stages": self.stages,
             "host": self.host,
             "worker": self.worker,
@@ -121,7 +120,7 @@ class TrialRow:
         record: dict[str, Any] = {"trial": self.number}
         for fields in self.candidate.canonical().values():
             record |= fields
-        for name in dict.fromkeys([*HEADLINE, *self.shown]):
+        for name in dict.fromkeys([*self.headline, *self.shown]):
             found = self.estimate(name)
             values = (None,) * 3 if found is None else (found.value, found.low, found.high)
             record |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
@@ -176,9 +175,9 @@ class StudySummary:
         return {**vars(self), "objectives": list(self.objectives), "updated": _moment(self.updated)}
 
 
-def plain_metrics(metrics: Metrics) -> dict[str, dict[str, float] | None]:
+def plain_metrics(metrics: Metrics, headline: Sequence[str]) -> dict[str, dict[str, float] | None]:
     """Return metrics as JSON-able data: the headline ones always, null where not measured."""
-    measured = {name: _measured(metrics.get(name)) for name in dict.fromkeys([*HEADLINE, *metrics])}
+    measured = {name: _measured(metrics.get(name)) for name in dict.fromkeys([*headline, *metrics])}
     return {name: None if found is None else found.model_dump() for name, found in measured.items()}
 
 

@@ -34,7 +34,9 @@ def run_study(spec: StudySpec, store: Store, listen: Listener | None = None) -> 
     """
     host = this_host()
     refuse_unmeasurable(spec, host)
-    legs(spec.axes, offers(host))  # what this host cannot run at all is said before anything is read
+    legs(
+        spec.axes, offers(host, spec.task)
+    )  # what this host cannot run at all is said before anything is read
     study = open_study(store, spec, host)
     progress = Progress(store, listen)
     worker = Worker(

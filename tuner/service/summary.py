@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tuner.metrics import LOSS
 from tuner.search.front import Point, normalised_hypervolume
 from tuner.service.budget import Spent
 from tuner.service.points import fronts, is_baseline, shown_points
@@ -24,7 +25,7 @@ def summarise(study: Study, trials: Sequence[Trial], spans: Sequence[Span]) -> d
     return {
         "front": sorted(point.trial for point in front),
         "confirmed": any(point.confirmed for point in front),
-        "best": _best(front),
+        "best": _best(front, study.spec["metric"]),
         "hypervolume": (volume := hypervolume(study, points)),
         "history": [*study.summary.get("history", []), volume][-_HISTORY:],
         "baseline_ms": study.baseline_ms,
@@ -43,11 +44,11 @@ def hypervolume(study: Study, points: Sequence[Point]) -> float | None:
         return None
 
 
-def _best(front: Iterable[Point]) -> dict[str, Any] | None:
+def _best(front: Iterable[Point], metric: str) -> dict[str, Any] | None:
     """Return the point of the highest speedup with its headline numbers."""
     known = [(speedup, p) for p in front if (speedup := p.value("speedup")) is not None]
     if not known:
         return None
     speedup, point = max(known, key=lambda pair: pair[0])
-    names = ("latency_ms", "accuracy", "accuracy_drop")
+    names = ("latency_ms", metric, LOSS[metric])
     return {"trial": point.trial, "speedup": speedup, **{name: point.value(name) for name in names}}

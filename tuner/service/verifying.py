@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +14,35 @@ import numpy as np
 
 from tuner.candidate import Candidate
 from tuner.errors import InputError, NotFoundError, TunerError
+from tuner.export.kinds import CHAT, CLASSIFIER
 from tuner.export.manifest import NAME, check_manifest
+from tuner.export.programs import run_program
 from tuner.hardware import this_host
 from tuner.measure.client import Serving, run_blocks
-from tuner.metrics import METRICS, Estimate
+from tuner.metrics import METRICS, QUALITY, Estimate
 from tuner.pipeline.bench import Bench
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.jobs import Jobs
 from tuner.pipeline.metrics import trial_metrics
 from tuner.pipeline.prepare import Prepared, prepare
 from tuner.pipeline.workshop import Workshop, job_limits
+from tuner.service.verifying_chat import check_answers
 from tuner.spec.model import StudySpec
 from tuner.store import tuner_home
 from tuner.tasks.quality import evaluate
 
 #: Two byte-identical artefacts differ by up to this in the ratio on a shared machine.
 NOISE = 0.10
-_SECONDS = 900.0
-_TIMES = ("speedup", "latency_ms", "throughput")
+_TIMES = ("speedup", "latency_ms", "throughput", "ttft_ms", "tpot_ms", "itl_p99_ms", "tokens_per_s")
 _BUSY = 1.5  # times the baseline's own clock: beyond it, others compute so much that no time can be judged
 
 
 def verify_bundle(bundle: Path) -> dict[str, Any]:
     """Return `{"bundle", "files": [what is wrong], "claims": [...], "notes": [...], "ok": bool}`.
 
-    Accuracy is that of the bundle's own `predict.py` on the study's test split; latency is measured again
-    beside the study's baseline. Both need the study's cache; without it only files and one answer are
-    checked, and it says so.
+    A classifier's accuracy is that of the bundle's own `predict.py` on the study's test split; a chat model's greedy
+    tokens must be those of the export (`check_answers`). Times are measured again beside the study's baseline. Accuracy
+    and times need the study's cache; without it only files and answers are checked, and it says so.
 
     Raises:
         NotFoundError: there is no bundle.
@@ -59,8 +60,8 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
             "notes": ["not run: its files changed"],
             "ok": False,
         }
-    report = _report(bundle)
-    claims, notes = _measured(bundle, report)
+    measured = _chat if kind_of(bundle) == CHAT.name else _classifier
+    claims, notes = measured(bundle, _report(bundle))
     return {
         "bundle": str(bundle),
         "files": [],
@@ -68,6 +69,18 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
         "notes": notes,
         "ok": all(c["holds"] is not False for c in claims),
     }
+
+
+def kind_of(bundle: Path) -> str:
+    """Return the name of a bundle's kind; bundles from before there were kinds are classifiers.
+
+    Raises:
+        InputError: its bundle.json cannot be read.
+    """
+    try:
+        return str(json.loads((bundle / "bundle.json").read_text()).get("kind", CLASSIFIER.name))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{bundle / 'bundle.json'}: cannot be read: {error}") from None
 
 
 def _report(bundle: Path) -> dict[str, Any]:
@@ -79,20 +92,43 @@ def _report(bundle: Path) -> dict[str, Any]:
         raise InputError(f"{bundle / 'report.json'}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def _measured(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    spec = StudySpec.model_validate(report["spec"])
-    host, home = this_host(), tuner_home()
+def _classifier(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return claims and notes of a classifier; without the cache, that it answers."""
     try:
-        with Jobs(job_limits(spec.limits, host), home / "jobs") as jobs:
-            shop = Workshop(spec, Cache(home / "cache", frozen=True), jobs, host)
-            ready = prepare(shop)
-            with Bench(shop, ready) as bench:
-                timed, clock_ms = _latency(bundle, report, bench)
-                found = {**_accuracy(bundle, ready), **timed}
+        return _measured(bundle, report, lambda ready: _accuracy(bundle, ready))
     except TunerError as error:
         answer = answers_of(bundle, ["one line to see that it answers"])
         raw = f"raw latency, beside no reference: {_raw_latency_ms(bundle, report):.3g} ms (judges no claim)"
         return [], [f"claims not measured again: {error}", f"it answers: {answer[0]}", raw]
+
+
+def _chat(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return claims and notes of a chat model; without the cache, the time of an answer beside no baseline."""
+    tokens, raw_time, told = check_answers(bundle, report)
+    try:
+        timed, notes = _measured(bundle, report, lambda ready: {})
+    except TunerError as error:
+        note = f"times not measured beside the baseline: {error}; the time of an answer is shown, not judged"
+        return [tokens, raw_time], [*told, note]
+    return [tokens, *timed], list(dict.fromkeys([*told, *notes]))
+
+
+def _measured(
+    bundle: Path, report: Mapping[str, Any], quality: Callable[[Prepared], Mapping[str, Estimate]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return claims about quality and time, and notes.
+
+    Raises:
+        TunerError: the study's cache does not hold what it takes.
+    """
+    spec = StudySpec.model_validate(report["spec"])
+    host, home = this_host(), tuner_home()
+    with Jobs(job_limits(spec.limits, host), home / "jobs") as jobs:
+        shop = Workshop(spec, Cache(home / "cache", frozen=True), jobs, host)
+        ready = prepare(shop)
+        with Bench(shop, ready) as bench:
+            timed, clock_ms = _latency(bundle, report, bench)
+            found = {**quality(ready), **timed}
     same = host.fingerprint == report["host"].get("fingerprint")
     notes = [] if same else ["measured on another host than claimed"]
     busy = same and clock_ms > _BUSY * (report["baseline_ms"] or clock_ms)
@@ -124,17 +160,8 @@ def answers_of(bundle: Path, texts: list[str]) -> list[dict[str, Any]]:
         TunerError: it fails.
     """
     command = [sys.executable, str(bundle.resolve() / "predict.py"), "--json"]
-    try:
-        done = subprocess.run(
-            command, input="\n".join(texts), encoding="utf-8", capture_output=True, timeout=_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        raise TunerError(f"{bundle}/predict.py did not answer within {_SECONDS:.0f} s") from None
-    if done.returncode:
-        raise TunerError(
-            f"{bundle}/predict.py failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
-        )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    answered = run_program(command, f"{bundle}/predict.py", "\n".join(texts))
+    return [json.loads(line) for line in answered.splitlines()]
 
 
 def _latency(
@@ -144,7 +171,9 @@ def _latency(
     entry = Entry("bundle", "bundle", bundle / "artefact", hit=True, seconds=0.0)
     performance = bench.together([(entry, Candidate.model_validate(report["candidate"]))])[0].to_json()
     found = trial_metrics(performance, {}, report["baseline_ms"] or performance["reference_ms"])
-    return {n: found[n] for n in (*_TIMES, "memory_mb", "size_mb")}, float(performance["reference_ms"])
+    return {n: found[n] for n in (*_TIMES, "memory_mb", "size_mb") if n in found}, float(
+        performance["reference_ms"]
+    )
 
 
 def _raw_latency_ms(bundle: Path, report: Mapping[str, Any]) -> float:
@@ -168,8 +197,8 @@ def _claim(name: str, claimed: Mapping[str, float] | None, measured: Estimate | 
     """Return one claim and if it holds: not worse than claimed, give or take a shared machine's noise."""
     holds = True
     if claimed is not None and measured is not None:
-        unit, direction = METRICS[name]
-        margin = 0.0 if unit == "fraction" else NOISE
+        direction = METRICS[name][1]
+        margin = 0.0 if name in QUALITY else NOISE
         if direction == "maximize":
             holds = measured.high >= claimed["low"] * (1 - margin)
         else:

@@ -76,5 +76,8 @@ def _bound(number: str, percent: bool, metric: str, text: str) -> float:
     if not math.isfinite(bound):
         raise InputError(f"{text!r}: the bound must be a finite number")
     if percent and METRICS[metric][0] != "fraction":
-        raise InputError(f"{text!r}: {metric} is in {METRICS[metric][0]}, not a fraction: write it without %")
+        unit = METRICS[metric][0]
+        raise InputError(
+            f"{text!r}: {metric} is {f'in {unit}' if unit else 'a number'}, not a fraction: write it without %"
+        )
     return bound / 100 if percent else bound

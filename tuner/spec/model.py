@@ -18,9 +18,10 @@ T = TypeVar("T")
 GENERATION = "text-generation"
 #: What a language model must keep of the baseline's greedy answers, where a study says nothing of agreement.
 FLOOR = "agreement >= 0.25"
-Scheme8 = Literal["dynamic", "static"]
+Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
+Draft = Literal["none", "lookup"]
 KvBits = Literal[16, 8, 4]
 Method = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
@@ -152,7 +153,9 @@ class DataSpec(_Section):
         description="auto: by the file's ending; folder: one folder a class, one file a document",
     )
     text: str = Field(default="text", min_length=1, description="column of the text")
-    label: str = Field(default="label", min_length=1, description="column of the label")
+    label: str | None = Field(
+        default="label", min_length=1, description="column of the label; null: documents without labels"
+    )
     split: SplitSpec = Field(default=SplitSpec(), description="how documents are divided")
     classes: Choices[Label] | None = Field(default=None, description="keep only these labels")
     limit: int | None = Field(default=None, ge=3, description="keep at most so many documents")
@@ -161,6 +164,8 @@ class DataSpec(_Section):
     def _two_columns(self) -> DataSpec:
         if self.text == self.label:
             raise _wrong("label", f"text and label are the same column, {self.text!r}")
+        if self.classes is not None and self.label is None:
+            raise _wrong("classes", "documents without labels have no classes: remove it, or name a `label`")
         if self.classes is not None and len(self.classes) < 2:
             raise _wrong("classes", "a classifier needs at least two classes")
         return self
@@ -202,14 +207,14 @@ class Asked(_Section):
     """What a language model's quality is judged on, in each of validation and test."""
 
     documents: int = Field(
-        default=48, ge=2, description="texts whose perplexity is taken, by a sliding window"
+        default=24, ge=2, description="texts whose perplexity is taken, by a sliding window"
     )
     prompts: int = Field(
         default=16, ge=1, description="prompts whose greedy answers are compared with the baseline's"
     )
     new_tokens: int = Field(default=32, ge=1, description="tokens of those answers")
     questions: int = Field(
-        default=48, ge=0, description="multiple-choice questions: which label has the text?"
+        default=24, ge=0, description="multiple-choice questions: which label has the text?"
     )
 
 
@@ -232,7 +237,10 @@ class QuantizationAxis(_Section):
     bits: Choices[Bits] = Field(
         default=[32, 16, 8, 4], description="fp32, bf16, int8, int4 weights; generation: also 3 and 2"
     )
-    schemes: Choices[Scheme8] = Field(default=["dynamic", "static"], description="how int8 finds its ranges")
+    schemes: Choices[Scheme8] = Field(
+        default=["dynamic", "static"],
+        description="how int8 finds its ranges; on a GPU also weight-only and fp8",
+    )
     group_size: Choices[Literal[16, 32, 64, 128]] = Field(
         default=[32, 128], description="input channels that share an int4 scale"
     )
@@ -256,9 +264,16 @@ class BackendAxis(_Section):
     """Who runs the artefact; `tuner backends` lists what this host can."""
 
     engines: Choices[str] | None = Field(default=None, description="null: every engine this host can run")
-    devices: Choices[str] = Field(default=["cpu"], description="where the engines run")
+    devices: Choices[str] = Field(
+        default=["cpu"],
+        description="where the engines run: cpu, cuda, …; the baseline runs on the first, if PyTorch does",
+    )
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
+    )
+    draft: Choices[Draft] = Field(
+        default=["none"],
+        description="generation: speculative decoding; lookup: what followed the same words before",
     )
 
 
@@ -461,6 +476,8 @@ class StudySpec(_Section):
         if not generates and isinstance(length, int) and length > self.model.max_length:
             message = f"{length} tokens are more than the {self.model.max_length} of model.max_length"
             raise _wrong("scenario.sequence_length", message)
+        if not generates and self.data.label is None:
+            raise _wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
         if generates:
             self._check_generation()
         if self.budget.auto is not None and self.sampler != "stage-aware":

@@ -10,9 +10,9 @@ from typing import Any
 from tuner.candidate import Candidate
 from tuner.metrics import METRICS, Estimate
 from tuner.spec.model import StudySpec
+from tuner.spec.wording import headline
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_REQUIRED = ["accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", "memory_mb", "size_mb"]
 _STANDING = "tied: dominated, but not beyond the intervals; null: infeasible or without an objective"
 _RIVALS = "trials that may beat it in everything, within the 95 % intervals"
 
@@ -47,8 +47,10 @@ def front_schema() -> dict[str, Any]:
 
 def _metrics() -> dict[str, Any]:
     measured = {"anyOf": [{"$ref": "#/$defs/Estimate"}, {"type": "null"}]}
-    properties = {name: {**measured, "description": f"in {unit}"} for name, (unit, _) in METRICS.items()}
-    return {"type": "object", "properties": properties, "required": _REQUIRED, "additionalProperties": False}
+    units = {name: {"description": f"in {unit}"} if unit else {} for name, (unit, _) in METRICS.items()}
+    properties = {name: {**measured, **described} for name, described in units.items()}
+    always = [{"required": list(headline(metric))} for metric in ("accuracy", "perplexity")]
+    return {"type": "object", "properties": properties, "anyOf": always, "additionalProperties": False}
 
 
 def schema_text() -> str:

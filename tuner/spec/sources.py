@@ -22,6 +22,7 @@ _LOCAL_ENDINGS = {
     ".parquet",
     ".txt",
     ".safetensors",
+    ".gguf",
     ".yaml",
     ".yml",
 }
@@ -75,7 +76,40 @@ def locate_model(source: str, base: Path | None = None) -> Path:
                 f"{source}: is a file; a model is a folder with config.json and model.safetensors"
             )
         return found
-    return _download(found)
+    return _download(found, _MODEL_FILES)
+
+
+def locate_language_model(source: str, base: Path | None = None) -> Path:
+    """Return the folder of a language model, or a GGUF file; a Hub model is downloaded, once.
+
+    From the Hub come safetensors and text files, or, where there are none, the repository's one GGUF file.
+
+    Raises:
+        InputError: there is no such folder, file or package, the Hub cannot be reached, or it has several GGUFs.
+    """
+    found = resolve(source, base)
+    if isinstance(found, HubId):
+        return _download(found, _language_files(found))
+    gguf_file(found)
+    return found
+
+
+def gguf_file(path: Path) -> Path | None:
+    """Return the GGUF file that is meant by a path, None for a folder of another kind.
+
+    Raises:
+        InputError: a file that is no GGUF, or a folder with several of them and no safetensors.
+    """
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise InputError(f"{path}: is a file; a model is a folder with config.json, or a .gguf file")
+        return path
+    if (path / "config.json").is_file():
+        return None
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() == ".gguf")
+    if len(found) > 1:
+        raise InputError(f"{path} has {len(found)} GGUF files: name one of them, such as {found[0].name}")
+    return found[0] if found else None
 
 
 def hub_error(hub: HubId, kind: str, error: Exception) -> InputError:
@@ -86,11 +120,29 @@ def hub_error(hub: HubId, kind: str, error: Exception) -> InputError:
     )
 
 
-def _download(hub: HubId) -> Path:
+def _language_files(hub: HubId) -> list[str]:
+    """Return the patterns of what to fetch of a Hub repository; the cache answers where there is no network."""
+    from huggingface_hub import HfApi
+
+    try:
+        names = HfApi().list_repo_files(hub.id, revision=hub.revision)
+    except Exception:  # `_download` says what is wrong, or finds all in the cache
+        return [*_MODEL_FILES, "*.gguf"]
+    packed = [name for name in names if name.lower().endswith(".gguf")]
+    if any(name.endswith(".safetensors") for name in names) or not packed:
+        return _MODEL_FILES
+    if len(packed) > 1:
+        raise InputError(
+            f"{hub} has {len(packed)} GGUF files: download one (hf download {hub.id} {packed[0]}) and name its path"
+        )
+    return packed
+
+
+def _download(hub: HubId, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub.id, revision=hub.revision, allow_patterns=_MODEL_FILES))
+        return Path(snapshot_download(hub.id, revision=hub.revision, allow_patterns=patterns))
     except Exception as error:  # offline, missing, gated: the Hub's client has a dozen classes for it
         raise hub_error(hub, "model", error) from error
 

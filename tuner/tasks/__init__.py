@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
 
 def load_task(spec: StudySpec) -> Task:
-    """Return the study's task. The study file allows `text-classification` only."""
+    """Return the study's task; only it is imported, for each has libraries of its own."""
+    if spec.task == "text-generation":
+        from tuner.tasks import generation
+
+        return generation
     from tuner.tasks import text_classification
 
     return text_classification

@@ -90,8 +90,8 @@ def load_tokenizer(folder: Path, max_length: int) -> tuple[Tokenizer, int]:
     Raises:
         InputError: there is none, it cannot be read, or it has no padding token.
     """
-    coder = _read(folder)
-    pad = _pad_id(folder, coder)
+    coder = read_tokenizer(folder)
+    pad = pad_id(folder, coder)
     if pad is None:
         raise InputError(f"model: the tokenizer in {folder} names no padding token")
     coder.no_padding()
@@ -104,7 +104,12 @@ def load_tokenizer(folder: Path, max_length: int) -> tuple[Tokenizer, int]:
     return coder, pad
 
 
-def _read(folder: Path) -> Tokenizer:
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """Return a folder's tokenizer as it is kept there.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
     file = folder / "tokenizer.json"
     try:
         return Tokenizer.from_file(str(file)) if file.exists() else _converted(folder)
@@ -125,16 +130,18 @@ def _converted(folder: Path) -> Tokenizer:
         raise InputError(f"model: {folder} has no tokenizer.json, nor another tokenizer ({reason})") from None
 
 
-def _pad_id(folder: Path, coder: Tokenizer) -> int | None:
-    token = _json(folder / "tokenizer_config.json").get("pad_token")
+def pad_id(folder: Path, coder: Tokenizer) -> int | None:
+    """Return the id of a folder's padding token: as its tokenizer, its model or its token file names it."""
+    token = read_json(folder / "tokenizer_config.json").get("pad_token")
     token = token.get("content") if isinstance(token, dict) else token
     candidates = [coder.token_to_id(token)] if isinstance(token, str) else []
-    candidates += [_json(folder / "config.json").get("pad_token_id"), (coder.padding or {}).get("pad_id")]
+    candidates += [read_json(folder / "config.json").get("pad_token_id"), (coder.padding or {}).get("pad_id")]
     candidates += [coder.token_to_id(name) for name in _PAD_TOKENS]
     return next((int(found) for found in candidates if found is not None), None)
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, or nothing where there is no such file or it holds no object."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

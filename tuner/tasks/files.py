@@ -1,4 +1,4 @@
-"""Files: CSV, JSON lines, Parquet, and a tree with one folder a class, read into a Table."""
+"""Files: CSV, JSON lines, Parquet, and a tree with one folder a class (or of mere texts), read into a Table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from tuner.errors import InputError
 from tuner.spec.model import DataSpec
-from tuner.tasks.table import Row, Table, cell_text, rows_of
+from tuner.tasks.table import Row, Table, cell_text, rows_of, wanted_columns
 
 ENDINGS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _TEXT_ENDINGS = {".txt", ".text", ".md", ""}
@@ -105,7 +105,7 @@ def _parquet(path: Path, data: DataSpec) -> Table:
         table = pyarrow.parquet.read_table(path)
     except pyarrow.ArrowException as error:
         raise InputError(f"data.source: {path.name}: not Parquet: {str(error).splitlines()[0]}") from None
-    wanted = [data.text, data.label, *([data.split.column] if data.split.column else [])]
+    wanted = wanted_columns(data)
     columns = {n: table[n].to_pylist() if n in wanted else [] for n in table.column_names}
     return Table(rows_of(columns, data, path.name, range(1, table.num_rows + 1)))
 
@@ -113,24 +113,27 @@ def _parquet(path: Path, data: DataSpec) -> Table:
 def _folder(path: Path, data: DataSpec) -> Table:
     if data.split.column:
         raise InputError("data.split.column: a class-per-folder tree has no columns")
+    table = Table()
+    if data.label is None:
+        _read_class(path, "", table)
+        return table
     classes = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
     if not classes:
         raise InputError(
             f"data.source: {path} has no folders; a tree has one folder a class, one file a document"
         )
-    table = Table()
     for folder in classes:
-        _read_class(folder, table)
+        _read_class(folder, folder.name, table)
     table.label_order = [folder.name for folder in classes]
     return table
 
 
-def _read_class(folder: Path, table: Table) -> None:
+def _read_class(folder: Path, label: str, table: Table) -> None:
     for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix.lower() in _TEXT_ENDINGS and not file.name.startswith("."):
             text, not_utf8 = _decoded(file)
             table.not_utf8 += not_utf8
-            table.rows.append(Row(cell_text(text), folder.name, None, f"{folder.name}/{file.name}"))
+            table.rows.append(Row(cell_text(text), label, None, f"{folder.name}/{file.name}"))
 
 
 def _decoded(path: Path) -> tuple[str, int]:

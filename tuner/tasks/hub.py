@@ -8,7 +8,7 @@ from tuner.errors import InputError
 from tuner.spec.model import DataSpec
 from tuner.spec.nearest import did_you_mean
 from tuner.spec.sources import HubId, hub_error
-from tuner.tasks.table import Row, Table, rows_of
+from tuner.tasks.table import Row, Table, rows_of, wanted_columns
 
 
 def read_hub(hub: HubId, data: DataSpec, split: str | None) -> Table:
@@ -18,12 +18,11 @@ def read_hub(hub: HubId, data: DataSpec, split: str | None) -> Table:
         InputError: the Hub cannot be reached, or has no such data set, split or column.
     """
     dataset = _load(hub, split or "train")
-    wanted = [data.text, data.label, *([data.split.column] if data.split.column else [])]
+    wanted = wanted_columns(data)
     columns = {name: list(dataset[name]) if name in wanted else [] for name in dataset.column_names}
     rows = rows_of(columns, data, str(hub), range(dataset.num_rows))
-    names = getattr(
-        dataset.features[data.label], "names", None
-    )  # a ClassLabel holds numbers and knows their names
+    # A ClassLabel holds numbers and knows their names.
+    names = None if data.label is None else getattr(dataset.features[data.label], "names", None)
     if names is None:
         return Table(rows)
     named = [Row(row.text, _name(names, row), row.split, row.at) for row in rows]

@@ -37,7 +37,8 @@ def documents(spec: StudySpec) -> Documents:
     """Return the study's documents in three splits; the same study and data always give the same ones.
 
     Repeated texts (but for white space) are dropped, so none is in two splits; of a text under two labels all
-    copies are. Where the data has splits of its own, a repeated text stays in test, else in validation.
+    copies are. Where the data has splits of its own, a repeated text stays in test, else in validation. With
+    `data.label: null` there are no labels.
 
     Raises:
         InputError: no documents, one class only, labels missing, an unknown column, class or split, or too
@@ -50,7 +51,8 @@ def documents(spec: StudySpec) -> Documents:
     index = {label: i for i, label in enumerate(labels)}
     parts = _divide(found.rows, spec)
     splits = {
-        name: Split([r.text for r in part], [index[r.label] for r in part]) for name, part in parts.items()
+        name: Split([r.text for r in part], [index.get(r.label, -1) for r in part])
+        for name, part in parts.items()
     }
     _check_splits(splits, labels, spec.data)
     return Documents(labels, splits, dict(found.counts))
@@ -139,6 +141,8 @@ def _distinct(rows: list[Row], counts: Counter[str]) -> Iterator[Row]:
 
 def _labels(found: _Found, data: DataSpec) -> list[str]:
     """Return the names of the labels that occur: in the data's own order, else by number, else by name."""
+    if data.label is None:
+        return []
     seen = {row.label for row in found.rows}
     if len(seen) < 2:
         only = f"only one class, {seen.pop()!r}" if seen else "no class"

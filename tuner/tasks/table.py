@@ -13,7 +13,7 @@ from tuner.spec.nearest import did_you_mean
 
 @dataclass(frozen=True)
 class Row:
-    """One document as found. `at` names its place (`reviews.csv:12`) for messages."""
+    """One document as found, its label empty where the data has none. `at` names its place (`reviews.csv:12`)."""
 
     text: str
     label: str
@@ -30,6 +30,11 @@ class Table:
     not_utf8: int = 0
 
 
+def wanted_columns(data: DataSpec) -> set[str]:
+    """Return the names of the columns that a study reads."""
+    return {name for name in (data.text, data.label, data.split.column) if name is not None}
+
+
 def rows_of(
     columns: Mapping[str, Sequence[Any]], data: DataSpec, name: str, places: Iterable[int]
 ) -> list[Row]:
@@ -39,13 +44,14 @@ def rows_of(
         InputError: a named column is not there, or a row has no label.
     """
     texts = _column(columns, data.text, "data.text", name)
-    labels = _column(columns, data.label, "data.label", name)
+    no_labels = [None] * len(texts)
+    labels = no_labels if data.label is None else _column(columns, data.label, "data.label", name)
     column = data.split.column
     splits = _column(columns, column, "data.split.column", name) if column else [None] * len(texts)
     cells = zip(texts, labels, splits, places, strict=False)
     rows = [Row(cell_text(t), cell_text(y), cell_text(s) or None, f"{name}:{n}") for t, y, s, n in cells]
     unlabelled = [row for row in rows if not row.label.strip()]
-    if unlabelled:
+    if unlabelled and data.label is not None:
         where = f"{len(unlabelled)} of {len(rows)} rows have no label (the first: {unlabelled[0].at})"
         raise InputError(f"data.label: {where}; fill in column {data.label!r} or remove these rows")
     return rows

@@ -26,6 +26,7 @@ __all__ = [
     "drops",
     "encode",
     "encode_job",
+    "encode_key",
     "evaluate",
     "paired_drop",
     "predictions",
@@ -48,3 +49,8 @@ def encode_job(spec: dict[str, Any], documents: str, tokenizer: str, out: str) -
     """Write the encoded splits of the documents in folder `documents`; return the content of `meta.json`."""
     loaded = Documents.load(Path(documents))
     return encode(loaded, Path(tokenizer), StudySpec.model_validate(spec), Path(out))
+
+
+def encode_key(spec: StudySpec) -> dict[str, Any]:
+    """Return what the encoded data depends on, beside documents and tokenizer, for a cache key."""
+    return {"length": spec.model.max_length, "windows": spec.recover.windows}

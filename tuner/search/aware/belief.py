@@ -15,8 +15,9 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from tuner.search.aware.history import Item
-from tuner.search.aware.kernel import CLOCKED, SHARE, Coordinates, components, learnt, variance, weighed
+from tuner.search.aware.kernel import Coordinates, components, learnt, prior, variance, weighed
 from tuner.search.objective import is_log
+from tuner.spec.model import GENERATION
 
 _TRUST = 6.0  # as many observations is the first scale worth
 #: Before anything is seen: log latency per log work, and how many times faster than PyTorch eager a small encoder is in
@@ -25,13 +26,18 @@ _WORK = 0.8
 _ENGINE = {"onnxruntime": 1.7, "openvino": 2.4}
 _BITS = {("openvino", 8): 2.0, ("openvino", 16): 1.5, ("onnxruntime", 8): 1.9, ("torch", 16): 2.0}
 _BITS |= {("torch-compile", 16): 2.0}
+#: The same of an answer of some dozen tokens: reading the weights is most of it, so fewer bits count for more.
+_TORCH_GENERATES = {32: 1.0, 16: 2.0}
+_GENERATES = {32: 2.5, 16: 3.5, 8: 6.0, 4: 9.0, 3: 9.0, 2: 9.0}
+_TIMES = ("latency", "ttft", "tpot", "itl")
 _FOREIGN = {True: 0.1, False: 0.01}  # by which another study's values may be off: logarithms, and shares
 
 
 class Encoder:
     """Numbers whatever a candidate is made of, and estimates its arithmetic from the teacher's anatomy."""
 
-    def __init__(self, anatomy: Mapping[str, Any]) -> None:
+    def __init__(self, anatomy: Mapping[str, Any], task: str = "text-classification") -> None:
+        self._factor = _generating if task == GENERATION else _classifying
         self._layers = int(anatomy["layers"])
         hidden, ffn = float(anatomy["hidden"] or 1), float(anatomy["ffn"] or 1)
         self._attention, self._ffn = 4 * hidden * hidden, 2 * hidden * ffn
@@ -42,23 +48,26 @@ class Encoder:
         rows = [self._row(item) for item in items]
         shape = np.array([row[0] for row in rows]).reshape(-1, 3)
         work = np.array([row[1] for row in rows])
-        guess = np.array([-_guess(item) for item in items])
-        numbers = np.array([row[2] for row in rows], dtype=int).reshape(-1, 4)
+        guess = np.array([-math.log(self._factor(item.form[0], item.form[3])) for item in items])
+        numbers = np.array([row[2] for row in rows], dtype=int).reshape(-1, 5)
         return Coordinates(shape, work, guess, *numbers.T)
 
     def _row(self, item: Item) -> tuple[list[float], float, list[int]]:
         layers, heads, ffn = item.student
         dense = self._attention * (1 - heads) + self._ffn * (1 - ffn)
         share = layers / self._layers * dense / (self._attention + self._ffn)
-        keys = [item.form[0], item.form, item.run, item.student]
+        keys = [item.form[0], item.weights, item.form, item.run, item.student]
         numbers = [self._numbers.setdefault((i, key), len(self._numbers)) for i, key in enumerate(keys)]
         depth = math.log(layers) / math.log(max(self._layers, 2))
         return [depth, heads, ffn], math.log(share + 0.01), numbers
 
 
-def _guess(item: Item) -> float:
-    engine, bits = item.form[0], item.form[3]
-    return math.log(_ENGINE.get(engine, 1.0) * _BITS.get((engine, bits), 1.0))
+def _classifying(engine: str, bits: int) -> float:
+    return _ENGINE.get(engine, 1.0) * _BITS.get((engine, bits), 1.0)
+
+
+def _generating(engine: str, bits: int) -> float:
+    return (_TORCH_GENERATES if engine.startswith("torch") else _GENERATES).get(bits, 1.0)
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,8 @@ class Belief:
 
     def __init__(self, metric: str, encoder: Encoder) -> None:
         self.metric, self._encoder = metric, encoder
-        self._parts = CLOCKED if is_log(metric) else SHARE
-        self._guesses = metric.startswith("latency")
+        self._parts = prior(metric)
+        self._guesses = metric.startswith(_TIMES)
 
     def learn(self, seen: Sequence[Told]) -> Belief:
         """Take in what was measured, the baseline first."""

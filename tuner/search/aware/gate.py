@@ -10,12 +10,12 @@ from random import Random
 
 import numpy as np
 
-from tuner.metrics import METRICS, Estimate, Metrics
+from tuner.metrics import Estimate, Metrics
 from tuner.search.aware.costs import Remaining
 from tuner.search.aware.history import Item
 from tuner.search.aware.options import Options
 from tuner.search.aware.outlook import Outlook
-from tuner.search.objective import is_log
+from tuner.search.objective import is_clocked
 
 _QUANTILES = np.array([-1.5, -1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0, 1.5])  # of a normal, about equally likely
 NOTHING = 1e-6  # a gain that is none
@@ -32,7 +32,7 @@ def looks_first(outlook: Outlook, item: Item, remaining: Remaining, options: Opt
 
 def _hopeless(outlook: Outlook, item: Item, options: Options) -> float:
     """Return how likely a measurement is to show that the candidate is beyond hope."""
-    beliefs = {name: outlook.believed(name, item) for name in outlook.beliefs if is_log(name)}
+    beliefs = {name: outlook.believed(name, item) for name in outlook.beliefs if is_clocked(name)}
     found = []
     for z in _QUANTILES:
         known: Metrics = {
@@ -52,7 +52,7 @@ def refused(outlook: Outlook, item: Item, measured: Metrics, options: Options, s
     shown = ", ".join(
         f"{name} {e.value:.3g}" for name, e in measured.items() if e is not None and name in outlook.beliefs
     )
-    better = " and ".join(name for name in outlook.goal.objectives if METRICS[name][0] == "fraction")
+    better = " and ".join(name for name in outlook.goal.objectives if not is_clocked(name))
     return (
         f"beaten before training: with {shown} even the best {better} that its shape could have adds nothing"
     )

@@ -15,6 +15,8 @@ import numpy as np
 from scipy.linalg import cho_solve
 from scipy.linalg.lapack import dpotrf
 
+from tuner.search.objective import is_clocked
+
 _LENGTH = 0.7  # of the shape's part; each coordinate runs from 0 to 1
 _STEPS = (2.0, 1.3)  # factors by which a weight is tried larger and smaller, one round each
 _SPREAD = 0.7  # standard deviation of a weight's logarithm, before anything is seen
@@ -24,12 +26,13 @@ _MOST = 300  # observations that weights are learnt from
 @dataclass(frozen=True)
 class Coordinates:
     """Candidates as arrays: shape (n, 3), log of the work (n,), a first guess at a format's log latency
-    (n,), and numbers (n,) of what they have in common."""
+    (n,), and numbers (n,) of what they have in common. `weights` is `form` but for method and KV cache."""
 
     shape: np.ndarray
     work: np.ndarray
     guess: np.ndarray
     engine: np.ndarray
+    weights: np.ndarray
     form: np.ndarray
     run: np.ndarray
     student: np.ndarray
@@ -54,6 +57,13 @@ CLOCKED = Parts(level=1.0, shape=0.3, student=0.05, form=0.8, run=0.4, together=
 SHARE = Parts(
     level=0.01, shape=0.012, student=0.004, form=0.003, run=0.0, together=0.003, slope=0.0, noise=0.0005
 )
+#: Logarithms of perplexity, and agreement: these hang on the number format as well.
+PERPLEXITY = Parts(
+    level=0.2, shape=0.4, student=0.05, form=0.15, run=0.0, together=0.05, slope=0.0, noise=0.002
+)
+AGREEMENT = Parts(
+    level=0.2, shape=0.2, student=0.05, form=0.15, run=0.0, together=0.05, slope=0.0, noise=0.02
+)
 _LEARNT = ("shape", "student", "form", "run", "together", "slope", "noise")
 
 
@@ -61,10 +71,11 @@ def components(a: Coordinates, b: Coordinates) -> dict[str, np.ndarray]:
     """Return each part's matrix (len(a), len(b)) for a weight of one."""
     distance = ((a.shape[:, None, :] - b.shape[None, :, :]) ** 2).sum(-1)
     near = np.exp(-0.5 * distance / _LENGTH**2)
-    engine, form, run, student = (
+    engine, weights, same, run, student = (
         (getattr(a, name)[:, None] == getattr(b, name)[None, :]).astype(float)
-        for name in ("engine", "form", "run", "student")
+        for name in ("engine", "weights", "form", "run", "student")
     )
+    form = 0.5 * weights + 0.5 * same  # another method, or another cache, is a good part of the way alike
     work = a.work[:, None] * b.work[None, :]
     return {
         "level": np.ones_like(near),
@@ -118,4 +129,11 @@ def _score(
     return float(-0.5 * fit - np.log(np.diag(factor)).sum() - 0.5 * np.square(logs).sum() / _SPREAD**2)
 
 
-__all__ = ["CLOCKED", "SHARE", "Coordinates", "Parts", "components", "learnt", "variance", "weighed"]
+def prior(metric: str) -> Parts:
+    """Return the parts of a metric before anything of it is seen."""
+    if is_clocked(metric):
+        return CLOCKED
+    return {"perplexity": PERPLEXITY, "agreement": AGREEMENT}.get(metric, SHARE)
+
+
+__all__ = ["Coordinates", "Parts", "components", "learnt", "prior", "variance", "weighed"]

@@ -10,17 +10,26 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtri
 
-from tuner.metrics import METRICS, Metrics
+from tuner.metrics import LOST, METRICS, Metrics
 from tuner.search.aware.belief import Belief, Encoder, Told
 from tuner.search.aware.gain import gains
 from tuner.search.aware.history import Item, Seen
 from tuner.search.aware.kernel import Coordinates
-from tuner.search.front import MARGIN, SPAN
-from tuner.search.objective import directions, is_feasible, is_log, told_value
+from tuner.search.objective import (
+    box,
+    directions,
+    is_clocked,
+    is_feasible,
+    is_log,
+    is_relative,
+    margin,
+    told_value,
+    untold,
+)
 from tuner.spec.constraint import Constraint
 
+_RUINED = math.log(4)  # of perplexity: far beyond all that counts
 _DRAWS = 32  # quasi-random draws of what a candidate may turn out to be
-_DROP = "_drop"
 
 
 @dataclass(frozen=True)
@@ -30,15 +39,22 @@ class Goal:
     objectives: tuple[str, ...]
     constraints: tuple[Constraint, ...] = ()
 
-    @property
-    def margin(self) -> float:
-        """Return how far a share such as accuracy may lie below the baseline's and still count for something.
+    def margin(self, objective: str) -> float | None:
+        """Return how far a quality may lie below the baseline's and still count for something, as it is told.
 
         Twice what a constraint allows to be lost, so that what is just allowed counts by half; without one, as much as
-        in a study's hypervolume.
+        in a study's hypervolume. None of what is clocked.
         """
-        bounds = [c.bound for c in self.constraints if c.metric.endswith(_DROP) and c.op in ("<", "<=")]
-        return 2 * min(bounds) if bounds and min(bounds) > 0 else MARGIN
+        usual = margin(objective)
+        kind = is_relative(objective)
+        bounds = [
+            2 * c.bound
+            for c in self.constraints
+            if c.metric in LOST and is_relative(c.metric) == kind and c.op in ("<", "<=")
+        ]
+        if usual is None or objective == "agreement" or not bounds or min(bounds) <= 0:
+            return usual
+        return math.log1p(min(bounds)) if kind else min(bounds)
 
 
 class Outlook:
@@ -56,14 +72,14 @@ class Outlook:
         own = [seen for seen in history if seen.state == "complete" and seen.against is None]
         self.baseline: Metrics = own[0].metrics
         wanted = [*goal.objectives, *(c.metric for c in goal.constraints)]
-        self._metrics = list(dict.fromkeys(name.removesuffix(_DROP) for name in wanted))
+        self._metrics = list(dict.fromkeys(LOST.get(name, name) for name in wanted))
         feasible = [seen.metrics for seen in own if is_feasible(goal.constraints, seen.metrics)]
         front = self._scaled({m: np.array([_told(f, m) for f in feasible]) for m in goal.objectives})
         self.front = np.concatenate([front[~np.isnan(front).any(axis=-1)], self.believed_points(pending)])
 
     @cached_property
     def beliefs(self) -> dict[str, Belief]:
-        """Return a belief for each metric, drops aside: those are the baseline's value less the metric's."""
+        """Return a belief for each metric; losses follow from those of their metrics."""
         return {name: self._learnt(name) for name in self._metrics}
 
     def believed_points(self, items: Sequence[Item]) -> np.ndarray:
@@ -84,6 +100,8 @@ class Outlook:
         value = _told(seen.metrics, name)
         if seen.against is not None:
             value += _told(self.baseline, name) - _told(seen.against, name)
+        if is_relative(name):  # how badly a model is ruined says nothing of those that are not
+            value = min(value, _told(self.baseline, name) + _RUINED)
         return Told(seen.item, value, _error(seen, name), seen.against is not None)
 
     def possible(self, at: Coordinates) -> tuple[np.ndarray, np.ndarray]:
@@ -120,9 +138,18 @@ class Outlook:
         columns = []
         for name, direction in zip(self.goal.objectives, directions(self.goal.objectives), strict=True):
             base = _told(self.baseline, name)
-            loss = (values[name] - base) * (-1 if direction == "maximize" else 1)
-            columns.append(loss / math.log(SPAN) + 1 if is_log(name) else loss / (2 * self.goal.margin) + 0.5)
+            loss = (self._of(name, values) - base) * (-1 if direction == "maximize" else 1)
+            low, high = box(name, 0.0, self.goal.margin(name))
+            columns.append((loss - low) / (high - low))
         return np.stack(columns, axis=-1)
+
+    def _of(self, name: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return a metric as it is told; a loss from its metric, against the baseline's."""
+        if name in values:
+            return values[name]
+        metric = LOST[name]
+        lost = values[metric] - _told(self.baseline, metric)
+        return lost if METRICS[metric][1] == "minimize" else -lost
 
     def _met(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return which of the drawn values meet all constraints."""
@@ -130,12 +157,7 @@ class Outlook:
         met = np.ones(shape, dtype=bool)
         for constraint in self.goal.constraints:
             name = constraint.metric
-            found = values[name.removesuffix(_DROP)]
-            if name.endswith(_DROP):
-                found = _told(self.baseline, name.removesuffix(_DROP)) - found
-            elif is_log(name):
-                found = np.exp(found)
-            met &= _within(constraint, found)
+            met &= _within(constraint, untold(name, self._of(name, values)))
         return met
 
 
@@ -154,9 +176,11 @@ def _error(seen: Seen, name: str) -> float:
     estimate = seen.metrics.get(name)
     if estimate is None or not math.isfinite(estimate.high - estimate.low):
         return 0.0
+    if not is_clocked(name) and seen.state != "pruned":
+        return 0.0
     if is_log(name):
         return math.log(estimate.high / estimate.low) / 4 if estimate.low > 0 else 0.0
-    return (estimate.high - estimate.low) / 4 if seen.state == "pruned" else 0.0
+    return (estimate.high - estimate.low) / 4
 
 
 def _told(metrics: Metrics, name: str) -> float:

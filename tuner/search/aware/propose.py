@@ -39,8 +39,10 @@ class Proposal:
 class Ground:
     """A study's space as the search sees it; all of a small one is laid out once."""
 
-    def __init__(self, space: Space, anatomy: Mapping[str, Any], options: Options) -> None:
-        self.space, self.encoder, self.options = space, Encoder(anatomy), options
+    def __init__(
+        self, space: Space, anatomy: Mapping[str, Any], options: Options, task: str = "text-classification"
+    ) -> None:
+        self.space, self.encoder, self.options = space, Encoder(anatomy, task), options
         small = space.size() <= options.pool
         self._all = [Item.of(c) for c in space.enumerate()] if small else None
         self._at = self.encoder.encode(self._all) if self._all else None
@@ -138,7 +140,7 @@ def _cheap(space: Space, made: Made, most: int) -> Iterator[Candidate]:
             }
         )
         for quantization, backend in space.pairs():
-            for threads, replicas in space.parallels:
+            for threads, replicas in space.parallels_on(backend.device):
                 count += 1
                 if count > most:
                     return

@@ -1,0 +1,112 @@
+"""What a GPU says of itself while it is measured: clocks, temperature, power, memory, energy, and who else uses it.
+
+All of it comes from NVML (the package nvidia-ml-py); without it, or where a card does not tell, it is None.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
+
+from tuner.gpus import Gpu, nvml
+from tuner.hardware import Host
+
+if TYPE_CHECKING:
+    from tuner.measure.client import Serving
+
+_T = TypeVar("_T")
+_PROCESSOR = "cpu"
+_CUDA = "cuda"
+
+
+def cards_of(host: Host, artefact: Path, replicas: int) -> list[Gpu | None]:
+    """Return the card of each replica: the host's cards in turn; None where the artefact runs on none."""
+    described = json.loads((artefact / "artefact.json").read_text())
+    on_gpu = described.get("device", _PROCESSOR) == _CUDA and host.gpus
+    return [host.gpus[i % len(host.gpus)] if on_gpu else None for i in range(replicas)]
+
+
+def account(servings: Sequence[Serving], cards: Sequence[Gpu]) -> dict[str, Any]:
+    """Return what GPUs say of a subject's replicas, each on one of `cards`, that have been measured.
+
+    `memory_mb` of all replicas together: what NVML says that they hold, or where it does not list them (inside
+    containers) what PyTorch's allocator took at most; `replicas`: each one's own answer (see `Placed.details`), with
+    `held_mb` by NVML; `cards`; `others`: processes on them that are not ours, which a measurement should be without.
+    """
+    replicas: list[dict[str, float | None]] = [
+        {**serving.details(), "held_mb": held_mb(card, serving.pid)}
+        for serving, card in zip(servings, cards, strict=True)
+    ]
+    ours = {child.pid for child in psutil.Process().children(recursive=True)}
+    distinct = list(dict.fromkeys(cards))
+    return {
+        "memory_mb": sum(r["held_mb"] or r.get("reserved_mb") or 0.0 for r in replicas),
+        "replicas": replicas,
+        "cards": [asdict(card) for card in distinct],
+        "others": sorted({pid for card in distinct for pid in others(card, ours)}),
+    }
+
+
+def states(cards: Sequence[Gpu]) -> list[dict[str, float | None]]:
+    """Return the state of each card, once."""
+    return [state(card) for card in dict.fromkeys(cards)]
+
+
+def state(card: Gpu) -> dict[str, float | None]:
+    """Return clocks in MHz, temperature in °C, power in W, the share of time it was busy, and why clocks are held.
+
+    `held` is NVML's bit field of reasons; 0 and 1 (idle) are none.
+    """
+    return {
+        "sm_mhz": _ask(card, lambda n, c: float(n.nvmlDeviceGetClockInfo(c, n.NVML_CLOCK_SM))),
+        "memory_mhz": _ask(card, lambda n, c: float(n.nvmlDeviceGetClockInfo(c, n.NVML_CLOCK_MEM))),
+        "temperature_c": _ask(
+            card, lambda n, c: float(n.nvmlDeviceGetTemperature(c, n.NVML_TEMPERATURE_GPU))
+        ),
+        "power_w": _ask(card, lambda n, c: n.nvmlDeviceGetPowerUsage(c) / 1e3),
+        "busy": _ask(card, lambda n, c: n.nvmlDeviceGetUtilizationRates(c).gpu / 100),
+        "held": _ask(card, lambda n, c: float(n.nvmlDeviceGetCurrentClocksThrottleReasons(c))),
+    }
+
+
+def held_mb(card: Gpu, pid: int) -> float | None:
+    """Return the card's memory that a process holds, in MB, its CUDA context included.
+
+    Allocators keep what they took, so after a measurement this is its peak.
+    """
+    used = (_users(card) or {}).get(pid)
+    return None if used is None else used / 1e6
+
+
+def others(card: Gpu, ours: Collection[int]) -> list[int]:
+    """Return the processes that compute on a card and are not ours."""
+    return sorted(set(_users(card) or {}) - set(ours))
+
+
+def joules(card: Gpu) -> float | None:
+    """Return the energy that a card has used since its driver was loaded."""
+    return _ask(card, lambda n, c: n.nvmlDeviceGetTotalEnergyConsumption(c) / 1e3)
+
+
+def metered(cards: Sequence[Gpu]) -> bool:
+    """Say whether all these cards tell their energy."""
+    return all(joules(card) is not None for card in cards)
+
+
+def _users(card: Gpu) -> dict[int, int | None] | None:
+    def asked(library: Any, handle: Any) -> dict[int, int | None]:
+        return {p.pid: p.usedGpuMemory for p in library.nvmlDeviceGetComputeRunningProcesses(handle)}
+
+    return _ask(card, asked)
+
+
+def _ask(card: Gpu, question: Callable[[Any, Any], _T]) -> _T | None:
+    with contextlib.suppress(Exception), nvml() as library:  # NVML's errors have a class each
+        return question(library, library.nvmlDeviceGetHandleByUUID(card.uuid))
+    return None

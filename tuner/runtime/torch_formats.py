@@ -1,0 +1,67 @@
+"""PyTorch's number formats: how products are rounded, what weights are held in, and torchao's low-bit weights.
+
+Low-bit weights are made when the model is loaded, from those in bf16: torchao's own files are pickles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+_DTYPES = {(32, "none"): torch.float32, (32, "tf32"): torch.float32, (16, "fp16"): torch.float16}
+_EVEN = 16  # the tensor cores' low-bit products take widths that this divides; other layers stay in bf16
+
+
+def dtype_of(bits: int, scheme: str) -> torch.dtype:
+    """Return the floating type of a format: bf16 where nothing else is said."""
+    return _DTYPES.get((bits, scheme), torch.bfloat16)
+
+
+def round_products(scheme: str) -> None:
+    """Let fp32 matrix products be rounded to tf32, or not, in this whole process."""
+    torch.set_float32_matmul_precision("high" if scheme == "tf32" else "highest")
+
+
+def in_format(model: nn.Module, wanted: Mapping[str, Any], device: torch.device) -> nn.Module:
+    """Return the model on a device in the format of `wanted`: `bits`, `scheme` and, for 4 bits, `group_size`."""
+    bits, scheme = wanted["bits"], wanted["scheme"]
+    round_products(scheme)
+    model = model.to(device, dtype_of(bits, scheme)).eval()
+    if bits < 16:
+        from torchao.quantization import quantize_
+
+        quantize_(
+            model, _config(bits, scheme, wanted.get("group_size")), filter_fn=_even(wanted.get("group_size"))
+        )
+    return model
+
+
+def _config(bits: int, scheme: str, group_size: int | None) -> Any:
+    import torchao.quantization as ao
+
+    unasked: dict[str, Any] = {
+        "set_inductor_config": False
+    }  # else it changes the compiler's settings for all
+    if bits == 4:
+        packed = (
+            "tile_packed_to_4d"  # tinygemm, a kernel of PyTorch itself; the default one needs another package
+        )
+        return ao.Int4WeightOnlyConfig(group_size=group_size or 128, int4_packing_format=packed, **unasked)
+    if scheme == "fp8":
+        return ao.Float8DynamicActivationFloat8WeightConfig(granularity=ao.PerRow(), **unasked)
+    if scheme == "dynamic":
+        return ao.Int8DynamicActivationInt8WeightConfig(**unasked)
+    return ao.Int8WeightOnlyConfig(**unasked)
+
+
+def _even(group_size: int | None) -> Any:
+    step = group_size or _EVEN
+
+    def wanted(module: nn.Module, name: str) -> bool:
+        even = isinstance(module, nn.Linear) and module.in_features % step == 0
+        return even and module.out_features % _EVEN == 0
+
+    return wanted

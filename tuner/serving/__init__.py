@@ -1,0 +1,1 @@
+"""`tuner serve`: a bundle behind HTTP, for language models in OpenAI's dialect."""

@@ -1,0 +1,55 @@
+"""Wording: which metrics a study is told in, and the short words for them, the same on every screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuner.metrics import LOSS, METRICS, is_share
+
+_CLASSIFIES = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", "memory_mb", "size_mb")
+_GENERATES = ("perplexity", "perplexity_increase", "agreement", "latency_ms", "speedup", "ttft_ms", "tpot_ms",
+              "tokens_per_s", "memory_mb", "size_mb")  # fmt: skip
+
+
+def headline(metric: str) -> tuple[str, ...]:
+    """Return the metrics that are always told of a study with this metric, null where one was not measured."""
+    return _GENERATES if generates(metric) else _CLASSIFIES
+
+
+def generates(metric: str) -> bool:
+    """Say whether a study with this metric is one of a language model."""
+    return metric == "perplexity"
+
+
+def loss_unit(loss: str) -> str:
+    """Return in what a loss is said: points of a share, per cent of a baseline's perplexity."""
+    return "%" if loss == LOSS["perplexity"] else "pt"
+
+
+def loss_text(loss: str, value: float) -> str:
+    """Return a loss for a person: `+0.6 pt` of accuracy, `+8.1 %` of perplexity."""
+    return f"{100 * value:+z.1f} {loss_unit(loss)}"
+
+
+def unit_text(name: str) -> str:
+    """Return a metric with its unit: `latency_ms (ms)`, `perplexity`."""
+    unit = METRICS[name][0]
+    return f"{name} ({unit})" if unit else name
+
+
+def drawn_quality(metric: str) -> str:
+    """Return the quality that a picture shows: perplexity says little by itself, so how much more it is."""
+    return LOSS[metric] if not is_share(metric) else metric
+
+
+def asked_text(scenario: Mapping[str, Any], metric: str) -> str:
+    """Return how the model is asked, in a few words."""
+    if generates(metric):
+        clients = scenario["clients"]
+        asked = f"{scenario['prompt_tokens']} tokens asked, {scenario['new_tokens']} answered"
+        return asked if clients == 1 else f"{asked}, {clients} clients"
+    length = scenario["sequence_length"]
+    return (
+        f"batch {scenario['batch']}, {'the data’s own lengths' if length == 'data' else f'{length} tokens'}"
+    )
