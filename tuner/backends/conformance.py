@@ -63,10 +63,11 @@ def check(
     with np.load(inputs) as arrays:
         given = {name: arrays[name] for name in ("input_ids", "attention_mask")}
     longest = fixed_shape[1] if fixed_shape else max_length
-    return [*_description(out), *_answers(session, checkpoint, given, offer.tolerance, longest)]
+    return [*description(out), *_answers(session, checkpoint, given, offer.tolerance, longest)]
 
 
-def _description(out: Path) -> Iterator[str]:
+def description(out: Path) -> Iterator[str]:
+    """Yield what is wrong with an artefact's description and files: keys that lack, loose requirements, pickles."""
     lacking = _KEYS - json.loads((out / "artefact.json").read_text()).keys()
     if lacking:
         yield f"artefact.json lacks {sorted(lacking)}"
