@@ -30,7 +30,8 @@ def stack(folder: Path, layers: int, width: int) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     folder.mkdir(parents=True)
     onnx.save(model, folder / "model.onnx")
-    described = {"session": "onnxruntime_session", "model": "model.onnx", "bits": 32, "fixed_shape": None}
+    described = {"session": "onnxruntime_session", "model": "model.onnx", "device": "cpu", "bits": 32}
+    described |= {"fixed_shape": None}
     (folder / "artefact.json").write_text(json.dumps(described))
     return folder
 

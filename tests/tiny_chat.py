@@ -5,6 +5,7 @@ model of numpy as an artefact's own session, which can be told to think for a wh
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -14,6 +15,9 @@ from tuner.export.bundle import BundleContent, write_bundle
 from tuner.export.kinds import CHAT
 from tuner.runtime.checking import check
 from tuner.runtime.loader import load_session
+from tuner.spec.load import load_spec
+
+STUDY = Path(__file__).resolve().parents[1] / "studies" / "chat.yaml"
 
 TEMPLATE = (
     "{%- for message in messages %}"
@@ -129,6 +133,22 @@ def artefact(folder, context=CONTEXT, **settings):
     return folder
 
 
+def torch_artefact(folder):
+    """Build the random Llama for the engine torch; return the artefact and its checkpoint."""
+    from tuner.backends.base import BuildRequest
+    from tuner.backends.torch_eager import TorchBackend
+    from tuner.candidate import Quantization
+
+    source, made = checkpoint(folder / "source"), folder / "made"
+    made.mkdir()
+    request = BuildRequest(
+        checkpoint=source, quantization=Quantization(bits=32), device="cpu", fixed_shape=None, max_length=64,
+        calibration=folder / "none.npz", cache=folder, task="text-generation",
+    )  # fmt: skip
+    TorchBackend().build(request, made)
+    return made, source
+
+
 def estimate(value, half=0.0):
     return {"value": value, "low": value - half, "high": value + half}
 
@@ -148,7 +168,7 @@ def content(folder, made=None, source=None, template=TEMPLATE, host=None, genera
     }  # fmt: skip
     report = {
         "study": "tiny", "trial": 3, "candidate": candidate.canonical(), "confirmed": True, "metrics": metrics,
-        "search_metrics": metrics, "baseline_ms": 20.0, "spec": {"name": "tiny", "task": "text-generation"},
+        "search_metrics": metrics, "baseline_ms": 20.0, "spec": load_spec(STUDY).to_plain(),
         "host": host or {"cpu": "Made Up 9000", "cores": [0, 1], "os": "Linux x86_64"},
         "scenario": {"prompt_tokens": 24, "new_tokens": 8, "clients": 1},
     }  # fmt: skip
@@ -164,5 +184,6 @@ def content(folder, made=None, source=None, template=TEMPLATE, host=None, genera
 def bundle(folder, **settings):
     """Write a chat bundle with the quick artefact; the settings are the artefact's."""
     template, generation = settings.pop("template", TEMPLATE), settings.pop("generation", None)
-    made = artefact(folder / "artefact", **settings)
-    return write_bundle(content(folder, made, template=template, generation=generation), folder / "tiny")
+    asked = content(folder, artefact(folder / "artefact"), template=template, generation=generation)
+    artefact(folder / "artefact", **settings)  # not before: what is slow or breaks is so from now on
+    return write_bundle(asked, folder / "tiny")

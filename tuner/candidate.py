@@ -68,11 +68,19 @@ class Parallel(_Axis):
 
 
 class Backend(_Axis):
-    """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape."""
+    """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape.
+
+    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, or None.
+    """
 
     engine: str
     device: str = "cpu"
     fixed_shape: bool = False
+    draft: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: v for name, v in write(self).items() if name != "draft" or v is not None}
 
 
 class Candidate(_Axis):
@@ -103,6 +111,13 @@ class Candidate(_Axis):
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
         return self.student == (teacher_layers, 0, 0)
 
+    def differences(self, other: Candidate) -> dict[tuple[str, str], tuple[Any, Any]]:
+        """Return what differs, by part and field: the other's value and this one's, None where there is none."""
+        own, base = self.canonical(), other.canonical()
+        fields = [(part, name) for part in own for name in [*own[part], *base[part]]]
+        pairs = {(part, name): (base[part].get(name), own[part].get(name)) for part, name in fields}
+        return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
+
     def label(self) -> str:
         """Return a short form for tables: `2L h-50% f-75% int8-dynamic onnxruntime@cpu 2x1`."""
         q = self.quantization
@@ -114,6 +129,7 @@ class Candidate(_Axis):
         engine = f"{self.backend.engine}@{self.backend.device}" + (
             "/fixed" if self.backend.fixed_shape else ""
         )
+        engine += f"+{self.backend.draft}" if self.backend.draft else ""
         return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
 
 

@@ -29,6 +29,7 @@ METRICS: dict[str, tuple[str, Direction]] = {
     "ttft_p99_ms": ("ms", "minimize"),
     "tpot_ms": ("ms", "minimize"),  # time per output token after the first, p50
     "itl_p99_ms": ("ms", "minimize"),  # inter-token latency
+    "acceptance_rate": ("fraction", "maximize"),  # of drafted tokens
     "tokens_per_s": ("tokens/s", "maximize"),  # of all clients together
     "memory_mb": ("MB", "minimize"),
     "size_mb": ("MB", "minimize"),

@@ -14,6 +14,7 @@ from dashboard.downloads import bundle_path
 from dashboard.views.numbers import bytes_text
 from tuner.service.bundling import candidate_yaml
 from tuner.service.detail import detail
+from tuner.service.exporting import kind_of_task
 from tuner.service.handle import StudyHandle
 from tuner.service.report import report_html
 
@@ -30,9 +31,10 @@ if name is not None and number is not None:
     with left.container(border=True, height="stretch", key="bundle"):
         st.markdown("**The bundle**")
         size = f"about {bytes_text(found.artefact.size_bytes)}, " if found.artefact else ""
+        kind = kind_of_task(str(info.spec.get("task", "text-classification")))
         st.caption(
-            f"A zip ({size}streamed) with artefact, tokenizer, labels, `predict.py` and its exact requirements. "
-            'It answers without the tuner: `python predict.py "a text"`.'
+            f"A zip ({size}streamed) with artefact, tokenizer, `{kind.script}` and its exact requirements. "
+            f'It answers without the tuner: `python {kind.script} "a text"`.'
         )
         with st.container(horizontal=True):
             st.link_button(

@@ -21,6 +21,7 @@ from dashboard.views.compare import (
 )
 from dashboard.views.numbers import SHOWN
 from tuner.service.contenders import Contender, Subject
+from tuner.spec.wording import drawn_quality
 
 
 def compare_body(subjects: Mapping[str, Subject]) -> None:
@@ -47,12 +48,20 @@ def compare_body(subjects: Mapping[str, Subject]) -> None:
 
 def _charts(found: Mapping[str, Contender]) -> None:
     frames = {name: each.frame for name, each in found.items()}
-    metric = next(iter(found.values())).info.metric
+    metric = drawn_quality(next(iter(found.values())).info.metric)
     left, right = st.columns([1.5, 1], gap="large")
     with left:
         known = [
             n
-            for n in ("latency_ms", "speedup", "throughput", "memory_mb", "size_mb")
+            for n in (
+                "latency_ms",
+                "speedup",
+                "throughput",
+                "ttft_ms",
+                "tokens_per_s",
+                "memory_mb",
+                "size_mb",
+            )
             if any(f[n].notna().any() for f in frames.values())
         ]
         x = st.segmented_control(

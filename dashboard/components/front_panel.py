@@ -14,10 +14,11 @@ from dashboard.components.picking import picking_table
 from dashboard.text import safe, table_height
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
 from dashboard.views.front_chart import PICK, drawn_for, front_alt, front_spec, occurring, role_legend, zoomed
-from dashboard.views.front_data import front_data
+from dashboard.views.front_data import CHAT, TOLD, front_data
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.tables import failures_table
 from tuner.service.desk import StudyInfo
+from tuner.spec.wording import drawn_quality, generates
 
 _CHART, _STRIP = "front_chart", "ended_chart"
 
@@ -27,12 +28,13 @@ def front_panel(
 ) -> None:
     """Draw the choices and the chart."""
     x, y, logs, zoom, intervals, failed = _choices(info, frame)
-    points, left_out = front_data(frame, x, y, offers, picked, failed, info.spec.get("hosts") == "each")
+    apart, told_of = info.spec.get("hosts") == "each", CHAT if generates(info.metric) else TOLD
+    points, left_out = front_data(frame, x, y, offers, picked, failed, apart, told_of)
     if points.empty:
         st.caption("No point has both of these metrics yet.")
     else:
         domain = zoomed(points, y) if zoom else None
-        spec = front_spec(x, y, data.palette(), *occurring(points), logs, domain, intervals)
+        spec = front_spec(x, y, data.palette(), *occurring(points), logs, domain, intervals, told_of)
         told = front_alt(points, x, y)
         st.vega_lite_chart(
             points,
@@ -64,7 +66,8 @@ def _ended(frame: pd.DataFrame, x: str, y: str, picked: int | None) -> None:
 def _choices(info: StudyInfo, frame: pd.DataFrame) -> tuple[str, str, tuple[bool, bool], bool, bool, bool]:
     known = [name for name in SHOWN if frame[name].notna().any()]
     across = [n for n in ("latency_ms", *known) if n in known or n == "latency_ms"]
-    up = [n for n in (info.metric, *known) if n in known or n == info.metric]
+    quality = drawn_quality(info.metric)
+    up = [n for n in (quality, *known) if n in known or n == quality]
     unsuccessful = int(frame["state"].isin(["failed", "pruned"]).sum())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         x = st.selectbox(

@@ -7,9 +7,21 @@ from typing import Any
 import streamlit as st
 
 from dashboard.text import safe
-from dashboard.views.launch_form import BITS, ENGINES, PLACES, SAMPLERS, SHARES, changed, values
+from dashboard.views.launch_form import (
+    BITS,
+    ENGINES,
+    OF_A_TASK,
+    PLACES,
+    SAMPLERS,
+    SHARES,
+    TASKS,
+    changed,
+    task_of,
+    values,
+)
 from tuner.errors import InputError
 from tuner.service.drafts import Checked, check, dumped, with_value
+from tuner.spec.model import GENERATION
 
 TEXT = "yaml"
 
@@ -25,6 +37,8 @@ def _edited(key: str) -> None:
     text = st.session_state[TEXT]
     place, value = changed(key, st.session_state[key], check(text).data)
     try:
+        for other in OF_A_TASK if key == "f_task" else ():
+            text = with_value(text, other, None)
         st.session_state[TEXT] = with_value(text, place, value)
     except InputError:  # the text is no YAML at the moment: the form begins a new one
         st.session_state[TEXT] = dumped({place[0]: value} if len(place) == 1 else {})
@@ -32,9 +46,11 @@ def _edited(key: str) -> None:
 
 def launch_form(found: Checked) -> None:
     """Draw the form; below each field what is wrong with it."""
+    chat = task_of(found.data) == GENERATION
     left, right = st.columns(2, gap="medium")
     with left:
         _field(found, "f_name", lambda o: st.text_input("Name", placeholder="my-study", max_chars=100, **o))
+        _field(found, "f_task", lambda o: st.selectbox("Task", TASKS, format_func=_words, **o))
         scratch = isinstance(found.data.get("model"), dict) and "config" in found.data["model"]
         note = "trained from `model.config`" if scratch else "pkg://package/path, or a Hub id"
         _field(
@@ -70,7 +86,7 @@ def launch_form(found: Checked) -> None:
                 found,
                 "f_drop",
                 lambda o: st.number_input(
-                    "Accuracy drop at most (pt)",
+                    "Perplexity increase at most (%)" if chat else "Accuracy drop at most (pt)",
                     min_value=0.0,
                     step=0.1,
                     value=None,
@@ -79,11 +95,11 @@ def launch_form(found: Checked) -> None:
                     **o,
                 ),
             )
-            _field(
-                found,
-                "f_batch",
-                lambda o: st.number_input("Batch", min_value=1, step=1, value=None, placeholder="1", **o),
-            )
+            if chat:
+                _bound(found, "f_ttft", "First token within (ms)")
+                _whole(found, "f_answer", "Tokens answered", "64", 2)
+            else:
+                _whole(found, "f_batch", "Batch", "1")
         with b:
             _field(
                 found,
@@ -92,24 +108,12 @@ def launch_form(found: Checked) -> None:
                     "Minutes", min_value=0.1, step=1.0, value=None, placeholder="no limit", format="%g", **o
                 ),
             )
-            _field(
-                found,
-                "f_latency",
-                lambda o: st.number_input(
-                    "Latency at most (ms)",
-                    min_value=0.001,
-                    step=1.0,
-                    value=None,
-                    placeholder="any",
-                    format="%g",
-                    **o,
-                ),
-            )
-            _field(
-                found,
-                "f_length",
-                lambda o: st.number_input("Tokens", min_value=1, step=1, value=None, placeholder="128", **o),
-            )
+            _bound(found, "f_latency", "Whole answer within (ms)" if chat else "Latency at most (ms)")
+            if chat:
+                _whole(found, "f_prompt", "Tokens asked", "64", 8)
+                _whole(found, "f_clients", "Clients", "1")
+            else:
+                _whole(found, "f_length", "Tokens", "128")
         _field(
             found,
             "f_layers",
@@ -143,6 +147,26 @@ def launch_form(found: Checked) -> None:
             "f_tags",
             lambda o: st.text_input("Tags", placeholder="separated by commas", max_chars=300, **o),
         )
+
+
+def _words(task: str) -> str:
+    return task.replace("-", " ")
+
+
+def _bound(found: Checked, key: str, label: str) -> None:
+    def draw(options: Any) -> None:
+        st.number_input(
+            label, min_value=0.001, step=1.0, value=None, placeholder="any", format="%g", **options
+        )
+
+    _field(found, key, draw)
+
+
+def _whole(found: Checked, key: str, label: str, usual: str, least: int = 1) -> None:
+    def draw(options: Any) -> None:
+        st.number_input(label, min_value=least, step=1, value=None, placeholder=usual, **options)
+
+    _field(found, key, draw)
 
 
 def _field(found: Checked, key: str, draw: Any) -> None:

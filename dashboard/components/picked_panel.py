@@ -8,13 +8,11 @@ import streamlit as st
 from dashboard import data
 from dashboard.components.ways import go
 from dashboard.text import safe
-from dashboard.views.cards import baseline_of, candidate_text, figure, row_of
-from dashboard.views.numbers import SHOWN
+from dashboard.views.cards import baseline_of, candidate_text, figure, figure_names, row_of
 from dashboard.views.verdict import verdict_text
 from tuner.errors import TunerError
+from tuner.metrics import LOSS, is_share
 from tuner.service.desk import StudyInfo
-
-_SHOWN = ("latency_ms", "speedup", "QUALITY", "throughput", "memory_mb", "size_mb")
 
 
 def picked_number(frame: pd.DataFrame) -> int | None:
@@ -40,7 +38,8 @@ def picked_panel(info: StudyInfo, frame: pd.DataFrame) -> None:
         st.caption(f"Discarded: {safe(row['discard_reason'], 300)}")
     if row["reason"]:
         st.caption(f":red[{safe(row['reason'], 300)}]")
-    figures = [figure(info.metric if name == "QUALITY" else name, row, base) for name in _SHOWN]
+    left_out = {LOSS[info.metric], "energy_j"} if is_share(info.metric) else {"energy_j"}
+    figures = [figure(name, row, base) for name in figure_names(info.metric) if name not in left_out]
     known = [f for f in figures if f.value != "–"]
     if known:
         lines = [
@@ -96,6 +95,3 @@ def _discard(name: str, number: int) -> None:
         except TunerError as error:
             st.session_state["told"] = [(False, str(error))]
         st.rerun()
-
-
-assert set(_SHOWN) - {"QUALITY"} <= set(SHOWN)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.text import block, safe
-from dashboard.views.cards import baseline_of, candidate_text, figure, row_of
+from dashboard.views.cards import baseline_of, candidate_text, figure, figure_names, row_of
 from dashboard.views.numbers import bytes_text, interval_text, metric_text, moment_text, plural, span_text
 from dashboard.views.trial_charts import (
     changes_table,
@@ -20,8 +20,6 @@ from dashboard.views.trial_charts import (
 from dashboard.views.verdict import verdict_text
 from tuner.service.desk import StudyInfo
 from tuner.service.detail import Detail, Samples
-
-_SHOWN = ("latency_ms", "speedup", "METRIC", "METRIC_drop", "throughput", "memory_mb", "size_mb", "energy_j")
 
 
 def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
@@ -39,7 +37,7 @@ def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
             title=f"{safe(row['state'])}: {safe(row['kind'] or 'no kind given')}".capitalize(),
             icon=":material/error:",
         )
-    figures = [figure(name.replace("METRIC", info.metric), row, base) for name in _SHOWN]
+    figures = [figure(name, row, base) for name in figure_names(info.metric)]
     known = [f for f in figures if f.value != "–"]
     if known:
         with st.container(horizontal=True, gap="medium"):

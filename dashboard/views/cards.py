@@ -9,6 +9,8 @@ import pandas as pd
 
 from dashboard.text import cut
 from dashboard.views.numbers import NONE, SHOWN, against, interval_text, is_known, metric_text
+from tuner.metrics import LOSS, RATES, TIMES
+from tuner.spec.wording import generates
 
 TITLES = {
     "recommended": ("Recommended", "fastest within limits"),
@@ -51,9 +53,17 @@ def _offer(frame: pd.DataFrame, name: str, number: int | None, metric: str) -> O
     if number is None:
         return Offer(name, title, what, None, "", (), False)
     row, base = row_of(frame, number), baseline_of(frame)
-    names = ("latency_ms", metric, "memory_mb", "size_mb")
+    names = ("latency_ms", metric, "ttft_ms" if generates(metric) else "memory_mb", "size_mb")
     figures = tuple(figure(n, row, base) for n in names)
     return Offer(name, title, what, number, candidate_text(row), figures, bool(row["confirmed"]))
+
+
+def figure_names(metric: str) -> tuple[str, ...]:
+    """Return the metrics that a trial's own numbers begin with, by the study's metric."""
+    if generates(metric):
+        return ("latency_ms", "speedup", "ttft_ms", "tpot_ms", "tokens_per_s", metric, LOSS[metric], "agreement",
+                "choice_accuracy", "memory_mb", "size_mb", "energy_j")  # fmt: skip
+    return ("latency_ms", "speedup", metric, LOSS[metric], "throughput", "memory_mb", "size_mb", "energy_j")
 
 
 def row_of(frame: pd.DataFrame, number: int) -> pd.Series:
@@ -93,7 +103,7 @@ def _beside(name: str, row: pd.Series, base: pd.Series) -> float | None:
 
 
 #: What the same artefact does differently elsewhere.
-METRICS_OF_A_HOST = {"latency_ms", "latency_p90_ms", "latency_p99_ms", "throughput", "energy_j"}
+METRICS_OF_A_HOST = {*TIMES, *RATES, "energy_j"}
 
 
 def candidate_text(row: pd.Series) -> str:
@@ -105,9 +115,12 @@ def candidate_text(row: pd.Series) -> str:
         for f, what in (("heads", "heads"), ("ffn", "FFN"))
         if row[f]
     ]
-    names = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights"}
+    names = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights", 3: "int3 weights", 2: "int2 weights"}
     scheme = "" if row["scheme"] in ("none", "weight-only", None) else f" {row['scheme']}"
-    parts.append(names.get(row["bits"], str(row["bits"])) + scheme)
+    method = "" if pd.isna(row["method"]) else f" ({cut(row['method'], 20)})"
+    parts.append(names.get(row["bits"], str(row["bits"])) + scheme + method)
+    if is_known(row["kv_bits"]):
+        parts.append(f"KV cache in {int(row['kv_bits'])} bits")
     parts.append(cut(row["engine"], 40) + (" (fixed shape)" if row["fixed_shape"] else ""))
     threads, replicas = int(row["threads"]), int(row["replicas"])
     parts.append(
@@ -116,17 +129,19 @@ def candidate_text(row: pd.Series) -> str:
     return ", ".join(parts)
 
 
-def best_text(speedup: float | None, drop: float | None) -> str:
-    """Return the best point in a few signs, for lists: `−88 % latency, −0.4 pt`."""
+def best_text(speedup: float | None, loss: float | None, metric: str = "accuracy") -> str:
+    """Return the best point in a few signs, for lists: `−88 % latency, −0.4 pt`, `−88 % latency, +7.1 % perplexity`."""
     if not is_known(speedup) or not speedup:
         return NONE
     latency = (1 / speedup - 1) * 100
     digits = 1 if latency < -99 else 0
     sign = "±" if abs(latency) < 0.5 else "−" if latency < 0 else "+"
     text = f"{sign}{abs(latency):.{digits}f} % latency"
-    if drop is None or not is_known(drop):
+    if loss is None or not is_known(loss):
         return text
-    points = -drop * 100
+    points = (loss if generates(metric) else -loss) * 100
+    if generates(metric):
+        return f"{text}, {'−' if points < 0 else '+'}{abs(points):.1f} % perplexity"
     return f"{text}, " + (
         "±0.0 pt" if abs(points) < 0.05 else f"{'−' if points < 0 else '+'}{abs(points):.1f} pt"
     )

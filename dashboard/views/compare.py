@@ -10,6 +10,7 @@ import altair as alt
 import pandas as pd
 
 from dashboard.text import cut
+from dashboard.views.front_chart import grows_down
 from dashboard.views.numbers import SHOWN, metric_text
 from dashboard.views.palette import Palette
 from tuner.service.contenders import Contender
@@ -54,7 +55,10 @@ def fronts_chart(rows: pd.DataFrame, x: str, y: str, palette: Palette) -> alt.La
         axis=axis,
     )
     ey = alt.Y(
-        "y:Q", title=SHOWN[y].title, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=7)
+        "y:Q",
+        title=SHOWN[y].title,
+        scale=alt.Scale(zero=False, padding=24, **({"reverse": True} if grows_down(y) else {})),
+        axis=alt.Axis(tickCount=7),
     )
     told = [
         alt.Tooltip("study:N", title="Study"),

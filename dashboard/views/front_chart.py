@@ -14,6 +14,7 @@ from dashboard.views.front_data import TOLD
 from dashboard.views.numbers import SHOWN
 from dashboard.views.palette import BIT_SHAPES, CROSS, Palette
 from dashboard.views.verdict import MEANINGS
+from tuner.metrics import LOSS
 
 _TOLD_FIRST = (
     "trial",
@@ -51,13 +52,15 @@ def front_spec(
     logs: tuple[bool, bool] = (True, False),
     domain: tuple[float, float] | None = None,
     intervals: bool = True,
+    told: tuple[str, ...] = TOLD,
 ) -> dict[str, Any]:
     """Return the chart of `front_data` as a Vega-Lite spec without any data: a live refresh changes rows only.
 
     Making and checking it takes longer than all else, so each is made once. `domain` limits the vertical axis (points
-    beyond sit on its edge), see `zoomed`; `engines` and `formats` are those that occur.
+    beyond sit on its edge), see `zoomed`; `engines` and `formats` are those that occur. A quality that is better the
+    smaller it is grows downwards: better is up.
     """
-    scales = _scale(logs[0], None), _scale(logs[1], domain)
+    scales = _scale(logs[0], None), _scale(logs[1], domain, grows_down(y))
     base = alt.Chart(alt.NamedData("rows"))
     colours = _engines(palette, engines)
     ex = alt.X("x:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0], "x"))
@@ -67,7 +70,7 @@ def front_spec(
         low_x = alt.X("x_low:Q", title=_title(x, logs[0]), scale=scales[0], axis=_axis(logs[0], "x"))
         low_y = alt.Y("y_low:Q", title=_title(y, logs[1]), scale=scales[1], axis=_axis(logs[1], "y"))
         layers += _intervals(base, (ex, low_x), (ey, low_y), _colour(colours))
-    layers += [_points(base, ex, ey, palette, colours, formats), *_marks(base, ex, ey, palette)]
+    layers += [_points(base, ex, ey, palette, colours, formats, told), *_marks(base, ex, ey, palette)]
     spec: dict[str, Any] = alt.layer(*layers).properties(height=_HEIGHT, background="transparent").to_dict()
     del spec["data"]
     return spec
@@ -100,16 +103,23 @@ def zoomed(data: pd.DataFrame, y: str) -> tuple[float, float] | None:
     step = 0.5 if high - low < 10 else 2.0
     bottom = max(math.floor((low - spare) / step) * step, data["y_low"].min() - step)
     top = math.ceil((high + spare) / step) * step
-    return math.floor(bottom / step) * step, min(top, 100.5) if SHOWN[y].unit == "%" else top
+    is_share = SHOWN[y].unit == "%" and not SHOWN[y].lower_is_better
+    return math.floor(bottom / step) * step, min(top, 100.5) if is_share else top
 
 
-def _scale(log: bool, domain: tuple[float, float] | None) -> alt.Scale:
+def grows_down(metric: str) -> bool:
+    """Say whether less of a quality is drawn above more of it, so that better is up."""
+    return metric in ("perplexity", LOSS["perplexity"])
+
+
+def _scale(log: bool, domain: tuple[float, float] | None, down: bool = False) -> alt.Scale:
+    way = {"reverse": True} if down else {}
     if domain is not None and not log:
-        return alt.Scale(domain=list(domain), clamp=True, nice=False, zero=False)
+        return alt.Scale(domain=list(domain), clamp=True, nice=False, zero=False, **way)
     return (
-        alt.Scale(type="log", nice=False, padding=24)
+        alt.Scale(type="log", nice=False, padding=24, **way)
         if log
-        else alt.Scale(zero=False, padding=24, nice=False)
+        else alt.Scale(zero=False, padding=24, nice=False, **way)
     )
 
 
@@ -174,6 +184,7 @@ def _points(
     palette: Palette,
     colours: alt.Scale,
     formats: Sequence[str],
+    metrics: Sequence[str],
 ) -> alt.Chart:
     shapes = alt.Scale(domain=list(formats), range=[BIT_SHAPES[name] for name in formats])
     legend = alt.Legend(
@@ -186,7 +197,7 @@ def _points(
         alt.Tooltip("Fixed shape:N"),
         alt.Tooltip("Host:N"),
     ]
-    told += [alt.Tooltip(f"{SHOWN[name].label}:N") for name in TOLD]
+    told += [alt.Tooltip(f"{SHOWN[name].label}:N") for name in metrics]
     pick = alt.selection_point(PICK, fields=["trial"], on="click", clear=False, toggle=False)
     return (
         base.mark_point(strokeWidth=1.4, clip=False, cursor="pointer")

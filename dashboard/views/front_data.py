@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ MOST_PALE = 3000
 #: Intervals of more tied points than this would hide the points.
 _MOST_TIED = 40
 TOLD = ("latency_ms", "speedup", "accuracy", "accuracy_drop", "throughput", "memory_mb", "size_mb")
+CHAT = ("latency_ms", "ttft_ms", "tpot_ms", "tokens_per_s", "speedup", "perplexity", "perplexity_increase", "agreement",
+        "memory_mb", "size_mb")  # fmt: skip
 
 
 def front_data(
@@ -28,11 +30,12 @@ def front_data(
     picked: int | None,
     pruned: bool = False,
     apart: bool = False,
+    told: Sequence[str] = TOLD,
 ) -> tuple[pd.DataFrame, int]:
     """Return the points to draw, the front last (on top), and how many pale ones were left out.
 
     With `pruned` also the trials that were given up early, where both metrics were known by then; with `apart` each
-    host has a front line of its own.
+    host has a front line of its own. `told` are the metrics that the hover names.
     """
     states = ["complete", "pruned"] if pruned else ["complete"]
     data = frame[frame["state"].isin(states) & frame[x].notna() & frame[y].notna()]
@@ -60,7 +63,7 @@ def front_data(
     out["spread"] = out["role"].isin(strong) | out["baseline"] | out["picked"]
     labels = {number: " · ".join(n for n, v in offers.items() if v == number) for number in named}
     out["offer"] = data["number"].map(labels).fillna("")
-    _tell(out, data)
+    _tell(out, data, told)
     order = {word: -place for place, word in enumerate(MEANINGS)}
     return out.sort_values("role", key=lambda s: s.map(order), kind="stable").reset_index(drop=True), left_out
 
@@ -91,15 +94,15 @@ def steps(frame: pd.DataFrame, x: str, y: str) -> pd.Series:
     return turns.reindex(frame.index, fill_value=False).astype(bool)
 
 
-def _tell(out: pd.DataFrame, data: pd.DataFrame) -> None:
+def _tell(out: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str]) -> None:
     """Add what the hover says: the whole candidate, and each metric with its interval."""
     out["Candidate"] = [cut(label, 120) for label in data["label"]]
     out["Layers"] = data["student_layers"]
     out["Heads removed"] = [f"{v:.0%}" for v in data["heads"].fillna(0)]
     out["FFN removed"] = [f"{v:.0%}" for v in data["ffn"].fillna(0)]
     out["Number format"] = [
-        f"{BIT_NAMES.get(b, b)}" + ("" if s == "none" else f", {s}")
-        for b, s in zip(data["bits"], data["scheme"], strict=True)
+        f"{BIT_NAMES.get(b, b)}" + ("" if s == "none" else f", {s}") + ("" if pd.isna(m) else f", {m}")
+        for b, s, m in zip(data["bits"], data["scheme"], data["method"], strict=True)
     ]
     out["Group size"] = ["–" if pd.isna(g) else f"{int(g)}" for g in data["group_size"]]
     out["Fixed shape"] = np.where(data["fixed_shape"].fillna(False).astype(bool), "yes", "no")
@@ -111,7 +114,7 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame) -> None:
         ("confirmed on test data, " if c else "") + MEANINGS[r]
         for c, r in zip(data["confirmed"], out["role"], strict=True)
     ]
-    for name in TOLD:
+    for name in metrics:
         columns = (data[f"{name}_low"], data[name], data[f"{name}_high"])
         out[SHOWN[name].label] = [told(name, *values) for values in zip(*columns, strict=True)]
 

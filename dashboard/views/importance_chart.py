@@ -10,7 +10,8 @@ from dashboard.views.palette import Palette
 
 FIELDS = {
     "student_layers": "Layers kept", "heads": "Heads removed", "ffn": "FFN neurons removed", "bits": "Bits",
-    "scheme": "Quantization scheme", "group_size": "Group size (int4)", "threads": "Threads", "replicas": "Replicas",
+    "scheme": "Quantization scheme", "group_size": "Group size (int4)", "method": "Method of low bits",
+    "kv_bits": "Bits of the KV cache", "threads": "Threads", "replicas": "Replicas",
     "engine": "Engine", "fixed_shape": "Fixed shape", "device": "Device",
 }  # fmt: skip
 
@@ -18,7 +19,8 @@ FIELDS = {
 #: The same in a word or two, for narrow axes.
 SHORT = {
     "student_layers": "Layers", "heads": "Heads cut", "ffn": "FFN cut", "bits": "Bits", "scheme": "Scheme",
-    "group_size": "Group", "threads": "Threads", "replicas": "Replicas", "engine": "Engine", "fixed_shape": "Fixed",
+    "group_size": "Group", "method": "Method", "kv_bits": "KV bits", "threads": "Threads", "replicas": "Replicas",
+    "engine": "Engine", "fixed_shape": "Fixed",
 }  # fmt: skip
 
 

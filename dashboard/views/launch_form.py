@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-ENGINES = ("torch", "torch-compile", "onnxruntime", "openvino")
+from tuner.metrics import LOSS
+from tuner.spec.model import GENERATION
+
+CLASSIFICATION = "text-classification"
+TASKS = (CLASSIFICATION, GENERATION)
+ENGINES = ("torch", "torch-compile", "onnxruntime", "openvino", "onnxruntime-genai")
 BITS = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
 SAMPLERS = ("stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid")
@@ -14,6 +19,7 @@ Place = tuple[str, ...]
 #: Key of each widget, and the place in the study that it shows.
 PLACES: dict[str, Place] = {
     "f_name": ("name",),
+    "f_task": ("task",),
     "f_model": ("model", "source"),
     "f_data": ("data", "source"),
     "f_trials": ("budget", "trials"),
@@ -29,7 +35,31 @@ PLACES: dict[str, Place] = {
     "f_latency": ("constraints",),
     "f_batch": ("scenario", "batch"),
     "f_length": ("scenario", "sequence_length"),
+    "f_prompt": ("scenario", "prompt_tokens"),
+    "f_answer": ("scenario", "new_tokens"),
+    "f_clients": ("scenario", "clients"),
+    "f_ttft": ("constraints",),
 }
+#: What another task has other words for: a study that changes its task begins with that one's own.
+OF_A_TASK: tuple[Place, ...] = (("metric",), ("objectives",), ("constraints",), ("scenario",))
+#: Constraints among the fields: on which metric (None: what the study's metric loses), and its unit's factor.
+_BOUNDS: dict[str, tuple[str | None, float]] = {
+    "f_drop": (None, 100.0),
+    "f_latency": ("latency_ms", 1.0),
+    "f_ttft": ("ttft_ms", 1.0),
+}
+
+
+def task_of(data: Mapping[str, Any]) -> str:
+    """Return the study's task; what is no task counts as the default one."""
+    return GENERATION if at(data, ("task",)) == GENERATION else CLASSIFICATION
+
+
+def metric_of(data: Mapping[str, Any]) -> str:
+    """Return the study's metric, its task's where none is said."""
+    said = at(data, ("metric",))
+    usual = "perplexity" if task_of(data) == GENERATION else "accuracy"
+    return said if isinstance(said, str) and said in LOSS else usual
 
 
 def at(data: Mapping[str, Any], place: Sequence[str]) -> Any:
@@ -42,8 +72,8 @@ def at(data: Mapping[str, Any], place: Sequence[str]) -> Any:
 
 def values(data: Mapping[str, Any], engines: Sequence[str]) -> dict[str, Any]:
     """Return what the widgets show for a study; what does not fit a widget shows as nothing."""
-    metric = at(data, ("metric",)) or "accuracy"
     return {
+        "f_task": task_of(data),
         "f_name": _text(at(data, PLACES["f_name"])),
         "f_model": _text(at(data, PLACES["f_model"])),
         "f_data": _text(at(data, PLACES["f_data"])),
@@ -58,11 +88,18 @@ def values(data: Mapping[str, Any], engines: Sequence[str]) -> dict[str, Any]:
         "f_ffn": _among(at(data, PLACES["f_ffn"]), SHARES),
         "f_sampler": s if (s := at(data, PLACES["f_sampler"])) in SAMPLERS else SAMPLERS[0],
         "f_tags": ", ".join(map(str, t)) if isinstance(t := at(data, PLACES["f_tags"]), list) else "",
-        "f_drop": bound(data, f"{metric}_drop", 100),
-        "f_latency": bound(data, "latency_ms", 1),
+        **{key: bound(data, _bounded(key, data), scale) for key, (_, scale) in _BOUNDS.items()},
         "f_batch": _number(at(data, PLACES["f_batch"]), int),
-        "f_length": _number(at(data, PLACES["f_length"]), int),
+        **{
+            key: _number(at(data, PLACES[key]), int)
+            for key in ("f_length", "f_prompt", "f_answer", "f_clients")
+        },
     }
+
+
+def _bounded(key: str, data: Mapping[str, Any]) -> str:
+    """Return the metric that a field bounds."""
+    return _BOUNDS[key][0] or LOSS[metric_of(data)]
 
 
 def _text(value: Any) -> str:
@@ -95,7 +132,7 @@ def bound(data: Mapping[str, Any], metric: str, scale: float) -> float | None:
 def changed(key: str, value: Any, data: Mapping[str, Any]) -> tuple[Place, Any]:
     """Return the place that a changed widget means and its new value there; None removes the field."""
     place = PLACES[key]
-    if key in ("f_drop", "f_latency"):
+    if key in _BOUNDS:
         return place, _constraints(key, value, data)
     if key in ("f_layers", "f_tags"):
         parts = [p.strip() for p in str(value).split(",") if p.strip()]
@@ -110,8 +147,8 @@ def changed(key: str, value: Any, data: Mapping[str, Any]) -> tuple[Place, Any]:
 
 
 def _constraints(key: str, value: float | None, data: Mapping[str, Any]) -> list[str] | None:
-    metric = f"{at(data, ('metric',)) or 'accuracy'}_drop" if key == "f_drop" else "latency_ms"
+    metric, scale = _bounded(key, data), _BOUNDS[key][1]
     others = [str(c) for c in at(data, ("constraints",)) or [] if str(c).partition("<=")[0].strip() != metric]
     if value is not None:
-        others.insert(0, f"{metric} <= {value / 100 if key == 'f_drop' else value:g}")
+        others.insert(0, f"{metric} <= {value / scale:g}")
     return others or None

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 ANY = "any"
 _E12 = (1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 3.9, 4.7, 5.6, 6.8, 8.2)
 _ROUND = (1.0, 2.0, 5.0)
+INCREASES = (0.0, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 100.0)
 DROPS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
 
 
@@ -31,13 +32,18 @@ def drop_steps() -> list[str]:
     return [*(f"{value:g} pt" for value in DROPS), ANY]
 
 
+def increase_steps() -> list[str]:
+    """Return steps in per cent of perplexity gained over the baseline."""
+    return [*(f"+{value:g} %" for value in INCREASES), ANY]
+
+
 def value_of(step: str | None) -> float | None:
-    """Return the number on a step in its own unit (points as a fraction), None for `any` and for what is no step."""
+    """Return the number on a step in its own unit (points and per cent as a fraction); None for `any`, or no step."""
     if not step or step == ANY:
         return None
     number, _, unit = step.partition(" ")
     try:
-        return float(number) / 100 if unit == "pt" else float(number)
+        return float(number) / 100 if unit in ("pt", "%") else float(number)
     except ValueError:
         return None
 
@@ -46,10 +52,3 @@ def limits_of(steps: Mapping[str, str | None]) -> dict[str, float]:
     """Return metric and bound of each slider that is not at `any`. A whisker is added: 0.1 pt is no exact float."""
     found = {name: value_of(step) for name, step in steps.items()}
     return {name: value + 1e-9 for name, value in found.items() if value is not None}
-
-
-def step_for(bound: float, metric: str) -> str:
-    """Return the step nearest to a bound of the study's own, to begin with."""
-    if metric.endswith("_drop"):
-        return f"{min(DROPS, key=lambda d: abs(d - bound * 100)):g} pt"
-    return ANY

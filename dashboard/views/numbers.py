@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tuner.metrics import METRICS
+from tuner.metrics import LOST, METRICS
+from tuner.spec.wording import loss_unit
 
 MINUS, NONE = "−", "–"
 
@@ -24,7 +25,11 @@ class Shown:
     @property
     def title(self) -> str:
         """Return the label with its unit, for axes and columns."""
-        return f"{self.label} ({self.unit})"
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def with_unit(self, number: str) -> str:
+        """Return a number with the unit behind it."""
+        return number + ("×" if self.unit == "×" else f"\u00a0{self.unit}" if self.unit else "")
 
 
 _LABELS = {
@@ -32,14 +37,18 @@ _LABELS = {
     "latency_ms": "Latency", "latency_p90_ms": "Latency, 90th percentile",
     "latency_p99_ms": "Latency, 99th percentile", "speedup": "Speedup", "throughput": "Throughput",
     "memory_mb": "Memory", "size_mb": "Size on disk", "energy_j": "Energy",
+    "perplexity": "Perplexity", "perplexity_increase": "Perplexity increase", "agreement": "Agreement",
+    "choice_accuracy": "Multiple choice", "choice_accuracy_drop": "Multiple choice drop",
+    "ttft_ms": "First token", "ttft_p90_ms": "First token, 90th percentile",
+    "ttft_p99_ms": "First token, 99th percentile", "tpot_ms": "Each further token",
+    "itl_p99_ms": "Gap between tokens, 99th percentile", "tokens_per_s": "Tokens",
 }  # fmt: skip
-_UNITS = {"fraction": "%", "x": "×", "samples/s": "/s", "J/request": "J per request"}
+_UNITS = {"fraction": "%", "x": "×", "samples/s": "/s", "tokens/s": "/s", "J/request": "J per request"}
 
 
 def _shown(name: str) -> Shown:
     unit, direction = METRICS[name]
-    drop = name.endswith("_drop")
-    text = "pt" if drop else _UNITS.get(unit, unit)
+    text = loss_unit(name) if name in LOST else _UNITS.get(unit, unit)
     return Shown(
         _LABELS.get(name, name.replace("_", " ")),
         text,
@@ -73,7 +82,7 @@ def metric_text(name: str, value: float | None) -> str:
         return NONE
     shown = SHOWN[name]
     number = _number(name, value * shown.scale)
-    return number + ("×" if shown.unit == "×" else f"\u00a0{shown.unit}")
+    return shown.with_unit(number)
 
 
 def _number(name: str, scaled: float) -> str:
@@ -89,15 +98,14 @@ def interval_text(name: str, low: float | None, value: float | None, high: float
     if abs(low) > 1e100 or abs(high) > 1e100:  # stored for an open end
         return "interval open"
     shown = SHOWN[name]
-    unit = "×" if shown.unit == "×" else f"\u00a0{shown.unit}"
-    return f"{_number(name, low * shown.scale)} to {_number(name, high * shown.scale)}{unit}"
+    return f"{_number(name, low * shown.scale)} to {shown.with_unit(_number(name, high * shown.scale))}"
 
 
 def against(name: str, value: float | None, base: float | None) -> str:
     """Return what a value costs or saves against the baseline's: `−88 %` for what is measured, `−0.4 pt` for shares."""
     if not (is_known(value) and is_known(base)) or value is None or base is None:
         return ""
-    if name.endswith("_drop"):
+    if name in LOST:
         return ""  # it is a change against the baseline itself
     if METRICS[name][0] == "fraction":
         points = (value - base) * 100

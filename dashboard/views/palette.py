@@ -8,12 +8,15 @@ from dataclasses import dataclass
 #: Okabe and Ito's palette, and its lighter half for a dark ground.
 _LIGHT = {"torch": "#C98500", "torch-compile": "#D55E00", "onnxruntime": "#0072B2", "openvino": "#009E73"}
 _DARK = {"torch": "#F0B23E", "torch-compile": "#F58B51", "onnxruntime": "#5BB8F0", "openvino": "#35C9A0"}
+#: Of engines that run language models alone: they never stand beside their namesakes.
+_AS = {"onnxruntime-genai": "onnxruntime"}
 _MORE_LIGHT = ("#B4528F", "#6A51A3", "#7A6A00", "#666666")
 _MORE_DARK = ("#E08FC0", "#A995E0", "#C9B842", "#B0B0B0")
-BIT_SHAPES = {"fp32": "circle", "16 bit": "diamond", "int8": "square", "int4": "triangle-up"}
+BIT_SHAPES = {"fp32": "circle", "16 bit": "diamond", "int8": "square", "int4": "triangle-up",
+              "int3": "triangle-down", "int2": "cross"}  # fmt: skip
 #: What ended without a measurement, wherever it is drawn.
 CROSS = "M-1,-1L1,1M1,-1L-1,1"
-BIT_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
+BIT_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4", 3: "int3", 2: "int2"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Palette:
     def engine(self, name: str) -> str:
         """Return an engine's colour."""
         known = _DARK if self.dark else _LIGHT
-        return known.get(name) or self._more[sum(name.encode()) % len(self._more)]
+        return known.get(_AS.get(name, name)) or self._more[sum(name.encode()) % len(self._more)]
 
     def engines(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """Return engine names in their fixed order, and their colours."""

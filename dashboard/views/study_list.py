@@ -65,7 +65,7 @@ def _row(info: StudyInfo, line: StudyLine, beat: float | None, zone: tzinfo, now
     return {
         "Study": f"/study?study={quote(info.name)}",
         "State": BADGES.get(line.state, (line.state, "", ""))[0],
-        "Best against the baseline": best_text(line.best_speedup, line.accuracy_drop),
+        "Best against the baseline": best_text(line.best_speedup, line.loss, line.metric),
         "Done": None if share is None else share * 100,
         "Candidates": f"{line.done}"
         + (f" of {line.total}" if line.total else "")

@@ -10,13 +10,13 @@ import pandas as pd
 from dashboard.text import cut
 from dashboard.views.numbers import SHOWN, moment_text
 from dashboard.views.verdict import verdicts
+from tuner.metrics import LOSS
 from tuner.search.standing import WORDS
+from tuner.spec.wording import generates
 from tuner.store.records import Event
 
 #: Failures that the log lists at most.
 LOGGED = 200
-#: Columns of the trials table that are shown at first; all others may be switched on.
-FIRST = ("speedup", "latency_ms", "accuracy", "accuracy_drop", "memory_mb", "size_mb")
 
 
 def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -27,13 +27,17 @@ def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     place = frame["standing"].map({word: i for i, word in enumerate(WORDS)}).astype(float)
     order = frame.assign(place=place).sort_values(["place", "rank", "latency_ms", "number"])
     out = pd.DataFrame({"Trial": order["number"].astype(int), "State": verdicts(order)})
-    for name in dict.fromkeys([*FIRST[:2], metric, f"{metric}_drop", *FIRST[4:], *SHOWN]):
+    for name in dict.fromkeys(
+        ["speedup", "latency_ms", metric, LOSS[metric], "memory_mb", "size_mb", *SHOWN]
+    ):
         out[SHOWN[name].title] = order[name] * SHOWN[name].scale
     out["Layers"] = order["student_layers"]
     out["Heads removed (%)"] = order["heads"] * 100
     out["FFN removed (%)"] = order["ffn"] * 100
     out["Bits"] = order["bits"]
     out["Scheme"] = order["scheme"]
+    if generates(metric):
+        out["Method"], out["KV cache (bits)"] = order["method"], order["kv_bits"]
     out["Engine"] = [cut(e, 60) for e in order["engine"]]
     out["Threads"], out["Replicas"] = order["threads"], order["replicas"]
     out["Fixed shape"] = order["fixed_shape"].astype(bool)

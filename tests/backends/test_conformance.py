@@ -15,7 +15,9 @@ from tuner.hardware import this_host
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_models import FAMILIES, MAX_LENGTH, checkpoint, inputs
 
-OFFERED = [(engine, offer) for engine, offer in offers(this_host()) if offer.available]
+OFFERED = [
+    (engine, offer) for engine, offer in offers(this_host()) if offer.available and offer.device == "cpu"
+]
 NAMES = [f"{engine}-{offer.bits}-{offer.scheme}" for engine, offer in OFFERED]
 FIXED = [pair for pair in OFFERED if pair[1].fixed_shape]
 

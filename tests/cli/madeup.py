@@ -4,6 +4,7 @@ from tests.store.claims import claim, run
 from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
 from tuner.hardware import this_host
 from tuner.metrics import Estimate
+from tuner.spec.model import StudySpec
 from tuner.store import StageRun, Store
 
 BASE_MS = 60.0
@@ -81,19 +82,22 @@ CHAT_TRIALS = [
     (weights(4, "onnxruntime-genai", "rtn"), 9.0, 0.06, (9.2, 0.071)),
     (weights(4, "openvino", "rtn", 24), 11.0, 0.4, None),
 ]
-CHAT = {
-    "task": "text-generation", "metric": "perplexity", "objectives": ["perplexity_increase", "latency_ms"],
-    "scenario": {"mode": "single-stream", "prompt_tokens": 64, "new_tokens": 32, "clients": 1},
-}  # fmt: skip
+CHAT = StudySpec.model_validate(
+    {
+        "name": "chat", "task": "text-generation", "budget": {"trials": 5},
+        "model": {"source": "pkg://somewhere/model"}, "data": {"source": "pkg://somewhere/data"},
+        "scenario": {"prompt_tokens": 64, "new_tokens": 32},
+    }
+).model_dump(mode="json", exclude={"name", "constraints"})  # fmt: skip
 
 
 def store_chat(url, name="chat", constraints=("perplexity_increase <= 0.1",)):
     """Store a language model's study: four measured trials, and one that failed."""
-    store_study(url, name, constraints, trials=CHAT_TRIALS, measure=generated, **CHAT)
+    store_study(url, name, constraints, trials=CHAT_TRIALS, measured=generated, **CHAT)
 
 
 def store_study(url, name="made-up", constraints=("accuracy_drop <= 0.01",), state="finished", trials=TRIALS,
-                measure=metrics, **more):  # fmt: skip
+                measured=metrics, **more):  # fmt: skip
     """Store the study: some measured trials, and one that failed."""
     spec = {
         "name": name, "metric": "accuracy", "objectives": ["accuracy", "latency_ms"],
@@ -105,13 +109,13 @@ def store_study(url, name="made-up", constraints=("accuracy_drop <= 0.01",), sta
         for number, (candidate, speedup, quality, confirmed) in enumerate(trials):
             store.new_trial(study, number, candidate)
             trial = claim(store, host=this_host())
-            found, ratio = measure(speedup, quality)
+            found, ratio = measured(speedup, quality)
             stages = [StageRun("build", "abc", number == 1, 2.5)]
             store.finish_trial(
                 trial, found, ratio=ratio, stages=stages, reference_ms=BASE_MS, clock_ms=BASE_MS
             )
             if confirmed:
-                store.confirm_trial(study, trial.id, *measure(*confirmed))
+                store.confirm_trial(study, trial.id, *measured(*confirmed))
         store.new_trial(study, len(trials), int8(4))
         failed = claim(store, host=this_host())
         store.fail_trial(failed, "out-of-memory", "took 9000 MB, limit 8000 MB", "last line")

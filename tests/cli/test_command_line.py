@@ -152,6 +152,11 @@ def test_a_language_models_front_is_told_in_perplexity_and_tokens(tuner, home):
     assert json.loads(out)["metrics"]["perplexity"] is None  # it failed, and is told like the others
 
 
+def test_a_language_models_floor_is_said(tuner):
+    code, out, _ = tuner("validate", ROOT / "studies" / "chat.yaml")
+    assert code == 0 and "must meet: perplexity_increase <= 0.10 and agreement >= 0.25" in out
+
+
 @pytest.mark.parametrize("said", ["3%", "0.03", " 3 % "])
 def test_a_loss_may_be_said_in_per_cent(said):
     assert share(said) == pytest.approx(0.03)

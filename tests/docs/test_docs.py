@@ -21,7 +21,7 @@ def blocks(page, language=""):
 
 
 def commands():
-    for page in (ROOT / "README.md", ROOT / "docs" / "tutorial.md"):
+    for page in (ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "docs" / "serving.md"):
         for line in "\n".join(blocks(page)).splitlines():
             if line.startswith("tuner "):
                 words = shlex.split(line, comments=True)

@@ -22,6 +22,7 @@ def session_artefact(folder, source):
 def describe(folder, session, **more):
     record = {
         "engine": "test",
+        "device": "cpu",
         "bits": 32,
         "session": session,
         "fixed_shape": None,

@@ -40,21 +40,6 @@ def test_from_which_tokens_is_drawn(top_k, top_p, expected):
     assert set(np.flatnonzero(seen)) == set(expected)
 
 
-def test_the_nucleus_is_that_of_transformers():
-    import torch
-    from transformers import TopKLogitsWarper, TopPLogitsWarper
-
-    random = np.random.default_rng(0)
-    for top_k, top_p in [(0, 0.9), (40, 0.9), (7, 1.0), (0, 0.3)]:
-        logits = random.normal(scale=3, size=2000)
-        scores = torch.from_numpy(logits)[None]
-        scores = TopKLogitsWarper(top_k)(None, scores) if top_k else scores
-        scores = TopPLogitsWarper(top_p)(None, scores) if top_p < 1 else scores
-        assert set(nucleus(logits, top_k, top_p)[0]) == set(
-            torch.isfinite(scores[0]).nonzero()[:, 0].tolist()
-        )
-
-
 def test_a_seed_draws_the_same_again_and_none_does_not():
     def ten(seed):
         choose = Sampling(temperature=1.5, seed=seed).chooser([])

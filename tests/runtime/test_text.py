@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from tests.tiny_chat import TEMPLATE, texts, tokenizer
+from tests.tiny_chat import tokenizer
 from tuner.runtime.detokenizing import Detokenizer
 from tuner.runtime.stopping import StopStrings
 from tuner.runtime.template import ChatTemplate, TemplateRefusedError, special_tokens
@@ -16,28 +16,6 @@ MESSAGES = [{"role": "user", "content": "a & b < 'c' é 😀"}, {"role": "assist
 
 
 # -- template
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        TEMPLATE,
-        "{{ bos_token }}{% for m in messages %}\n   {% if loop.index > 9 %}{% break %}{% endif %}\n"
-        "[{{ m | tojson }}] {{ m.content | trim }}{{ eos_token }}\n{% endfor %}",
-        "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}{{ tools is none }}",
-        "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}"
-        "{{ messages | tojson(indent=2) }}{{ strftime_now('%Y') }}",
-    ],
-)
-def test_a_template_is_rendered_as_transformers_does(tmp_path, text):
-    from transformers import AutoTokenizer
-
-    theirs = AutoTokenizer.from_pretrained(texts(tmp_path, text))
-    expected = theirs.apply_chat_template(MESSAGES, tokenize=False, add_generation_prompt=True)
-    ours = ChatTemplate.read(tmp_path).render(MESSAGES)
-    assert ours == expected
-    tokens = theirs.apply_chat_template(MESSAGES, add_generation_prompt=True)["input_ids"]
-    assert TOKENIZER.encode(ours, add_special_tokens=False).ids == tokens
 
 
 def test_a_template_of_the_tokenizers_configuration(tmp_path):

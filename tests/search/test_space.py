@@ -260,3 +260,42 @@ def test_each_engines_own_way_comes_first_in_a_language_models_study():
     rest = found[len(own) + 1 :]
     assert {(c.distillation.student_layers, c.pruning.ffn) for c in rest} >= {(30, 0.25), (27, 0.0)}
     assert all(c in space for c in found) and len(set(found)) == len(found)
+
+
+CARDS = [
+    ("torch", Offer("cpu", 32)),
+    *(
+        ("torch", Offer("cuda", b, s, fixed_shape=True))
+        for b, s in ((32, "none"), (32, "tf32"), (16, "fp16"))
+    ),
+    ("torch-compile", Offer("cuda", 8, "fp8", fixed_shape=True)),
+]
+
+
+def test_on_a_gpu_there_is_one_thread_and_the_baseline_is_there_too():
+    axes = {"backend": {"devices": ["cuda"]}, "quantization": {"schemes": ["fp8"]}}
+    space = make(axes, CARDS, cores=8)
+    assert {(c.parallel.threads, c.parallel.replicas) for c in space.enumerate()} == {(1, 1), (1, 2), (1, 4)}
+    assert {(c.quantization.bits, c.quantization.scheme) for c in space.enumerate()} == {
+        (32, "none"), (32, "tf32"), (16, "fp16"), (8, "fp8"),
+    }  # fmt: skip
+    first = seeds(space)[0]
+    assert first == baseline(6, 8, "cuda")
+    assert first in space
+    assert first.parallel.threads == 1
+
+
+def test_processor_and_gpu_in_one_space():
+    space = make({"backend": {"devices": ["cpu", "cuda"]}}, CARDS[:3], cores=2)
+    every = list(space.enumerate())
+    assert len(every) == len(set(every)) == space.size()
+    threads = {(c.backend.device, c.parallel.threads) for c in every}
+    assert threads == {("cpu", 1), ("cpu", 2), ("cuda", 1)}
+    assert seeds(space)[0].backend.device == "cpu"
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2))
+    for _ in range(40):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert candidate in space
+        assert space.params(candidate) == trial.params
+        study.tell(trial, 0.0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 import uvicorn
 
 from tests.tiny_chat import bundle as tiny_bundle
@@ -62,6 +64,14 @@ def events(lines):
     """Return the data of server-sent events, parsed but for [DONE]."""
     data = [line.removeprefix("data: ") for line in lines if line]
     return [text if text == "[DONE]" else json.loads(text) for text in data]
+
+
+@pytest.fixture(autouse=True)
+def no_log():
+    """Keep the log of servers in this process, which nobody reads, out of the tests' output."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")

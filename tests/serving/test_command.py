@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import shutil
 import signal
 import socket
@@ -13,7 +14,9 @@ import openai
 import pytest
 
 from tests.serving.conftest import CHAT, hello, wait_for
+from tests.tiny_chat import content, torch_artefact
 from tuner.cli.main import main
+from tuner.export.bundle import write_bundle
 
 
 def client_of(child, **more):
@@ -27,8 +30,16 @@ def requests_of(child):
     return [line for text in child.lines if (line := json.loads(text))["message"] == "request"]
 
 
-def test_the_standard_client(child, quick):
-    server = child(quick, environment={"TUNER_API_KEY": "sesame"})
+@pytest.fixture(params=["quick", pytest.param("torch", marks=pytest.mark.slow)])
+def tiny(request, quick, tmp_path):
+    """The quick bundle, and a Llama on the engine torch."""
+    if request.param == "quick":
+        return quick
+    return write_bundle(content(tmp_path, *torch_artefact(tmp_path)), tmp_path / "tiny")
+
+
+def test_the_standard_client(child, tiny):
+    server = child(tiny, environment={"TUNER_API_KEY": "sesame"})
     client = client_of(server)
     asked = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 12}
     whole = client.chat.completions.create(**asked)
@@ -125,6 +136,8 @@ def test_a_second_ctrl_c_ends_at_once(child, slow):
 @pytest.fixture
 def said(capsys, monkeypatch):
     monkeypatch.delenv("TUNER_API_KEY", raising=False)
+    root, term = logging.getLogger(), signal.getsignal(signal.SIGTERM)
+    before = root.handlers, root.level
 
     def run(*arguments):
         code = main(["serve", *map(str, arguments)])
@@ -132,7 +145,9 @@ def said(capsys, monkeypatch):
         assert out == "" and err.count("\n") == 1
         return code, err
 
-    return run
+    yield run
+    root.handlers, root.level = before
+    signal.signal(signal.SIGTERM, term)
 
 
 def test_no_bundle(said, tmp_path):

@@ -121,7 +121,7 @@ def test_waiting_counts_to_the_time_of_a_request(slow):
 
 
 def test_an_engine_that_breaks(folder):
-    with listening(bundle(folder / "broken", fail=20)) as client:
+    with listening(bundle(folder / "broken", fail=3)) as client:
         found = client.post(CHAT, json=hello(max_tokens=40))
         assert found.status_code == 500 and "ran into a wall" in found.json()["error"]["message"]
         chunks = events(client.post(CHAT, json=hello(max_tokens=40, stream=True)).iter_lines())

@@ -22,7 +22,8 @@ class Offer:
     bounds the share of positions of real text at which the likeliest next token is another than the fp32 checkpoint's.
 
     `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
-    cache that can be chosen, None among them for the engine's own.
+    cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
+    that its sessions know.
     """
 
     device: str
@@ -36,6 +37,7 @@ class Offer:
     task: TaskName = "text-classification"
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
+    drafts: tuple[str, ...] = ()
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Offer:

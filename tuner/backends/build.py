@@ -9,6 +9,7 @@ import numpy as np
 
 from tuner.backends.agreement import check_agreement
 from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.generating_agreement import check_generating_agreement
 from tuner.backends.registry import backends
 from tuner.candidate import Quantization
 from tuner.errors import BuildError
@@ -16,6 +17,7 @@ from tuner.hardware import this_host
 from tuner.runtime.loader import load_session
 
 _CHECKED = 48  # documents compared with the source after each build
+_CHECKED_WINDOWS = 12  # the same of text, where each position is compared
 
 
 def build(engine: str, request: dict[str, Any], out: str) -> dict[str, Any]:
@@ -29,16 +31,23 @@ def build(engine: str, request: dict[str, Any], out: str) -> dict[str, Any]:
     asked = _request(request, calibration)
     backends()[engine].build(asked, Path(out))
     calibration.unlink()
-    checked = _head(check, _CHECKED, Path(out) / "check.npz")
-    agreement = check_agreement(_served(out), asked.checkpoint, checked, _offer(engine, asked).tolerance)
+    return {"agreement": _agreement(engine, asked, check, Path(out))}
+
+
+def _agreement(engine: str, asked: BuildRequest, check: Path, out: Path) -> dict[str, float]:
+    session, tolerance = _served(out), _offer(engine, asked).tolerance
+    if asked.task == "text-generation":
+        return check_generating_agreement(session, asked.checkpoint, check, _CHECKED_WINDOWS, tolerance)
+    checked = _head(check, _CHECKED, out / "check.npz")
+    agreement = check_agreement(session, asked.checkpoint, checked, tolerance)
     checked.unlink()
-    return {"agreement": agreement}
+    return agreement
 
 
-def _served(out: str) -> Any:
+def _served(out: Path) -> Any:
     """Return the artefact's session; an engine may well write what it cannot read."""
     try:
-        return load_session(Path(out), threads=len(this_host().cores))
+        return load_session(out, threads=len(this_host().cores))
     except Exception as error:
         reason = " ".join(str(error).split())[-200:]
         raise BuildError(f"the engine cannot load what it built: {type(error).__name__}: {reason}") from error
@@ -56,13 +65,15 @@ def _request(raw: dict[str, Any], calibration: Path) -> BuildRequest:
         max_length=raw["max_length"],
         calibration=calibration,
         cache=cache,
+        task=raw.get("task", "text-classification"),
     )
 
 
 def _offer(engine: str, request: BuildRequest) -> Offer:
     wanted = request.quantization
     for offer in backends()[engine].offers(this_host()):
-        if (offer.device, offer.bits, offer.scheme) == (request.device, wanted.bits, wanted.scheme):
+        found = (offer.task, offer.device, offer.bits, offer.scheme)
+        if found == (request.task, request.device, wanted.bits, wanted.scheme):
             return offer
     raise AssertionError(f"{engine} does not offer {wanted}: the space must not propose it")
 

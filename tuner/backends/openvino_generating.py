@@ -26,7 +26,7 @@ KV = (None, 16, 4)
 
 def offers(lacking: str, lacking_nncf: str) -> list[Offer]:
     """Return the offers of text generation, given why OpenVINO and NNCF are not there, or nothing."""
-    task: dict[str, Any] = {"task": "text-generation", "kv_bits": KV}
+    task: dict[str, Any] = {"task": "text-generation", "kv_bits": KV, "drafts": ("lookup",)}
     able: dict[str, Any] = {"available": not lacking, "reason": lacking, **task}
     nncf: dict[str, Any] = {"available": not lacking_nncf, "reason": lacking_nncf, **task}
     return [

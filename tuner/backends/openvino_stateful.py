@@ -70,9 +70,14 @@ def stateful_model(checkpoint: Path, cache: Path) -> Path:
 
 
 def _causal(attention_mask: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
-    """Return what is added to the attention's scores (1, 1, tokens, all): nothing, or the least number."""
-    places = torch.arange(attention_mask.shape[1])
-    seen = (places[None, :] <= position_ids[0][:, None]) & (attention_mask == 1)
+    """Return what is added to the attention's scores (1, 1, tokens, all): nothing, or the least number.
+
+    Tokens see those before them in the cache. Their positions say nothing of that: what was drafted and taken back
+    still has a place in the cache, under the mask, and none among the positions.
+    """
+    held, read = attention_mask.shape[1], position_ids.shape[1]
+    rows = torch.arange(read) + (held - read)
+    seen = (torch.arange(held)[None, :] <= rows[:, None]) & (attention_mask == 1)
     return torch.where(seen, 0.0, torch.finfo(torch.float32).min)[None, None]
 
 

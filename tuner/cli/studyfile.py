@@ -32,6 +32,7 @@ def validate(
     from tuner.cli.output import print_json
     from tuner.errors import InputError
     from tuner.spec.load import load_spec
+    from tuner.spec.model import GENERATION
 
     try:
         spec = load_spec(study, settings or [])
@@ -43,6 +44,8 @@ def validate(
         print_json({"valid": True, "problems": [], "study": spec.model_dump(mode="json")})
     else:
         print(f"{study}: valid; study {spec.name!r}, {spec.budget.words()}, {', '.join(spec.objectives)}")
+        if spec.task == GENERATION:  # one of them a study has unasked
+            print(f"what a point must meet: {' and '.join(spec.constraints)}")
 
 
 def schema(

@@ -98,7 +98,8 @@ def _fill(content: BundleContent, out: Path) -> None:
         shutil.copyfile(content.tokenizer / name, out / name)
     copy_runtime([*kind.modules, described["session"]], out / "runtime")
     (out / kind.script).write_text(kind.source())
-    facts = {"kind": kind.name, **content.candidate.parallel.model_dump(mode="json"), **content.facts}
+    run = {**content.candidate.parallel.model_dump(mode="json"), "draft": content.candidate.backend.draft}
+    facts = {"kind": kind.name, **run, **content.facts}
     for name, data in {"bundle.json": facts, "report.json": content.report, **content.more}.items():
         (out / name).write_text(json.dumps(data, indent=1, ensure_ascii=False, default=str) + "\n", "utf-8")
     (out / "config.yaml").write_text(yaml.safe_dump(content.candidate.canonical(), sort_keys=False))

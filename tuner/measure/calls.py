@@ -73,6 +73,7 @@ class Responses:
     def one(self, index: int) -> dict[str, Any]:
         """Answer all clients; `ttft` and the inter-token times `itl` in ms are the last client's."""
         prompts = [self._prompts[(index + i) % len(self)].tolist() for i in range(self._clients)]
+        before = self._drafts()
         begin = time.perf_counter()
         if self._clients > 1 and hasattr(self._session, "stream_together"):
             moments = self._together(prompts)
@@ -85,7 +86,14 @@ class Responses:
             "answers": self._clients,
             "ttft": (moments[0] - begin) * 1e3,
             "itl": [round(interval, 4) for interval in intervals],
+            **{name: count - before[name] for name, count in self._drafts().items()},
         }
+
+    def _drafts(self) -> dict[str, int]:
+        """Return how many tokens the session drafted, and how many of them were right, where it drafts."""
+        if getattr(self._session, "draft", None) is None:
+            return {}
+        return dict(vars(self._session.drafts))
 
     def details(self) -> dict[str, Any]:
         """Return what the session says of its device."""

@@ -105,9 +105,9 @@ class Serving:
         """Return the child's process id."""
         return self._process.pid
 
-    def plan(self, file: Path, cycle: int = 1, clients: int = 1) -> None:
-        """Load the calls that blocks go through, in whole cycles; `clients` of a language model share this child."""
-        self.ask("plan", file=str(file), cycle=cycle, clients=clients)
+    def plan(self, file: Path, cycle: int = 1, clients: int = 1, draft: str | None = None) -> None:
+        """Load the calls that blocks go through, in whole cycles; a language model has `clients`, and may draft."""
+        self.ask("plan", file=str(file), cycle=cycle, clients=clients, draft=draft)
 
     def begin_block(
         self,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,15 @@ class Plan:
     def clients_of(self, replicas: int) -> int:
         """Return how many clients share one replica, the busiest one."""
         return math.ceil(self.clients / replicas)
+
+
+class Placed(NamedTuple):
+    """An artefact as it is to be run; `draft` is how a language model drafts its answers, None: not at all."""
+
+    artefact: Path
+    threads: int
+    replicas: int
+    draft: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +174,7 @@ def measure(
 
 
 def measure_together(
-    subjects: Sequence[tuple[Path, int, int]],
+    subjects: Sequence[Placed | tuple[Path, int, int]],
     reference: Serving,
     plan: Plan,
     precision: float,
@@ -175,7 +184,7 @@ def measure_together(
     loading: AbstractContextManager[object] | None = None,
     alone: AbstractContextManager[object] | None = None,
 ) -> list[Performance]:
-    """Measure (artefact, threads, replicas) interleaved with each other and the reference, in one run.
+    """Measure placed artefacts interleaved with each other and the reference, in one run.
 
     They are loaded inside `loading` and measured inside `alone`: an engine's import takes longer than many a
     measurement, and need not keep the machine from others.
@@ -191,17 +200,18 @@ def measure_together(
         file = stack.enter_context(_written(plan))
         with loading or nullcontext():
             reference.plan(file, plan.cycle, plan.clients)
+            placed = [Placed(*one) for one in subjects]
             found = [
                 Subject(
-                    [stack.enter_context(s) for s in _replicas(*one, limits)],
+                    [stack.enter_context(s) for s in _replicas(one, limits)],
                     rhythm=plan.rhythm,
-                    cards=[card for card in cards_of(this_host(), one[0], one[2]) if card is not None],
+                    cards=[c for c in cards_of(this_host(), one.artefact, one.replicas) if c is not None],
                 )
-                for one in subjects
+                for one in placed
             ]
-            for subject in found:
+            for subject, one in zip(found, placed, strict=True):
                 for serving in subject.servings:
-                    serving.plan(file, plan.cycle, plan.clients_of(len(subject.servings)))
+                    serving.plan(file, plan.cycle, plan.clients_of(one.replicas), one.draft)
         with alone or nullcontext():
             before = [states(subject.cards) for subject in found]
             duet(found, reference, precision, seconds, percentiles, plan.cycle)
@@ -213,10 +223,9 @@ def measure_together(
     ]
 
 
-def _replicas(
-    artefact: Path, threads: int, replicas: int, limits: ServingLimits | None = None
-) -> Iterator[Serving]:
+def _replicas(one: Placed, limits: ServingLimits | None = None) -> Iterator[Serving]:
     """Start a subject's replicas, on cores of their own and, where they compute on GPUs, on these in turn."""
+    artefact, threads, replicas, _ = one
     host = this_host()
     cores = host.cores
     if threads * replicas > len(cores):

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuner.measure.stats import percentile
+from tuner.measure.stats import mean, percentile
 from tuner.metrics import Estimate
 
 _PERCENTILES = {"ttft_ms": 50, "ttft_p90_ms": 90, "ttft_p99_ms": 99}
@@ -21,7 +21,8 @@ def response_metrics(
 ) -> dict[str, Estimate | None]:
     """Return TTFT, TPOT and ITL percentiles in ms and tokens a second; nothing where there are no details.
 
-    `details` has `ttft` and `itl` in ms for each response; `throughput` is in responses a second of all clients.
+    `details` has `ttft` and `itl` in ms for each response, and the tokens `drafted` and `accepted` where it drafts;
+    `throughput` is in responses a second of all clients.
     A percentile for which there are too few samples is None.
     """
     if not details:
@@ -31,7 +32,14 @@ def response_metrics(
     found = {name: percentile(first, which) for name, which in _PERCENTILES.items()}
     return {
         **found,
+        **_acceptance(details),
         "tpot_ms": percentile([statistics.fmean(one) for one in gaps], 50),
         "itl_p99_ms": percentile([gap for one in gaps for gap in one], 99),
         "tokens_per_s": throughput.scaled(len(gaps[0]) + 1),
     }
+
+
+def _acceptance(details: Sequence[Mapping[str, Any]]) -> dict[str, Estimate | None]:
+    """Return the share of drafted tokens that were right; the interval is between responses."""
+    shares = [detail["accepted"] / detail["drafted"] for detail in details if detail.get("drafted")]
+    return {"acceptance_rate": mean(shares)} if shares else {}

@@ -10,7 +10,14 @@ from typing import Any
 from tuner.candidate import Candidate
 from tuner.faults import fault
 from tuner.measure.client import Serving
-from tuner.measure.performance import Performance, Plan, measure_together, response_plan, scenario_plan
+from tuner.measure.performance import (
+    Performance,
+    Placed,
+    Plan,
+    measure_together,
+    response_plan,
+    scenario_plan,
+)
 from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepared import Prepared
@@ -54,7 +61,9 @@ class Bench:
 
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
-        subjects = [(entry.path, c.parallel.threads, c.parallel.replicas) for entry, c in built]
+        subjects = [
+            Placed(entry.path, c.parallel.threads, c.parallel.replicas, c.backend.draft) for entry, c in built
+        ]
         with self._shop.quiet.shared():
             reference = self.reference()
         return measure_together(
@@ -104,6 +113,7 @@ class Bench:
         return {
             "artefact": artefact.key,
             "parallel": candidate.parallel.model_dump(mode="json"),
+            **({"draft": candidate.backend.draft} if candidate.backend.draft else {}),
             "scenario": spec.scenario.model_dump(mode="json"),
             "measure": spec.measure.model_dump(mode="json"),
             "percentiles": self._percentiles(),

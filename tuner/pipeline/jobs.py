@@ -148,7 +148,9 @@ def job_environment() -> dict[str, str]:
         "TRANSFORMERS_VERBOSITY": "error",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    return {**kept, **quiet, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    # Asked otherwise, CUDA would begin in the process that forks, and be of no use in its children.
+    unforked = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+    return {**kept, **quiet, **unforked, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
 
 
 def _send(pipe: IO[bytes], request: Mapping[str, Any]) -> None:

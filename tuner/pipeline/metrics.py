@@ -36,7 +36,8 @@ def trial_metrics(performance: Mapping[str, Any], quality: Metrics, baseline_ms:
 
 def _token_metrics(details: Mapping[str, Any], drift: float) -> Metrics:
     """Return what is known of a language model's responses on the study's clock; rates go the other way."""
-    return {name: _scaled(raw, 1 / drift if name == _RATE else drift) for name, raw in details.items()}
+    factors = {_RATE: 1 / drift, "acceptance_rate": 1.0}
+    return {name: _scaled(raw, factors.get(name, drift)) for name, raw in details.items()}
 
 
 def on_clock(metrics: Metrics, ratio: Estimate | None, baseline_ms: float | None) -> Metrics:

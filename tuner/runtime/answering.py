@@ -90,7 +90,10 @@ class Chat:
 
     def load(self, threads: int | None = None) -> GeneratingSession:
         """Load a session: one conversation at a time. `threads` defaults to what was measured."""
-        return cast(GeneratingSession, load_session(self.bundle / "artefact", threads or self.threads))
+        session = load_session(self.bundle / "artefact", threads or self.threads)
+        if (draft := self.described.get("draft")) is not None:
+            session.draft = draft
+        return cast(GeneratingSession, session)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Return the tokens of a conversation, up to where the answer begins.

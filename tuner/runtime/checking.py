@@ -56,10 +56,13 @@ def _seconds(session: GeneratingSession, timed: Mapping[str, Any]) -> float:
     return time.perf_counter() - start
 
 
-def main(artefact: Path, threads: int) -> None:
+def main(artefact: Path, threads: int, draft: str = "") -> None:
     """Read what is wanted from stdin and write what an artefact answers to stdout, as JSON."""
-    print(json.dumps(check(load_session(artefact, threads), json.load(sys.stdin))))
+    session = load_session(artefact, threads)
+    if draft:
+        session.draft = draft
+    print(json.dumps(check(session, json.load(sys.stdin))))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

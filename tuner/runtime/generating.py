@@ -14,7 +14,8 @@ Choose = Callable[[np.ndarray], int]
 class GeneratingSession(Protocol):
     """A loaded language model with a KV cache of its own, for one conversation at a time.
 
-    `context` is the most tokens that prompt and answer may have together; `vocabulary` the number of tokens.
+    `context` is the most tokens that prompt and answer may have together; `vocabulary` the number of tokens. Where an
+    engine can draft (its offer says so), `draft` may be set to `lookup` for greedy answers, and `drafts` counts.
     """
 
     context: int

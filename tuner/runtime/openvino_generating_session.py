@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 
 from .generating import Choose, check_room, log_softmax_at
+from .lookup import Drafts, lookup_loop
 from .token_loop import check_tokens, token_loop
 
 #: Tokens scored together. Within one pass attention sees exact keys and values, afterwards what the cache made of them:
@@ -30,8 +31,9 @@ class Session:
             str(directory / described["model"]), "CPU", _settings(core, described, threads)
         )
         self._request = compiled.create_infer_request()
-        self._seen = np.ones((1, self.context), dtype=np.int64)
         self._beam = np.zeros(1, dtype=np.int32)
+        self.draft: str | None = None
+        self.drafts = Drafts()
 
     def stream(
         self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
@@ -42,7 +44,10 @@ class Session:
             ValueError: the prompt does not fit.
         """
         check_room(prompt, most, self.context, self.vocabulary)
-        return token_loop(self._reader(), prompt, most, stop, choose)
+        told = _Told(self._infer, self._request.reset_state, self.context)
+        if self.draft == "lookup" and choose is None:
+            return lookup_loop(told.read_all, told.forget, prompt, most, stop, self.drafts)
+        return token_loop(told.read, prompt, most, stop, choose)
 
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return log-probabilities and likeliest tokens (n - 1,) of tokens (n,) in one pass.
@@ -51,45 +56,66 @@ class Session:
             ValueError: the tokens do not fit.
         """
         check_tokens(tokens, self.context, self.vocabulary)
-        given, read = np.asarray(tokens, dtype=np.int64), self._continuing()
+        given = np.asarray(tokens, dtype=np.int64)
+        told = _Told(self._infer, self._request.reset_state, self.context)
         taken, likeliest = [], []
         for start in range(0, len(given) - 1, _TOGETHER):
             answered = given[start + 1 : start + 1 + _TOGETHER]
-            logits = read(given[start : start + len(answered)], range(len(answered)))
+            logits = told.read_all(given[start : start + len(answered)])
             taken.append(log_softmax_at(logits, answered))
             likeliest.append(logits.argmax(axis=-1))
         return np.concatenate(taken), np.concatenate(likeliest)
 
-    def _reader(self) -> Callable[[Sequence[int]], np.ndarray]:
-        """Return a function that reads tokens after those it read before, and returns the logits (vocabulary,) then."""
-        read = self._continuing()
-        return lambda tokens: read(tokens, [len(tokens) - 1])[0]
+    def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Return logits (kept, vocabulary), valid until the next call."""
+        found = self._request.infer({**inputs, "beam_idx": self._beam}, share_inputs=True, share_outputs=True)
+        return found[0][0]
 
-    def _continuing(self) -> Callable[[Sequence[int] | np.ndarray, Sequence[int]], np.ndarray]:
-        """Return the same for logits (kept, vocabulary) at chosen places of what is read."""
-        before = 0
 
-        def read(tokens: Sequence[int] | np.ndarray, kept: Sequence[int]) -> np.ndarray:
-            nonlocal before
-            if not before:
-                self._request.reset_state()  # whatever an earlier conversation left
-            logits = self._infer(np.array(tokens, dtype=np.int64), before, np.array(kept))
-            before += len(tokens)
-            return logits
+class _Told:
+    """What a conversation's model was told so far. Tokens that are taken back stay in its cache, unseen."""
 
-        return read
+    def __init__(
+        self, infer: Callable[[dict[str, np.ndarray]], np.ndarray], reset: Callable[[], None], room: int
+    ) -> None:
+        self._infer, self._reset = infer, reset
+        self._seen = np.ones((1, room), dtype=np.int64)
+        self._held = 0  # tokens in the cache
+        self._place = 0  # position of the next token: those taken back have none
 
-    def _infer(self, given: np.ndarray, before: int, kept: np.ndarray) -> np.ndarray:
-        """Return logits (kept, vocabulary), valid until the next call, of tokens (n,) that follow `before` others."""
-        total = before + len(given)
-        inputs = {
-            "input_ids": given[None],
-            "attention_mask": self._seen[:, :total],
-            "position_ids": np.arange(before, total)[None],
-            "kept": kept,
-            "beam_idx": self._beam,
-        }
-        return self._request.infer(inputs, share_inputs=True, share_outputs=True)[0][0]
+    def read(self, tokens: Sequence[int]) -> np.ndarray:
+        """Read tokens after those before; return the logits (vocabulary,) of what may follow."""
+        return self._read(tokens, np.array([len(tokens) - 1]))[0]
+
+    def read_all(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the logits (tokens, vocabulary) after each."""
+        return self._read(tokens, np.arange(len(tokens)))
+
+    def forget(self, count: int) -> None:
+        """Take back the last tokens."""
+        self._seen[0, self._held - count : self._held] = 0
+        self._place -= count
+
+    def _read(self, tokens: Sequence[int] | np.ndarray, kept: np.ndarray) -> np.ndarray:
+        if not self._held:
+            self._reset()  # whatever an earlier conversation left
+        self._make_room(len(tokens))
+        end, place = self._held + len(tokens), self._place + len(tokens)
+        logits = self._infer(
+            {
+                "input_ids": np.array(tokens, dtype=np.int64)[None],
+                "attention_mask": self._seen[:, :end],
+                "position_ids": np.arange(self._place, place)[None],
+                "kept": kept,
+            }
+        )
+        self._held, self._place = end, place
+        return logits
+
+    def _make_room(self, count: int) -> None:
+        """Lengthen the mask: tokens that were taken back need places in the cache beyond the context's."""
+        if self._held + count > self._seen.shape[1]:
+            self._seen = np.pad(self._seen, ((0, 0), (0, self._held + count)), constant_values=1)
 
 
 def _settings(core: Any, described: dict[str, Any], threads: int) -> dict[str, Any]:

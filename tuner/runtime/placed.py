@@ -62,6 +62,10 @@ class Graph:
     def __init__(self, call: Call, device: torch.device, inputs: int, shape: tuple[int, int]) -> None:
         with torch.inference_mode():
             self._given = [torch.ones(shape, dtype=torch.int64, device=device) for _ in range(inputs)]
+            for tensor in self._given:
+                tensor[:, -1] = (
+                    0  # a mask of ones alone may be left out, and with it the kernels that need warming up
+                )
             _apart(lambda: call(*self._given))
             self._graph: Any = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):

@@ -21,7 +21,7 @@ class Leg:
     """One engine @ device with one number format, and what of it may be chosen.
 
     `fixed_shape` holds the builds that may be tried, `methods` the ways to find low-bit weights, `kv_bits` precisions
-    of the KV cache; () where an engine has nothing of the kind.
+    of the KV cache, `drafts` ways to guess ahead; () where an engine has nothing of the kind.
     """
 
     engine: str
@@ -32,6 +32,7 @@ class Leg:
     fixed_shape: tuple[bool, ...]
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
+    drafts: tuple[str | None, ...] = ()
 
     @property
     def target(self) -> str:
@@ -41,11 +42,12 @@ class Leg:
     def pairs(self) -> list[tuple[Quantization, Backend]]:
         """Return the candidate parts that this leg allows."""
         return [
-            (self.format(group, method, kv), self.backend(fixed))
+            (self.format(group, method, kv), self.backend(fixed, draft))
             for group in self.group_sizes or (None,)
             for method in self.methods or (None,)
             for kv in self.kv_bits or (None,)
             for fixed in self.fixed_shape
+            for draft in self.drafts or (None,)
         ]
 
     def format(self, group_size: int | None, method: str | None, kv_bits: int | None) -> Quantization:
@@ -53,9 +55,9 @@ class Leg:
         chosen = {"group_size": group_size, "method": method, "kv_bits": kv_bits}
         return Quantization.model_validate({"bits": self.bits, "scheme": self.scheme, **chosen})
 
-    def backend(self, fixed_shape: bool) -> Backend:
-        """Return who runs it."""
-        return Backend(engine=self.engine, device=self.device, fixed_shape=fixed_shape)
+    def backend(self, fixed_shape: bool, draft: str | None = None) -> Backend:
+        """Return who runs it, and how."""
+        return Backend(engine=self.engine, device=self.device, fixed_shape=fixed_shape, draft=draft)
 
     def signature(self) -> list[object]:
         """Return it as plain data; what only generation has is named where there is any of it."""
@@ -67,6 +69,7 @@ class Leg:
             list(self.group_sizes),
             list(self.fixed_shape),
             *own,
+            *([list(self.drafts)] if self.drafts else []),
         ]
 
 
@@ -121,7 +124,16 @@ def _leg(axes: Axes, engine: str, offer: Offer) -> Leg | None:
     shapes = tuple(sorted({f for f in axes.backend.fixed_shape if offer.fixed_shape or not f}))
     if not shapes:  # the study wants fixed shapes only, and this engine has none: dynamic is all it can do
         shapes = (False,)
-    return Leg(engine, offer.device, offer.bits, cast(Scheme, offer.scheme), groups, shapes, methods, caches)
+    scheme = cast(Scheme, offer.scheme)
+    return Leg(
+        engine, offer.device, offer.bits, scheme, groups, shapes, methods, caches, _drafts(axes, offer)
+    )
+
+
+def _drafts(axes: Axes, offer: Offer) -> tuple[str | None, ...]:
+    """Return how answers may be drafted; () where there is no choice but not to."""
+    able = [name for name in axes.backend.draft if name == "none" or name in offer.drafts]
+    return () if able in ([], ["none"]) else tuple(None if name == "none" else name for name in able)
 
 
 def _both(values: Sequence[T], others: Sequence[T | None]) -> tuple[T, ...]:

@@ -167,7 +167,8 @@ class Space:
         fixed = choose(
             Choice(f"{prefix}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
         )
-        return leg.format(group, method, kv), leg.backend(fixed)
+        draft = choose(Choice(f"{prefix}.draft", "draft", leg.drafts or (None,), ordered=False))
+        return leg.format(group, method, kv), leg.backend(fixed, draft)
 
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
@@ -248,6 +249,7 @@ def _known(candidate: Candidate) -> dict[str, Any]:
         **candidate.parallel.model_dump(),
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
         "fixed_shape": candidate.backend.fixed_shape,
+        "draft": candidate.backend.draft,
     }
 
 

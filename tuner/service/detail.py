@@ -78,9 +78,8 @@ def _samples(found: list[Measurement], kind: str) -> Samples | None:
 
 
 def _changes(trial: Trial, base: Trial) -> list[tuple[str, Any, Any]]:
-    own, other = trial.candidate.canonical(), base.candidate.canonical()
-    pairs = [(name, other[part][name], own[part][name]) for part in own for name in own[part]]
-    return [pair for pair in pairs if pair[1] != pair[2]]
+    found = trial.candidate.differences(base.candidate)
+    return [(name, before, own) for (_, name), (before, own) in found.items()]
 
 
 def _labels(spec: Mapping[str, Any], key: str | None, width: int) -> list[str]:

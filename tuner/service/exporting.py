@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuner.candidate import Candidate
 from tuner.export.bundle import BundleContent, check_target, write_bundle
 from tuner.export.kinds import CHAT, kind_of_task
 from tuner.export.programs import run_program
@@ -82,42 +83,47 @@ def _built_again(chosen: TrialHandle) -> Sources:
 
 
 def _content(chosen: TrialHandle, found: Sources, rebuilt: bool) -> BundleContent:
-    kind = kind_of_task(chosen.study.spec.get("task", "text-classification"))
+    said = {**report(chosen), "rebuilt": rebuilt}
+    return content_of(found, chosen.trial.candidate, chosen.study.spec, said)
+
+
+def content_of(
+    found: Sources, candidate: Candidate, spec: Mapping[str, Any], report: Mapping[str, Any]
+) -> BundleContent:
+    """Return what goes into the bundle of an artefact, by the task of its study's spec.
+
+    Raises:
+        InputError: there are no bundles for the task.
+        TunerError: a language model's artefact does not answer.
+    """
+    kind = kind_of_task(spec.get("task", "text-classification"))
     meta = json.loads((found.data / "meta.json").read_text())
-    subject, facts, more = (_chat if kind is CHAT else _classifier)(chosen, found, meta)
-    return BundleContent(
-        kind=kind,
-        artefact=found.artefact,
-        tokenizer=found.checkpoint,
-        candidate=chosen.trial.candidate,
-        report={**report(chosen), "rebuilt": rebuilt},
-        subject=subject,
-        facts=facts,
-        more=more,
-    )
+    subject, facts, more = (_chat if kind is CHAT else _classifier)(found, candidate, spec, meta)
+    return BundleContent(kind, found.artefact, found.checkpoint, candidate, report, subject, facts, more)
 
 
-def _classifier(chosen: TrialHandle, found: Sources, meta: Mapping[str, Any]) -> _Parts:
+def _classifier(
+    found: Sources, candidate: Candidate, spec: Mapping[str, Any], meta: Mapping[str, Any]
+) -> _Parts:
     """Return what a classifier is, what its program must know, and its labels."""
     labels = list(meta["labels"])
     facts = {
         "pad_token_id": int(meta["pad_token_id"]),
         "max_length": json.loads((found.artefact / "artefact.json").read_text())["max_length"],
-        "batch": int(chosen.study.spec["scenario"]["batch"]),
+        "batch": int(spec["scenario"]["batch"]),
     }
     return f"A text classifier ({', '.join(labels)})", facts, {"labels.json": labels}
 
 
-def _chat(chosen: TrialHandle, found: Sources, meta: Mapping[str, Any]) -> _Parts:
+def _chat(found: Sources, candidate: Candidate, spec: Mapping[str, Any], meta: Mapping[str, Any]) -> _Parts:
     """Return what a language model is, what its program must know, and how it answers today."""
     with np.load(found.data / "prompts.npz") as stored:
         prompts, timed = stored["test"][:_CHECKED].tolist(), stored["measure"][0].tolist()
-    new = int(chosen.study.spec["scenario"]["new_tokens"])
     wanted = {
         "prompts": [{"prompt": prompt} for prompt in prompts],
-        "timed": {"prompt": timed, "new_tokens": new},
+        "timed": {"prompt": timed, "new_tokens": int(spec["scenario"]["new_tokens"])},
     }
-    answered = answers_of_artefact(found.artefact, chosen.trial.candidate.parallel.threads, wanted)
+    answered = answers_of_artefact(found.artefact, candidate, wanted)
     facts = {
         "context": answered["context"],
         "stop_token_ids": list(meta["stop_token_ids"]),
@@ -127,14 +133,16 @@ def _chat(chosen: TrialHandle, found: Sources, meta: Mapping[str, Any]) -> _Part
     return subject, facts, {"check.json": {**wanted, "prompts": answered["prompts"]}}
 
 
-def answers_of_artefact(artefact: Path, threads: int, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def answers_of_artefact(artefact: Path, candidate: Candidate, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return how an artefact answers check prompts, in a process of its own (see `tuner/runtime/checking.py`).
 
     Raises:
         TunerError: it fails.
     """
-    command = [sys.executable, "-m", "tuner.runtime.checking", str(artefact), str(threads)]
-    return dict(json.loads(run_program(command, f"{artefact}: the artefact", json.dumps(wanted))))
+    command = [sys.executable, "-m", "tuner.runtime.checking", str(artefact), str(candidate.parallel.threads)]
+    command += [candidate.backend.draft] if candidate.backend.draft else []
+    said = run_program(command, f"{artefact}: the artefact", json.dumps(wanted))
+    return dict(json.loads(said.splitlines()[-1]))  # engines may print before
 
 
 def report(chosen: TrialHandle) -> dict[str, Any]:

@@ -204,7 +204,7 @@ class TrialHandle:
         return self.study.row(self.number)
 
     def export(self, directory: str | Path) -> Path:
-        """Write the bundle: artefact, tokenizer, labels, predict.py, report; return its directory.
+        """Write the bundle: artefact, tokenizer, its program (predict.py, chat.py), report; return its directory.
 
         Raises:
             InputError: the directory is not empty or cannot be written.

@@ -82,11 +82,8 @@ class TrialRow:
         """Return what differs from the baseline: `{"quantization.bits": (32, 8)}`, its value and the trial's own."""
         if baseline is None:
             return {}
-        own, base = self.candidate.canonical(), baseline.canonical()
-        fields = {(part, name) for each in (base, own) for part in each for name in each[part]}
-        order = [*((part, name) for part in own for name in own[part]), *sorted(fields)]
-        pairs = {f"{part}.{name}": (base[part].get(name), own[part].get(name)) for part, name in order}
-        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+        found = self.candidate.differences(baseline)
+        return {f"{part}.{name}": pair for (part, name), pair in found.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of a front's JSON, as `tuner schema front` describes it."""

@@ -65,7 +65,7 @@ class Table:
 
 def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return flat rows as a frame on the study's clock, with feasibility, front and ranks."""
-    frame = pd.DataFrame(list(rows), columns=columns(study.spec["objectives"]))
+    frame = _typed(pd.DataFrame(list(rows), columns=columns(study.spec["objectives"])), study)
     for name in _TEXTS:  # pandas would put NaN, which is true, where nothing was said
         frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
     _set_clock(frame, study)
@@ -125,19 +125,22 @@ def flat(cell: Cell, objectives: Sequence[str]) -> dict[str, Any]:
     return row
 
 
+def _typed(frame: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """Return the frame with numbers as numbers, all at once: column by column would take it apart."""
+    measured = [f"{name}{end}" for name in METRICS for end in _ENDS]
+    numbers = [*measured, *_searched(study.spec["objectives"]), "ratio", "search_ratio"]
+    return pd.concat([frame.drop(columns=numbers), frame[numbers].apply(pd.to_numeric).astype(float)], axis=1)
+
+
 def _set_clock(frame: pd.DataFrame, study: Study) -> None:
     """Move stored latencies to the median of the baseline that is known by now, as `on_clock` does."""
-    numbers = [f"{name}{end}" for name in METRICS for end in _ENDS]
-    for name in (*numbers, *_searched(study.spec["objectives"]), "ratio", "search_ratio"):
-        frame[name] = pd.to_numeric(frame[name])
     only = next(iter(study.clocks.values()), np.nan)
     clock = frame["host"].map(dict(study.clocks)).astype(float).where(frame["host"].notna(), only)
     for prefix, ratio in (("", "ratio"), ("search_", "search_ratio")):
         drift = (frame[ratio] * clock / frame[f"{prefix}latency_ms"]).fillna(1.0)
-        ends = [(name, f"{prefix}{name}{end}") for name in (*TIMES, *RATES) for end in _ENDS]
-        for name, column in ends:
-            if column in frame:
-                frame[column] = frame[column] / drift if name in RATES else frame[column] * drift
+        for names, factor in ((TIMES, drift), (RATES, 1 / drift)):
+            moved = [c for name in names for end in _ENDS if (c := f"{prefix}{name}{end}") in frame]
+            frame.loc[:, moved] = frame[moved].mul(factor, axis=0)
 
 
 def _met(frame: pd.DataFrame, constraints: Sequence[Constraint], prefix: str) -> pd.Series:

@@ -6,7 +6,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,23 @@ from tuner.pipeline.jobs import Jobs
 from tuner.pipeline.metrics import trial_metrics
 from tuner.pipeline.prepare import Prepared, prepare
 from tuner.pipeline.workshop import Workshop, job_limits
-from tuner.service.verifying_chat import verify_chat
+from tuner.service.verifying_chat import check_answers
 from tuner.spec.model import StudySpec
 from tuner.store import tuner_home
 from tuner.tasks.quality import evaluate
 
 #: Two byte-identical artefacts differ by up to this in the ratio on a shared machine.
 NOISE = 0.10
-_TIMES = ("speedup", "latency_ms", "throughput")
+_TIMES = ("speedup", "latency_ms", "throughput", "ttft_ms", "tpot_ms", "itl_p99_ms", "tokens_per_s")
 _BUSY = 1.5  # times the baseline's own clock: beyond it, others compute so much that no time can be judged
 
 
 def verify_bundle(bundle: Path) -> dict[str, Any]:
     """Return `{"bundle", "files": [what is wrong], "claims": [...], "notes": [...], "ok": bool}`.
 
-    Of a chat bundle see `verify_chat`. A classifier's accuracy is that of the bundle's own `predict.py` on the study's
-    test split; latency is measured again beside the study's baseline. Both need the study's cache; without it only
-    files and one answer are checked, and it says so.
+    A classifier's accuracy is that of the bundle's own `predict.py` on the study's test split; a chat model's greedy
+    tokens must be those of the export (`check_answers`). Times are measured again beside the study's baseline. Accuracy
+    and times need the study's cache; without it only files and answers are checked, and it says so.
 
     Raises:
         NotFoundError: there is no bundle.
@@ -60,7 +60,7 @@ def verify_bundle(bundle: Path) -> dict[str, Any]:
             "notes": ["not run: its files changed"],
             "ok": False,
         }
-    measured = verify_chat if kind_of(bundle) == CHAT.name else _measured
+    measured = _chat if kind_of(bundle) == CHAT.name else _classifier
     claims, notes = measured(bundle, _report(bundle))
     return {
         "bundle": str(bundle),
@@ -92,20 +92,43 @@ def _report(bundle: Path) -> dict[str, Any]:
         raise InputError(f"{bundle / 'report.json'}: cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def _measured(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    spec = StudySpec.model_validate(report["spec"])
-    host, home = this_host(), tuner_home()
+def _classifier(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return claims and notes of a classifier; without the cache, that it answers."""
     try:
-        with Jobs(job_limits(spec.limits, host), home / "jobs") as jobs:
-            shop = Workshop(spec, Cache(home / "cache", frozen=True), jobs, host)
-            ready = prepare(shop)
-            with Bench(shop, ready) as bench:
-                timed, clock_ms = _latency(bundle, report, bench)
-                found = {**_accuracy(bundle, ready), **timed}
+        return _measured(bundle, report, lambda ready: _accuracy(bundle, ready))
     except TunerError as error:
         answer = answers_of(bundle, ["one line to see that it answers"])
         raw = f"raw latency, beside no reference: {_raw_latency_ms(bundle, report):.3g} ms (judges no claim)"
         return [], [f"claims not measured again: {error}", f"it answers: {answer[0]}", raw]
+
+
+def _chat(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return claims and notes of a chat model; without the cache, the time of an answer beside no baseline."""
+    tokens, raw_time, told = check_answers(bundle, report)
+    try:
+        timed, notes = _measured(bundle, report, lambda ready: {})
+    except TunerError as error:
+        note = f"times not measured beside the baseline: {error}; the time of an answer is shown, not judged"
+        return [tokens, raw_time], [*told, note]
+    return [tokens, *timed], list(dict.fromkeys([*told, *notes]))
+
+
+def _measured(
+    bundle: Path, report: Mapping[str, Any], quality: Callable[[Prepared], Mapping[str, Estimate]]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return claims about quality and time, and notes.
+
+    Raises:
+        TunerError: the study's cache does not hold what it takes.
+    """
+    spec = StudySpec.model_validate(report["spec"])
+    host, home = this_host(), tuner_home()
+    with Jobs(job_limits(spec.limits, host), home / "jobs") as jobs:
+        shop = Workshop(spec, Cache(home / "cache", frozen=True), jobs, host)
+        ready = prepare(shop)
+        with Bench(shop, ready) as bench:
+            timed, clock_ms = _latency(bundle, report, bench)
+            found = {**quality(ready), **timed}
     same = host.fingerprint == report["host"].get("fingerprint")
     notes = [] if same else ["measured on another host than claimed"]
     busy = same and clock_ms > _BUSY * (report["baseline_ms"] or clock_ms)
@@ -148,7 +171,9 @@ def _latency(
     entry = Entry("bundle", "bundle", bundle / "artefact", hit=True, seconds=0.0)
     performance = bench.together([(entry, Candidate.model_validate(report["candidate"]))])[0].to_json()
     found = trial_metrics(performance, {}, report["baseline_ms"] or performance["reference_ms"])
-    return {n: found[n] for n in (*_TIMES, "memory_mb", "size_mb")}, float(performance["reference_ms"])
+    return {n: found[n] for n in (*_TIMES, "memory_mb", "size_mb") if n in found}, float(
+        performance["reference_ms"]
+    )
 
 
 def _raw_latency_ms(bundle: Path, report: Mapping[str, Any]) -> float:

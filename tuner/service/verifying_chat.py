@@ -1,4 +1,4 @@
-"""Verify a chat bundle: does it answer as when it was exported, and how long does an answer take now?"""
+"""Check a chat bundle's answers: are they those of the export, and how long does one take now?"""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from tuner.hardware import this_host
 from tuner.metrics import Estimate
 
 
-def verify_chat(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return claims and notes, as `chat.py --check` of the bundle finds them.
+def check_answers(
+    bundle: Path, report: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Return the claim about greedy tokens, that about a response's time, and notes, as `chat.py --check` finds them.
 
     `greedy_tokens` is the share of the stored check answers that is the same now: on the host of the export all of it,
-    on another the last digits of a product may differ, and with them a choice between two like tokens. The time of
-    an answer is shown beside the claimed one and not judged: no baseline is measured beside it.
+    on another the last digits of a product may differ, and with them a choice between two like tokens. The time is
+    raw, beside no baseline, and so is not judged.
 
     Raises:
         TunerError: the bundle does not answer.
@@ -28,12 +30,12 @@ def verify_chat(bundle: Path, report: Mapping[str, Any]) -> tuple[list[dict[str,
     command = [sys.executable, str(bundle.resolve() / "chat.py"), "--check", "--json"]
     found = json.loads(run_program(command, f"{bundle}/chat.py", good=(0, 1)).splitlines()[-1])
     same_host = this_host().fingerprint == report["host"].get("fingerprint")
-    claims = [_tokens_claim(bundle, found, same_host), _time_claim(report, found)]
-    notes = [
-        *found["differences"],
-        "the time of an answer is this machine's now, beside no baseline: not judged",
-    ]
-    return claims, notes if same_host else [*notes, "checked on another host than claimed"]
+    notes = [] if same_host else ["measured on another host than claimed"]
+    return (
+        _tokens_claim(bundle, found, same_host),
+        _time_claim(report, found),
+        [*found["differences"], *notes],
+    )
 
 
 def _tokens_claim(bundle: Path, found: Mapping[str, Any], same_host: bool) -> dict[str, Any]:

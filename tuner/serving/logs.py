@@ -41,6 +41,6 @@ def _rendering(form: Format) -> list[Any]:
     written = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if form == "json"
-        else structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True)
+        else structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True, bool_as_flag=False)
     )
     return [structlog.processors.format_exc_info, renamed, written]

@@ -21,6 +21,7 @@ FLOOR = "agreement >= 0.25"
 Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
+Draft = Literal["none", "lookup"]
 KvBits = Literal[16, 8, 4]
 Method = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
@@ -269,6 +270,10 @@ class BackendAxis(_Section):
     )
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
+    )
+    draft: Choices[Draft] = Field(
+        default=["none"],
+        description="generation: speculative decoding; lookup: what followed the same words before",
     )
 
 
