@@ -7,7 +7,7 @@ from causal_models import FAMILIES, build, write_data, write_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tuner.compress.anatomy import describe
-from tuner.compress.causal.compensate import FILE
+from tuner.compress.causal.compensate import FILE, RIDGE
 from tuner.compress.causal.depth import layer_scores
 from tuner.compress.causal.importance import importance
 from tuner.compress.causal.shape import kept_groups, kept_neurons, shape
@@ -132,35 +132,36 @@ def test_layers_go_in_the_order_of_an_exhaustive_greedy_search(data):
     assert scores.index(0) == first and sorted(scores) == [0, 1, 2, 3, 4, 5]
 
 
-def test_fitting_what_is_left_reaches_the_least_squares_solution(made, data, tmp_path):
-    """The error at the first layer's output, on the calibration text: near the best that a solver finds."""
+def test_what_is_left_is_fitted_by_least_squares_drawn_to_the_plain_cut(made, data, tmp_path):
+    """Against a solver, on the calibration text: rows for the penalty stand below those of the text."""
     teacher, model = made("llama")
     dear = tmp_path / "importance"
     dear.mkdir()
     importance(str(teacher), str(data), 24, 0, str(dear))
-    stored = np.load(data / "train.npz")
-    ids = torch.from_numpy(stored["input_ids"])[:-1]  # the last window has padding
-    whole, wanted = around_down(model, ids)
-    errors = {}
+    weights = {}
     for name in ("fitted", "plain"):
         (tmp_path / name).mkdir()
         shape(str(teacher), str(dear), 5, 0.0, 0.5, str(tmp_path / name))
         (dear / FILE).unlink(missing_ok=True)
-        kept, given = around_down(load_shaped(tmp_path / name), ids)
-        errors[name] = float((wanted - given).square().sum())
-    best = kept @ torch.linalg.lstsq(kept, wanted).solution
-    least = float((wanted - best).square().sum())
-    assert least <= errors["fitted"] < 1.05 * least and errors["fitted"] < 0.9 * errors["plain"]
-    assert whole.shape[1] == 64 and kept.shape[1] == 32
+        weights[name] = load_shaped(tmp_path / name).model.layers[0].mlp.down_proj.weight.detach()
+    stored = np.load(data / "train.npz")
+    text = {name: torch.from_numpy(stored[name]) for name in stored.files}
+    _, wanted = around_down(model, text)
+    kept, cut = around_down(load_shaped(tmp_path / "plain"), text)
+    penalty = (RIDGE * kept.square().sum(0).mean()).sqrt() * torch.eye(32)
+    rows = torch.cat([kept, penalty]), torch.cat([wanted, penalty @ weights["plain"].T])
+    solved = torch.linalg.lstsq(*rows).solution.T
+    assert float((weights["fitted"] - solved).norm()) < 0.05 * float((solved - weights["plain"]).norm())
+    assert float((wanted - kept @ weights["fitted"].T).norm()) < 0.95 * float((wanted - cut).norm())
 
 
-def around_down(model, ids):
+def around_down(model, text):
     """Return what goes into the first layer's consumer of neurons, and what comes out, (tokens, …)."""
     seen = []
     down = model.model.layers[0].mlp.down_proj
     hook = down.register_forward_hook(lambda m, i, o: seen.extend((i[0].flatten(0, 1), o.flatten(0, 1))))
     with torch.inference_mode():
-        model(ids)
+        model(**text)
     hook.remove()
     return seen
 
