@@ -9,7 +9,7 @@ from tuner.candidate import Candidate, Distillation, Pruning
 from tuner.pipeline.cache import Entry, code_hash, versions
 from tuner.pipeline.prepared import MODEL_CODE, MODEL_LIBRARIES, Prepared
 from tuner.pipeline.workshop import Workshop
-from tuner.spec.model import StudySpec
+from tuner.spec.model import GENERATION, StudySpec
 
 #: The module of each task that holds a step with a model.
 _STEPS = {"text-classification": "tuner.compress", "text-generation": "tuner.compress.causal"}
@@ -92,20 +92,29 @@ def shaped_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
     )
 
 
-def recovered(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
-    """Return a shaped student after it learnt from the answers of `ready.teacher`."""
-    outputs = shop.job(
+def _teacher_outputs(shop: Workshop, ready: Prepared) -> Entry:
+    """Return the teacher's answers; a language model's are kept as shares, which hang on the temperature."""
+    generates = shop.spec.task == GENERATION
+    settings = {"temperature": shop.spec.recover.temperature} if generates else {}
+    return shop.job(
         "teacher-outputs",
         {
             "teacher": ready.teacher.key,
             "data": ready.data.key,
+            **settings,
             "code": code_hash(*MODEL_CODE),
             "versions": versions(*MODEL_LIBRARIES),
         },
         f"{_STEPS[shop.spec.task]}.teacher_outputs:teacher_outputs",
         teacher=ready.teacher.path,
         data_dir=ready.data.path,
+        **settings,
     )
+
+
+def recovered(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
+    """Return a shaped student after it learnt from the answers of `ready.teacher`."""
+    outputs = _teacher_outputs(shop, ready)
     settings = shop.spec.recover.model_dump(mode="json", exclude={"start", "share"})
     return shop.job(
         "recover",
