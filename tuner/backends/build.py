@@ -65,7 +65,7 @@ def _request(raw: dict[str, Any], calibration: Path) -> BuildRequest:
         max_length=raw["max_length"],
         calibration=calibration,
         cache=cache,
-        task=raw.get("task", "text-classification"),
+        task=raw["task"],
     )
 
 

@@ -95,7 +95,7 @@ def shaped_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
 def _teacher_outputs(shop: Workshop, ready: Prepared) -> Entry:
     """Return the teacher's answers; a language model's are kept as shares, which hang on the temperature."""
     generates = shop.spec.task == GENERATION
-    settings = {"temperature": shop.spec.recover.temperature} if generates else {}
+    settings: dict[str, Any] = {"temperature": shop.spec.recover.temperature} if generates else {}
     return shop.job(
         "teacher-outputs",
         {
