@@ -20,7 +20,7 @@ from tuner.hardware import Host
 _SERVING = ("onnxruntime-genai", "onnxruntime", "numpy")
 _BUILDING = ("onnxruntime-genai", "onnxruntime", "onnx", "onnx-ir", "torch", "transformers")
 _EIGHT = ("rtn", "rtn_asym", "k_quant")
-_FOUR = ("k_quant_last", "rtn", "rtn_asym", "rtn_last", "k_quant", "k_quant_mixed")
+_FOUR = ("rtn", "rtn_asym", "rtn_last", "k_quant", "k_quant_last", "k_quant_mixed")
 _GROUPS = (32, 64, 128)
 _NO_BF16 = "its CPU kernels for bf16 are too few: the builder offers it for GPUs alone"
 #: Activations in int8, too: with fp32 ones 8-bit weights are many times slower.

@@ -14,6 +14,7 @@ from tuner.pipeline.workshop import Workshop
 #: Paths: where things lie is no part of a key; what they hold is, through the keys of their entries.
 _PLACES = ("checkpoint", "calibration", "check", "cache")
 _SHARED = ("tuner.backends", "tuner.runtime")  # the plug-in itself may come from another package
+_EXPORTERS = ("tuner.backends.onnx_export", "tuner.backends.openvino_stateful")
 #: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
 _CALIBRATION = 64
 
@@ -80,8 +81,8 @@ def shared_folder(shop: Workshop, checkpoint: Entry) -> Path:
     What an engine's plug-in leaves there depends on its code and libraries, so other ones get another directory.
     """
     made_by = {
-        "code": code_hash("tuner.backends.onnx_export", "tuner.runtime.shaped"),
-        "libraries": installed("torch", "transformers", "onnx", "onnxscript", "onnxruntime"),
+        "code": code_hash(*_EXPORTERS, "tuner.runtime.shaped"),
+        "libraries": installed("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "openvino"),
         "length": shop.spec.model.max_length,
     }
     return shop.cache.root / "export" / checkpoint.key / digest(made_by)
