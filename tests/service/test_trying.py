@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import subprocess
+import sys
+import threading
 import time
 
 import psutil
@@ -11,7 +14,7 @@ from tests import askable
 from tuner.errors import InputError, NotFoundError, TunerError
 from tuner.pipeline.quiet import Quiet
 from tuner.runtime.loader import load_session
-from tuner.service import trying_process
+from tuner.service import answerers, trying_process
 from tuner.service.handle import StudyHandle
 from tuner.service.roles import NotAllowedError
 from tuner.service.trying import MeasuringError, Tryout
@@ -115,14 +118,26 @@ def test_a_child_ends_when_nobody_holds_its_stdin(trial):
     assert gone()
 
 
+def _tired():
+    raise TimeoutError
+
+
 def test_while_the_machine_measures_the_answer_is_to_ask_again(trial):
-    tryout = trial()
+    tryout = trial(pause=0.001)
     with Quiet().exclusive():
         begin = time.monotonic()
         with pytest.raises(MeasuringError, match=r"measuring.*ask again in a moment"):
             list(tryout.ask("who?", "operator"))
         assert time.monotonic() - begin < 10
     assert "".join(tryout.ask("who?", "operator", 4))
+    reply = iter(tryout.ask("who?", "operator", 500))
+    next(reply)
+    with (
+        pytest.raises(TimeoutError),
+        Quiet(waiting=_tired).exclusive(),
+    ):  # a measurement waits for who is at work
+        pass
+    assert len(list(reply)) > 10
     with Quiet().exclusive():  # and an idle child keeps nobody from measuring
         assert tryout.alive
 
@@ -181,9 +196,21 @@ def test_an_answer_that_does_not_come_is_given_up(trial, monkeypatch):
     assert gone()
 
 
-def test_no_more_models_than_seats_are_loaded(trial, monkeypatch):
-    import threading
+def test_an_answer_ends_where_it_is_when_its_time_is_over(trial, monkeypatch):
+    monkeypatch.setattr(answerers, "ANSWER_S", 0.3)
+    answerer = answerers.Chatting(trial(pause=0.05)._setup)
+    assert "".join(answerer.answer("who?", 100))
+    assert answerer.done["finish"] == "cancelled" and 2 <= answerer.done["tokens"] < 10
 
+
+def test_a_child_that_nobody_asks_ends_by_itself():
+    program = "import tuner.service.trying_child as child; child.IDLE_S = 0.2; child.main()"
+    command = [sys.executable, "-c", program, "{}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.wait(30) == 0  # its stdin is open all the while
+
+
+def test_no_more_models_than_seats_are_loaded(trial, monkeypatch):
     monkeypatch.setattr(trying_process, "_seats", threading.BoundedSemaphore(1))
     first = trial()
     assert "".join(first.ask("who?", "operator", 2))
@@ -217,7 +244,7 @@ def test_a_classifier_answers_with_the_share_of_each_label(first_steps, monkeypa
     monkeypatch.setenv("TUNER_HOME", str(first_steps))
     monkeypatch.setenv("TUNER_QUIET", str(tmp_path))
     with Store.open() as store:
-        trials = StudyHandle.of(store, store.get_study("first-steps")).trials()
+        trials = StudyHandle.of(store, store.get_study("first-steps")).trials
         number = next(t.number for t in trials if t.state == "complete" and t.number)
         tryout = Tryout.of(store, "first-steps", number)
     try:
