@@ -62,7 +62,7 @@ def test_the_chat_model_is_made_smaller_and_brought_back(tmp_path):
     shape(str(teacher), str(dear), 28, 0.0, 0.25, str(fitted))
     (dear / FILE).unlink()
     shape(str(teacher), str(dear), 28, 0.0, 0.25, str(plain))
-    teacher_outputs(str(teacher), str(data), 1.0, str(outputs))
+    teacher_outputs(str(teacher), str(data), 1.0, 256, str(outputs))
     settings = {"steps": 20, "batch_size": 4, "temperature": 1.0}
     recover(str(fitted), str(outputs), str(data), settings, 0, str(back))
     of = {folder.name: perplexity(folder, data) for folder in (teacher, plain, fitted, back)}

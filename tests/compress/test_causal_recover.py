@@ -33,7 +33,7 @@ def made(tmp_path_factory):
     scores = {"layers": np.arange(5.0), "heads": rng.random((5, 3)), "ffn": rng.random((5, 64))}
     np.savez(root / "importance" / "importance.npz", **scores)
     shape(str(teacher), str(root / "importance"), 3, 0.0, 0.5, str(root / "student"))
-    return root, teacher_outputs(str(teacher), str(data), 1.0, str(root / "outputs"))
+    return root, teacher_outputs(str(teacher), str(data), 1.0, 256, str(root / "outputs"))
 
 
 def text_loss(root, checkpoint):

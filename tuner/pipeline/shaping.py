@@ -93,9 +93,11 @@ def shaped_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
 
 
 def _teacher_outputs(shop: Workshop, ready: Prepared) -> Entry:
-    """Return the teacher's answers; a language model's are kept as shares, which hang on the temperature."""
-    generates = shop.spec.task == GENERATION
-    settings: dict[str, Any] = {"temperature": shop.spec.recover.temperature} if generates else {}
+    """Return the teacher's answers; a language model's are shares, which hang on the temperature, and dear."""
+    recover, settings = shop.spec.recover, dict[str, Any]()
+    if shop.spec.task == GENERATION:
+        seen = recover.steps * recover.batch_size
+        settings = {"temperature": recover.temperature, "windows": seen}
     return shop.job(
         "teacher-outputs",
         {

@@ -16,19 +16,24 @@ from tuner.compress.training import mixed_precision
 from tuner.runtime.shaped import load_shaped
 
 TOP = 64  # stored next tokens of each position; students learn the mass of all others as one
-WINDOWS = 256  # stored at most: some minutes of recovery on a few cores see no more, and the teacher's pass costs time
+WINDOWS = 256  # stored at most: 25 MB at 256 tokens, and minutes of the teacher's time on a few cores
 _BATCH = 4
 
 
-def teacher_outputs(teacher: str, data_dir: str, temperature: float, out: str) -> dict[str, Any]:
-    """Write the teacher's next tokens at each position of at most 256 evenly spread windows of the split `distill`.
+def teacher_outputs(
+    teacher: str, data_dir: str, temperature: float, windows: int, out: str
+) -> dict[str, Any]:
+    """Write the teacher's next tokens at each position of evenly spread windows of the split `distill`.
 
+    There are `windows` of them, as many as recovery will see, and at most 256.
     `rows.npy` int64 (windows,): their rows in the split; `tokens.npy` int32 and `logprobs.npy` fp16 (windows,
     tokens, 64): the likeliest tokens, and their log-probabilities at this temperature among the whole vocabulary;
     6 bytes each. Returns {"windows", "bytes": on disk}.
     """
     model, split = load_shaped(Path(teacher)).requires_grad_(False), Split(Path(data_dir), "distill")
-    rows = torch.from_numpy(np.linspace(0, len(split) - 1, min(WINDOWS, len(split))).round().astype(np.int64))
+    rows = torch.from_numpy(
+        np.linspace(0, len(split) - 1, min(windows, WINDOWS, len(split))).round().astype(np.int64)
+    )
     shape = (len(rows), split.inputs["input_ids"].shape[1], min(TOP, model.config.vocab_size - 1))
     tokens = open_memmap(Path(out) / "tokens.npy", "w+", np.int32, shape)
     logprobs = open_memmap(Path(out) / "logprobs.npy", "w+", np.float16, shape)
