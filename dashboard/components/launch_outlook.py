@@ -10,10 +10,10 @@ from dashboard.components.workers import awaited_worker
 from dashboard.text import cut, safe
 from dashboard.views.numbers import plural
 from dashboard.views.outlook import basis_text, stages_table, time_text
-from dashboard.views.palette import BIT_NAMES
 from tuner.errors import TunerError
 from tuner.service.drafts import Checked
 from tuner.service.outlook import Abilities, Outlook, abilities, outlook
+from tuner.spec.wording import format_text
 
 
 def launch_outlook(found: Checked, text: str) -> None:
@@ -110,7 +110,7 @@ def _machine(able: Abilities, expected: Outlook | None) -> None:
                 "Engine": engine,
                 "Device": o.device,
                 "Task": o.task.removeprefix("text-"),
-                "Format": BIT_NAMES[o.bits] + ("" if o.scheme == "none" else f" {o.scheme}"),
+                "Format": format_text(o.bits, o.scheme),
                 "Fixed shape": o.fixed_shape,
                 "Runs": o.available,
                 "Why not": cut(" ".join(o.reason.split()), 200),

@@ -10,7 +10,7 @@ import pandas as pd
 from dashboard.text import cut
 from dashboard.views.numbers import NONE, SHOWN, against, interval_text, is_known, metric_text
 from tuner.metrics import LOSS, RATES, TIMES
-from tuner.spec.wording import generates
+from tuner.spec.wording import format_text, generates
 
 TITLES = {
     "recommended": ("Recommended", "fastest within limits"),
@@ -115,10 +115,9 @@ def candidate_text(row: pd.Series) -> str:
         for f, what in (("heads", "heads"), ("ffn", "FFN"))
         if row[f]
     ]
-    names = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights", 3: "int3 weights", 2: "int2 weights"}
-    scheme = "" if row["scheme"] in ("none", "weight-only", None) else f" {row['scheme']}"
+    number = format_text(row["bits"], row["scheme"]).replace("weight-only", "weights")
     method = "" if pd.isna(row["method"]) else f" ({cut(row['method'], 20)})"
-    parts.append(names.get(row["bits"], str(row["bits"])) + scheme + method)
+    parts.append(number + method)
     if is_known(row["kv_bits"]):
         parts.append(f"KV cache in {int(row['kv_bits'])} bits")
     parts.append(cut(row["engine"], 40) + (" (fixed shape)" if row["fixed_shape"] else ""))

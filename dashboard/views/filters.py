@@ -6,14 +6,21 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dashboard.views.palette import BIT_NAMES, Palette
+from dashboard.views.palette import Palette
+from tuner.spec.wording import FORMATS, format_name
 
 
 def choices(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the engines and number formats that occur, in a fixed order."""
     engines, _ = Palette(False).engines(frame["engine"].dropna())
-    found = set(frame["bits"].dropna())
-    return engines, [name for bits, name in BIT_NAMES.items() if bits in found]
+    found = set(formats_of(frame))
+    return engines, [name for name in FORMATS if name in found]
+
+
+def formats_of(frame: pd.DataFrame) -> pd.Series:
+    """Return each trial's number format by name."""
+    names = [format_name(bits, scheme) for bits, scheme in zip(frame["bits"], frame["scheme"], strict=True)]
+    return pd.Series(names, index=frame.index, dtype=object)
 
 
 def filtered(
@@ -28,7 +35,7 @@ def filtered(
     if engines:
         kept &= frame["engine"].isin(engines)
     if formats:
-        kept &= frame["bits"].map(BIT_NAMES).isin(formats)
+        kept &= formats_of(frame).isin(formats)
     if hosts:
         kept &= frame["host_name"].isin(hosts)
     if feasible:

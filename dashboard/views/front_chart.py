@@ -12,9 +12,10 @@ import pandas as pd
 
 from dashboard.views.front_data import TOLD
 from dashboard.views.numbers import SHOWN
-from dashboard.views.palette import BIT_SHAPES, CROSS, Palette
+from dashboard.views.palette import CROSS, FORMAT_SHAPES, Palette
 from dashboard.views.verdict import MEANINGS
 from tuner.metrics import LOSS
+from tuner.spec.wording import FORMATS
 
 _TOLD_FIRST = (
     "trial",
@@ -84,7 +85,7 @@ def drawn_for(spec: dict[str, Any], points: int) -> dict[str, Any]:
 def occurring(data: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the engines and number formats that occur, in a fixed order."""
     formats = set(data["format"])
-    return tuple(sorted(set(data["engine"]))), tuple(name for name in BIT_SHAPES if name in formats)
+    return tuple(sorted(set(data["engine"]))), tuple(name for name in FORMATS if name in formats)
 
 
 def role_legend(data: pd.DataFrame) -> str:
@@ -186,7 +187,7 @@ def _points(
     formats: Sequence[str],
     metrics: Sequence[str],
 ) -> alt.Chart:
-    shapes = alt.Scale(domain=list(formats), range=[BIT_SHAPES[name] for name in formats])
+    shapes = alt.Scale(domain=list(formats), range=[FORMAT_SHAPES[name] for name in formats])
     legend = alt.Legend(
         title="Number format", orient="top", symbolFillColor=palette.grey, symbolStrokeColor=palette.grey
     )

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from dashboard.text import cut
+from dashboard.views.filters import formats_of
 from dashboard.views.numbers import SHOWN, interval_text
-from dashboard.views.palette import BIT_NAMES
 from dashboard.views.verdict import MEANINGS, verdicts
 from tuner.service.placing import shown
+from tuner.spec.wording import format_text
 
 #: More pale points than this tell nothing more, and cost the browser a second.
 MOST_PALE = 3000
@@ -52,7 +53,7 @@ def front_data(
             column = data[f"{name}_{end}"] * scale
             out[f"{axis}_{end}"] = column.where(column.abs() < 1e100, out[axis])
     out["engine"] = data["engine"]
-    out["format"] = data["bits"].map(BIT_NAMES)
+    out["format"] = formats_of(data)
     parts = [rows for _, rows in frame.groupby("host", dropna=False)] if apart and len(frame) else [frame]
     turns = pd.concat([steps(rows, x, y) for rows in parts])
     out["step"] = turns.reindex(data.index, fill_value=False)
@@ -101,7 +102,7 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str]) -> None
     out["Heads removed"] = [f"{v:.0%}" for v in data["heads"].fillna(0)]
     out["FFN removed"] = [f"{v:.0%}" for v in data["ffn"].fillna(0)]
     out["Number format"] = [
-        f"{BIT_NAMES.get(b, b)}" + ("" if s == "none" else f", {s}") + ("" if pd.isna(m) else f", {m}")
+        format_text(b, s) + ("" if pd.isna(m) else f", {m}")
         for b, s, m in zip(data["bits"], data["scheme"], data["method"], strict=True)
     ]
     out["Group size"] = ["–" if pd.isna(g) else f"{int(g)}" for g in data["group_size"]]

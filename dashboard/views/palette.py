@@ -12,11 +12,13 @@ _DARK = {"torch": "#F0B23E", "torch-compile": "#F58B51", "onnxruntime": "#5BB8F0
 _AS = {"onnxruntime-genai": "onnxruntime"}
 _MORE_LIGHT = ("#B4528F", "#6A51A3", "#7A6A00", "#666666")
 _MORE_DARK = ("#E08FC0", "#A995E0", "#C9B842", "#B0B0B0")
-BIT_SHAPES = {"fp32": "circle", "16 bit": "diamond", "int8": "square", "int4": "triangle-up",
-              "int3": "triangle-down", "int2": "cross"}  # fmt: skip
+_STAR = "M0,-1L0.4,-0.4L1,0L0.4,0.4L0,1L-0.4,0.4L-1,0L-0.4,-0.4Z"
+#: Of every number format that `tuner.spec.wording` names.
+FORMAT_SHAPES = {"fp32": "circle", "tf32": "triangle-right", "16 bit": "diamond", "fp16": "triangle-left",
+                 "int8": "square", "fp8": _STAR, "int4": "triangle-up", "int3": "triangle-down",
+                 "int2": "cross"}  # fmt: skip
 #: What ended without a measurement, wherever it is drawn.
 CROSS = "M-1,-1L1,1M1,-1L-1,1"
-BIT_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4", 3: "int3", 2: "int2"}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dashboard.text import cut
 from dashboard.views.numbers import bytes_text, moment_text, span_text
 from tuner.service.disk import Disk
 from tuner.service.lines import Overview, WorkerLine
+from tuner.spec.wording import format_text
 
 _STATES = {"alive": "alive", "lost": "silent", "gone": "left"}
 
@@ -101,7 +102,6 @@ _KINDS = {
 
 def engines_table(capabilities: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> pd.DataFrame:
     """Return what each worker's engines offer, in one row for each engine and worker."""
-    names = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for worker, offers in capabilities:
         for engine, offer in offers:
@@ -115,9 +115,7 @@ def engines_table(capabilities: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -
                     "Does not run": [],
                 },
             )
-            text = names.get(offer["bits"], str(offer["bits"])) + (
-                "" if offer["scheme"] == "none" else f" {offer['scheme']}"
-            )
+            text = format_text(offer["bits"], offer["scheme"])
             if offer["available"]:
                 row["Runs"].append(text)
             else:

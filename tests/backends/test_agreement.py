@@ -159,6 +159,7 @@ def test_an_artefact_the_engine_cannot_load_is_a_build_error(bert, documents, tm
 
 def job(bert, documents, tmp_path):
     return {
+        "task": "text-classification",
         "checkpoint": str(bert),
         "quantization": {"bits": 8, "scheme": "dynamic", "group_size": None},
         "device": "cpu",

@@ -16,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tiny_models import FAMILIES, MAX_LENGTH, checkpoint, inputs
 
 OFFERED = [
-    (engine, offer) for engine, offer in offers(this_host()) if offer.available and offer.device == "cpu"
+    (engine, offer)
+    for engine, offer in offers(this_host(), "text-classification")
+    if offer.available and offer.device == "cpu"
 ]
 NAMES = [f"{engine}-{offer.bits}-{offer.scheme}" for engine, offer in OFFERED]
 FIXED = [pair for pair in OFFERED if pair[1].fixed_shape]
@@ -46,7 +48,9 @@ def test_all_four_engines_are_installed_and_run():
 
 
 def test_every_no_has_a_reason():
-    refused = [(engine, offer) for engine, offer in offers(this_host()) if not offer.available]
+    refused = [
+        (engine, offer) for engine, offer in offers(this_host(), "text-classification") if not offer.available
+    ]
     assert refused
     assert all(offer.reason for _, offer in refused)
 

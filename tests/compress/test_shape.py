@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import CONFIGS
 from safetensors.torch import load_file
 
+from tests.compress.classifier_models import CONFIGS
 from tuner.compress.anatomy import anatomy, describe
 from tuner.compress.checkpoint import save_checkpoint
 from tuner.compress.importance import importance

@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 import torch
-from conftest import CONFIGS, build, tiny_tokenizer
 from safetensors.torch import load_file, save_file
 
+from tests.compress.classifier_models import CONFIGS, build, tiny_tokenizer
 from tuner.compress.source import import_model
 from tuner.errors import InputError
 from tuner.runtime.shaped import load_shaped

@@ -77,7 +77,7 @@ def test_in_the_chart_better_is_up_and_the_hover_names_its_metrics(chat):
     _, frame = chat
     data, _ = front_data(frame, "latency_ms", "perplexity_increase", {}, None, told=CHAT)
     assert data.loc[data["trial"] == 2, "First token"].iloc[0].startswith("0.978\u00a0ms")
-    assert data.loc[data["trial"] == 2, "Number format"].iloc[0] == "int4, weight-only, rtn"
+    assert data.loc[data["trial"] == 2, "Number format"].iloc[0] == "int4 weight-only, rtn"
     spec = front_spec("latency_ms", "perplexity_increase", LIGHT, *occurring(data), told=CHAT)
     points = next(layer for layer in spec["layer"] if "tooltip" in layer.get("encoding", {}))["encoding"]
     assert points["y"]["scale"]["reverse"] and "reverse" not in points["x"]["scale"]

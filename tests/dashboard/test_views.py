@@ -13,13 +13,13 @@ from dashboard.views import limits, numbers, states
 from dashboard.views.cards import best_text, candidate_text, figure, offers, row_of
 from dashboard.views.compare import front_rows, fronts_chart, settings_table
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
-from dashboard.views.filters import filtered, hosts_in
+from dashboard.views.filters import choices, filtered, hosts_in
 from dashboard.views.front_chart import drawn_for, front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import MOST_PALE, front_data, steps
 from dashboard.views.history_chart import best_chart, volume_chart
 from dashboard.views.importance_chart import importance_chart
 from dashboard.views.outlook import basis_text, stages_table, time_text
-from dashboard.views.palette import Palette
+from dashboard.views.palette import FORMAT_SHAPES, Palette
 from dashboard.views.parallel_chart import MOST, chosen_rows, parallel_chart, parallel_data
 from dashboard.views.stage_bars import OTHER, stage_bars, stage_names
 from dashboard.views.tables import failures_table, log_table, position_of, trials_table
@@ -41,6 +41,8 @@ from tuner.service.health import health
 from tuner.service.importance import importance
 from tuner.service.outlook import Outlook
 from tuner.service.placing import place, rivals
+from tuner.service.plot import FORMAT_MARKERS
+from tuner.spec.wording import FORMATS
 
 LIGHT = Palette(dark=False)
 
@@ -479,6 +481,23 @@ def test_filter_keeps_the_baseline(desk):
     _, frame = study(desk)
     kept = filtered(frame, ["openvino"], ["int8"], False)
     assert kept["is_baseline"].sum() == 1 and set(kept[~kept["is_baseline"]]["engine"]) <= {"openvino"}
+
+
+def test_formats_of_the_same_width_are_told_apart(desk):
+    _, frame = study(desk)
+    frame = frame.assign(scheme=frame["scheme"].mask(frame["is_baseline"], "tf32"))
+    assert frame["bits"].eq(32).sum() > 1  # others are fp32
+    assert choices(frame)[1][:2] == ["fp32", "tf32"]
+    kept = filtered(frame, [], ["fp32"], False)
+    assert set(kept[~kept["is_baseline"]]["bits"]) == {32}
+    points, _ = front_data(frame, "latency_ms", "accuracy", {}, None)
+    assert set(points.loc[points["baseline"], "format"]) == {"tf32"}
+    assert candidate_text(row_of(frame, 0)).split(", ")[1] == "tf32"
+
+
+def test_every_number_format_has_a_shape_and_a_marker_of_its_own():
+    for looks in (FORMAT_SHAPES, FORMAT_MARKERS):
+        assert set(looks) == set(FORMATS) and len(set(looks.values())) == len(FORMATS)
 
 
 def test_each_host_of_a_study_has_a_front_and_a_history_of_its_own(desk):

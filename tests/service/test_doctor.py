@@ -35,7 +35,8 @@ def only(look, host=None):
 def test_all_is_looked_at_and_nothing_is_made(home):
     found = {finding.what: finding for finding in doctor.examine()}
     assert {"Python", "cores", "memory", "TUNER_HOME", "disk", "database", "compiler", "engine torch", "sample model",
-            "sample data", "PostgreSQL driver", "ray", "power meter", "quiet lock", "load"} <= set(found)  # fmt: skip
+            "sample data", "PostgreSQL driver", "ray", "language models", "server", "sample chat model",
+            "power meter", "quiet lock", "load"} <= set(found)  # fmt: skip
     assert all(finding.remedy for finding in found.values() if finding.state != "ok"), found
     assert not home.exists()
     json.dumps([finding.to_json() for finding in found.values()])
@@ -105,6 +106,7 @@ def test_engines_have_their_reasons_and_torch_is_needed(home, monkeypatch):
     offers = [
         ("torch", Offer("cpu", 32, available=False, reason="torch is not installed")),
         ("openvino", Offer("cpu", 32, available=False, reason="openvino is\nnot installed")),
+        ("another", Offer("cpu", 32, available=False, reason="the plug-in x:Y does not load")),
         ("onnxruntime", Offer("cpu", 32)),
         ("onnxruntime", Offer("cpu", 16, available=False, reason="no bf16 here")),
     ]
@@ -116,6 +118,7 @@ def test_engines_have_their_reasons_and_torch_is_needed(home, monkeypatch):
         "openvino is not installed",
     )
     assert "tuner[openvino]" in found["engine openvino"].remedy
+    assert "plug-in" in found["engine another"].remedy
     assert found["engine onnxruntime"].found == "32 bits; for the others see `tuner backends`"
 
 
@@ -125,6 +128,17 @@ def test_the_driver_is_needed_where_the_database_is_postgresql(home, monkeypatch
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     found = {finding.what: finding for finding in doctor._packages(this_host())}
     assert found["PostgreSQL driver"].state == state and found["ray"].state == "note"
+
+
+def test_what_an_extra_lacks_is_named_with_the_extra(home, monkeypatch):
+    lacking, find = {"gguf", "uvicorn"}, doctor.importlib.util.find_spec
+    monkeypatch.setattr(
+        doctor.importlib.util, "find_spec", lambda name: None if name in lacking else find(name)
+    )
+    found = {finding.what: finding for finding in doctor._packages(this_host())}
+    for what, module, extra in (("language models", "gguf", "generation"), ("server", "uvicorn", "serve")):
+        assert (found[what].state, found[what].found) == ("note", f"not installed: {module}")
+        assert f"tuner[{extra}]" in found[what].remedy
 
 
 def test_a_containers_quota_and_cores_that_may_not_be_used(home, tmp_path, monkeypatch):

@@ -18,10 +18,13 @@ ROWS = [(f"text {i} of the {'good' if i % 3 else 'bad'} kind", "good" if i % 3 e
 
 
 def study(base: Path, source: str, seed: int = 0, **data) -> StudySpec:
+    """Only a language model's study may leave labels out; how texts are read is the same for all tasks."""
+    labelled = data.get("label", "label") is not None
     return StudySpec.model_validate(
         {
             "name": "t",
-            "model": {"config": {"model_type": "bert"}},
+            "task": "text-classification" if labelled else "text-generation",
+            "model": {"config": {"model_type": "bert"}} if labelled else {"source": "model"},
             "data": {"source": source, **data},
             "budget": {"trials": 1},
             "seed": seed,

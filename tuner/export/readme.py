@@ -7,7 +7,7 @@ from typing import Any
 
 from tuner.candidate import Candidate
 from tuner.export.kinds import CHAT, Kind
-from tuner.metrics import METRICS
+from tuner.spec.wording import unit_text
 
 
 def readme(candidate: Candidate, report: Mapping[str, Any], subject: str, kind: Kind) -> str:
@@ -77,9 +77,7 @@ def _rows(metrics: Mapping[str, Any], search: Mapping[str, Any]) -> str:
             spread = f"{found['low']:.4g} to {found['high']:.4g}" if found["low"] < found["high"] else "exact"
             before = search.get(name)
             searched = "–" if before is None else f"{before['value']:.4g}"
-            unit = METRICS[name][0]
-            named = f"{name} ({unit})" if unit else name
-            rows.append(f"| {named} | {found['value']:.4g} | {spread} | {searched} |")
+            rows.append(f"| {unit_text(name)} | {found['value']:.4g} | {spread} | {searched} |")
     return "\n".join(rows)
 
 

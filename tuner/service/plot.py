@@ -18,7 +18,7 @@ from tuner.metrics import LOSS, METRICS, Estimate
 from tuner.service.plot_labels import LANE, place_labels
 from tuner.service.rows import TrialRow
 from tuner.spec.constraint import parse_constraint
-from tuner.spec.wording import asked_text, drawn_quality
+from tuner.spec.wording import FORMATS, asked_text, drawn_quality, format_name
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
@@ -32,8 +32,8 @@ ENGINE_COLOURS = {
     "onnxruntime-genai": "#56B4E9",
 }
 _OTHER = ("#CC79A7", "#56B4E9", "#7A6A00", "#666666")
-BIT_MARKERS = {32: "o", 16: "D", 8: "s", 4: "^", 3: "v", 2: "X"}
-BIT_NAMES = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4 weights", 3: "int3 weights", 2: "int2 weights"}
+FORMAT_MARKERS = {"fp32": "o", "tf32": "p", "16 bit": "D", "fp16": "d", "int8": "s", "fp8": "P", "int4": "^",
+                  "int3": "v", "int2": "X"}  # fmt: skip
 _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
 
 
@@ -157,7 +157,7 @@ def _short(row: TrialRow) -> str:
     """Return a point's candidate without what is the same everywhere."""
     c = row.candidate
     layers = c.distillation.student_layers
-    whole = f"{layers} layer{'s' if layers > 1 else ''}, {BIT_NAMES[c.quantization.bits]}, {c.backend.engine}"
+    whole = f"{layers} layer{'s' if layers > 1 else ''}, {_format(row)}, {c.backend.engine}"
     shares = ((c.pruning.heads, "heads"), (c.pruning.ffn, "FFN"))
     pruned = ", ".join(f"−{share:.0%} {what}" for share, what in shares if share)
     return f"{whole}\n{pruned}" if pruned else whole
@@ -370,10 +370,11 @@ def _legends(figure: Any, content: Drawn) -> None:
                       label=label, **options)  # fmt: skip
 
     engines = sorted({row.candidate.backend.engine for row in content.rows}, key=_engine_order)
-    bits = sorted({row.candidate.quantization.bits for row in content.rows}, reverse=True)
+    found = {_format(row) for row in content.rows}
+    formats = [name for name in FORMATS if name in found]
     parts = [
         ("engine", [dot(name, "o", _engine_colour(name), _engine_colour(name)) for name in engines]),
-        ("number format", [dot(BIT_NAMES[b], BIT_MARKERS[b], "#c3cad2", _INK) for b in bits]),
+        ("number format", [dot(name, FORMAT_MARKERS[name], "#c3cad2", _INK) for name in formats]),
         ("point", [
             dot("confirmed, 95 % interval", "s", "#c3cad2", _INK, markersize=10),
             dot("only searched", "s", "#c3cad2", "#c3cad2", markersize=6),
@@ -397,8 +398,12 @@ def _legends(figure: Any, content: Drawn) -> None:
         )
 
 
+def _format(row: TrialRow) -> str:
+    return format_name(row.candidate.quantization.bits, row.candidate.quantization.scheme)
+
+
 def _marker(row: TrialRow) -> str:
-    return BIT_MARKERS[row.candidate.quantization.bits]
+    return FORMAT_MARKERS[_format(row)]
 
 
 def _colour(row: TrialRow) -> str:

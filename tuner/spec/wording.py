@@ -1,4 +1,4 @@
-"""Wording: which metrics a study is told in, and the short words for them, the same on every screen."""
+"""Wording: which metrics a study is told in, and short words for metrics and number formats, one for all screens."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from tuner.metrics import LOSS, METRICS, is_share
 _CLASSIFIES = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", "memory_mb", "size_mb")
 _GENERATES = ("perplexity", "perplexity_increase", "agreement", "latency_ms", "speedup", "ttft_ms", "tpot_ms",
               "tokens_per_s", "memory_mb", "size_mb")  # fmt: skip
+
+#: Number formats in the order in which they are listed: the widest first.
+FORMATS = ("fp32", "tf32", "16 bit", "fp16", "int8", "fp8", "int4", "int3", "int2")
+_SCHEMES_ARE_FORMATS = ("tf32", "fp16", "fp8")
+
+
+def format_name(bits: int, scheme: str) -> str:
+    """Return a number format's name, one of FORMATS: formats of the same width (fp32 and tf32) have different ones."""
+    if scheme in _SCHEMES_ARE_FORMATS:
+        return scheme
+    return {32: "fp32", 16: "16 bit"}.get(bits, f"int{bits}")
+
+
+def format_text(bits: int, scheme: str) -> str:
+    """Return a number format with how its ranges are found: `fp32`, `tf32`, `int8 dynamic`, `int4 weight-only`."""
+    name = format_name(bits, scheme)
+    return name if scheme in ("none", name) else f"{name} {scheme}"
 
 
 def headline(metric: str) -> tuple[str, ...]:
