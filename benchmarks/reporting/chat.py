@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.reporting.markdown import table, where
 
+_MOMENTS = {"start": "before", "half": "half way", "end": "at the end"}
 _HEAD = [
     "",
     "perplexity",
@@ -64,10 +65,14 @@ def _spread(one: Mapping[str, float]) -> str:
 def chat_load(found: Mapping[str, Any]) -> str:
     """Return what clients without a pause met."""
     memory, response, first = found["memory_mb"], found["response_ms"], found["ttft_ms"]
+    held = ", ".join(f"{memory[at]:.0f} MB {when}" for at, when in _MOMENTS.items())
     return (
-        f"{found['clients']} clients for {found['seconds']:.0f} s on {found['replicas']} session(s): {found['answers']} "
-        f"answers, {len(found['errors'])} errors, {found['tokens_per_s']:.0f} tokens a second together; first token "
-        f"{first['p50'] / 1e3:.1f} s (p90 {first['p90'] / 1e3:.1f} s), whole answer {response['p50'] / 1e3:.1f} s "
-        f"(p90 {response['p90'] / 1e3:.1f} s); memory {memory['start']:.0f} MB before, {memory['half']:.0f} MB half way, "
-        f"{memory['end']:.0f} MB at the end.\n\n{where(found['host'], found['when'])}"
+        f"{found['clients']} clients for {found['seconds']:.0f} s on {found['replicas']} session(s): "
+        f"{found['answers']} answers, {len(found['errors'])} errors, {found['tokens_per_s']:.0f} tokens a second "
+        f"together; first token {_seconds(first)}, whole answer {_seconds(response)}; memory {held}.\n\n"
+        f"{where(found['host'], found['when'])}"
     )
+
+
+def _seconds(one: Mapping[str, float]) -> str:
+    return f"{one['p50'] / 1e3:.1f} s (p90 {one['p90'] / 1e3:.1f} s)"
