@@ -10,7 +10,7 @@ import pytest
 from tuner.backends.base import Offer
 from tuner.candidate import baseline
 from tuner.errors import InputError
-from tuner.search.seeds import peers, seeds
+from tuner.search.seeds import known_ways, peers, seeds, ways
 from tuner.search.space import Space
 from tuner.spec.model import Axes
 
@@ -195,10 +195,10 @@ GENERATES = [
 ]  # fmt: skip
 
 
-def chat(**quantization) -> Space:
+def chat(offers=GENERATES, **quantization) -> Space:
     axes = {"quantization": {"bits": [32, 16, 8, 4], "group_size": [32, 64], **quantization}}
     axes |= {"distillation": {"student_layers": [24, 27, 30]}, "pruning": {"heads": [0.0], "ffn": [0, 0.25]}}
-    return Space(Axes.model_validate(axes | {"backend": {"fixed_shape": [False]}}), CHAT, GENERATES, 2)
+    return Space(Axes.model_validate(axes | {"backend": {"fixed_shape": [False]}}), CHAT, offers, 2)
 
 
 def formats(space: Space, engine: str, bits: int) -> set[tuple]:
@@ -250,16 +250,27 @@ def test_each_engines_own_way_comes_first_in_a_language_models_study():
     found, own = seeds(space, "text-generation"), peers(space)
     assert found[0] == baseline(30, 2) and found[1 : len(own) + 1] == own
     assert [(c.backend.engine, c.quantization.bits, c.quantization.method) for c in own] == [
-        ("openvino", 4, "rtn"),
         ("onnxruntime-genai", 4, "rtn"),
-        ("openvino", 8, None),
+        ("openvino", 4, "rtn"),
         ("onnxruntime-genai", 8, None),
+        ("openvino", 8, None),
         ("torch", 16, None),
     ]
     assert all(c.is_unshaped(30) for c in own)
     rest = found[len(own) + 1 :]
     assert {(c.distillation.student_layers, c.pruning.ffn) for c in rest} >= {(30, 0.25), (27, 0.0)}
     assert all(c in space for c in found) and len(set(found)) == len(found)
+
+
+def test_the_fastest_engines_ways_to_choose_weights_come_next():
+    offered = Offer("cpu", 4, "weight-only", methods=("q4_0", "q4_1", "gptq"), task="text-generation")
+    space = chat([*GENERATES, ("llama-cpp", offered)], methods=["gptq", "q4_0", "q4_1", "rtn"])
+    found = ways(space)
+    assert [(c.backend.engine, c.quantization.method) for c in found] == [
+        ("llama-cpp", "q4_1"),
+        ("llama-cpp", "gptq"),
+    ]
+    assert known_ways(space) == [*peers(space), *found] and all(c in space for c in found)
 
 
 CARDS = [

@@ -6,7 +6,7 @@ bit width and at least three depths, whatever the sampler does afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,6 +16,8 @@ from tuner.spec.model import GENERATION
 
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
 _RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
+#: The same for language models in few bits, which go by how fast weights are read.
+_RANK_GENERATES = {"llama-cpp": 0, "onnxruntime-genai": 1, "openvino": 2, "torch-compile": 3, "torch": 4}
 _MIDDLE = 2
 #: So many engines also get the whole model at its narrowest: a big model on a slow engine costs minutes.
 _QUICK = 2
@@ -44,7 +46,12 @@ def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
     generates = task == GENERATION
     wishes = _chat_wishes(space) if generates else _wishes(space)
     found = [candidate for wish in wishes if (candidate := _grant(space, wish)) is not None]
-    return list(dict.fromkeys([first, *(peers(space) if generates else ()), *found]))
+    return list(dict.fromkeys([first, *(known_ways(space) if generates else ()), *found]))
+
+
+def known_ways(space: Space) -> list[Candidate]:
+    """Return what a study of a language model tries before anything is proposed: peers, and the fastest one's ways."""
+    return [*peers(space), *ways(space)]
 
 
 def peers(space: Space) -> list[Candidate]:
@@ -52,16 +59,35 @@ def peers(space: Space) -> list[Candidate]:
 
     Where an engine has neither, at its narrowest. What a study finds is held against them.
     """
-    engines = _ranked(space)
+    engines = _ranked(space, _RANK_GENERATES)
     found = [_Wish(engine=engine, bits=bits) for bits in (4, 8) for engine in engines]
     found += [_Wish(engine=engine, bits=_narrowest(space, engine)) for engine in engines]
     return list(dict.fromkeys(c for wish in found if (c := _grant(space, wish)) is not None))
 
 
+def ways(space: Space) -> list[Candidate]:
+    """Return the untouched language model in each way that the fastest engine has to choose few-bit weights.
+
+    How much each loses cannot be guessed, and hangs on how the model was published: a search begins by looking.
+    """
+    engine = _ranked(space, _RANK_GENERATES)[0]
+    first = _grant(space, _Wish(engine=engine, bits=_fewest(space, engine)))
+    assert first is not None  # of bits that the engine has
+    fitting = [q for q, b in space.pairs() if b == first.backend and q.bits == first.quantization.bits]
+    methods = {q.method: q for q in reversed(fitting)}  # the first of each
+    found = [first.model_copy(update={"quantization": q}) for q in reversed(methods.values())]
+    return [candidate for candidate in found if candidate != first]
+
+
+def _fewest(space: Space, engine: str) -> int:
+    """Return the engine's bits nearest to four."""
+    return min(_widths(space, engine), key=lambda bits: abs(bits - 4))
+
+
 def _chat_wishes(space: Space) -> Iterable[_Wish]:
     """Wish for pruned language models: they bear little of it, so they keep most of their width and depth."""
-    engines = _ranked(space)
-    few = {engine: min(_widths(space, engine), key=lambda bits: abs(bits - 4)) for engine in engines}
+    engines = _ranked(space, _RANK_GENERATES)
+    few = {engine: _fewest(space, engine) for engine in engines}
     for engine in engines[:_QUICK]:
         yield _Wish(engine=engine, bits=few[engine], ffn=0.25)
         yield _Wish(engine=engine, bits=few[engine], depth=0.9)
@@ -71,8 +97,8 @@ def _chat_wishes(space: Space) -> Iterable[_Wish]:
         yield _Wish(engine=_first_with(space, engines, bits), bits=bits)
 
 
-def _ranked(space: Space) -> list[str]:
-    return sorted(space.engines, key=lambda name: _RANK.get(name, _MIDDLE))
+def _ranked(space: Space, rank: Mapping[str, int]) -> list[str]:
+    return sorted(space.engines, key=lambda name: rank.get(name, _MIDDLE))
 
 
 def _first_with(space: Space, engines: list[str], bits: int) -> str:
@@ -80,7 +106,7 @@ def _first_with(space: Space, engines: list[str], bits: int) -> str:
 
 
 def _wishes(space: Space) -> Iterable[_Wish]:
-    engines = _ranked(space)
+    engines = _ranked(space, _RANK)
     best, tiny = engines[0], _Wish(depth=0.0, heads=0.5, ffn=0.75)
     half, third = _Wish(depth=0.5, heads=0.5, ffn=0.5), _Wish(depth=0.34, heads=0.75, ffn=0.75)
     for engine in engines[

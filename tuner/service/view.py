@@ -16,7 +16,7 @@ from tuner.faults import fault
 from tuner.search import asktell
 from tuner.search.objective import constraint_values, told_values
 from tuner.search.sampler import make_sampler
-from tuner.search.seeds import peers, seeds
+from tuner.search.seeds import known_ways, seeds
 from tuner.search.space import Space
 from tuner.spec.constraint import parse_constraint
 from tuner.spec.model import GENERATION, StudySpec
@@ -133,7 +133,7 @@ def _opening(space: Space, spec: StudySpec) -> list[Candidate]:
     """Return what every study tries first: the baseline; of a language model also each engine's own way."""
     return [
         seeds(space, spec.task)[0],
-        *(peers(space) if spec.task == GENERATION else ()),
+        *(known_ways(space) if spec.task == GENERATION else ()),
     ]
 
 
