@@ -1,141 +1,89 @@
-"""Chat: the exported points of a language model's study beside each engine's own 4-bit default, in one run.
+"""Chat: a study's confirmed points beside each engine's fastest whole model, and decoding against the memory.
 
     python -m benchmarks.chat [--home .demo] [--study chat] [--limits 0.03 0.10] [-o FILE]
 
-Our points are the fastest confirmed ones within each limit on the perplexity's increase; a peer is the untouched model
-as an engine's own tool quantizes it unasked. All are measured interleaved with fp32 PyTorch eager and with each other,
-and judged on the test split. Decode speed is also held against the memory: the bytes of the weights' files, read once
-for each token, over the bandwidth of copying.
+The confirmation measured them interleaved in one run, beside fp32 PyTorch eager, and judged them on the test split. Ours
+are the fastest within each limit on the perplexity's increase. Decode speed is held against the memory: the bytes of
+the weights' files, read once for each token, over the bandwidth of copying, measured now.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.environment import environment
-from benchmarks.recording.place import Place, opened
-from tuner.backends.registry import offers
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Quantization, baseline
-from tuner.errors import TunerError
-from tuner.measure.performance import Performance
-from tuner.pipeline.cache import Entry
-from tuner.pipeline.evaluate import build_candidate
-from tuner.pipeline.metrics import trial_metrics
-from tuner.pipeline.quality import answers, judge
 from tuner.service.api import load
 from tuner.service.handle import StudyHandle
-from tuner.spec.model import StudySpec
+from tuner.service.rows import TrialRow
 
 _RESULTS = Path(__file__).parent / "results"
 _COPIED = 1 << 28  # bytes that each thread copies: far beyond all caches
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """Somebody's artefact: `by` is tuner or an engine's name."""
-
-    by: str
-    name: str
-    candidate: Candidate
-    artefact: Entry
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and write the figures."""
+    """Write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--home", type=Path, default=Path(".demo"))
     parser.add_argument("--study", default="chat")
     parser.add_argument("--limits", type=float, nargs="+", default=[0.03, 0.10])
-    parser.add_argument("--seconds", type=float, default=60.0, help="time cap of each measurement")
     parser.add_argument("-o", "--out", type=Path, default=_RESULTS / "chat.json")
     asked = parser.parse_args(arguments)
-    os.environ["TUNER_HOME"] = str(asked.home.resolve())
-    study = load(asked.study, f"sqlite:///{asked.home / 'tuner.db'}")
-    plain = dict(study.spec)
-    spec = StudySpec.model_validate({**plain, "measure": {"precision": 0.02, "seconds": asked.seconds}})
-    with opened(spec, asked.home) as place:
-        found = measured(place, [*ours(place, study, asked.limits), *peers(place)])
-    record = {"host": environment(), "when": time.strftime("%Y-%m-%d"), "spec": plain, "runs": found}
+    study = load(asked.study, f"sqlite:///{(asked.home / 'tuner.db').resolve()}")
+    bandwidth = copy_bandwidth(len(study.host["cores"]))
+    found = [_plain(row, _names(study, row, asked.limits), bandwidth) for row in confirmed(study)]
+    record = {
+        "host": environment(),
+        "when": time.strftime("%Y-%m-%d"),
+        "spec": dict(study.spec),
+        "copy_gb_per_s": bandwidth,
+        "runs": found,
+    }
     asked.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    for run in found:
+        print(run["label"], run["names"], {k: v and v["value"] for k, v in run["metrics"].items()})
 
 
-def ours(place: Place, study: StudyHandle, limits: Sequence[float]) -> Iterator[Contestant]:
-    """Yield the fastest confirmed point within each limit on the perplexity's increase."""
-    seen = set()
-    for limit in limits:
-        rows = [
-            r for r in study.front_rows() if (e := r.estimate("perplexity_increase")) and e.value <= limit
-        ]
-        if rows:
-            row = min(rows, key=lambda r: r.estimate("latency_ms").value)  # type: ignore[union-attr]
-            if row.number not in seen:
-                seen.add(row.number)
-                built = build_candidate(place.shop, place.ready, row.candidate)
-                yield Contestant("tuner", f"within {limit:.0%}", row.candidate, built)
+def confirmed(study: StudyHandle) -> list[TrialRow]:
+    """Return the trials that the confirmation measured, the fastest first."""
+    rows = [row for row in study.rows() if row.confirmed is not None]
+    return sorted(rows, key=lambda row: _value(row, "latency_ms"))
 
 
-def peers(place: Place) -> Iterator[Contestant]:
-    """Yield the baseline against itself, and the untouched model at 16 and 4 bits as each engine does it unasked."""
-    cores, layers = len(place.shop.host.cores), place.ready.layers
-    first = baseline(layers, cores)
-    yield Contestant("torch", "fp32 eager, against itself", first, place.bench.reference_artefact)
-    for engine, offer in offers(place.shop.host, "text-generation"):
-        if offer.available and offer.bits in (16, 4):
-            candidate = Candidate(
-                distillation=Distillation(student_layers=layers),
-                quantization=Quantization(
-                    bits=offer.bits,
-                    scheme=offer.scheme,  # type: ignore[arg-type]
-                    group_size=(128 if 128 in offer.group_sizes else max(offer.group_sizes, default=None)),
-                    method=next(iter(offer.methods), None),
-                ),
-                parallel=Parallel(threads=cores),
-                backend=Backend(engine=engine, device=offer.device),
-            )
-            try:
-                built = build_candidate(place.shop, place.ready, candidate)
-            except TunerError as error:
-                print(f"{candidate.label()}: {error}")
-                continue
-            yield Contestant(engine, f"{offer.bits} bits, default", candidate, built)
-
-
-def measured(place: Place, contestants: Sequence[Contestant]) -> list[dict[str, Any]]:
-    """Return what each is worth, all measured in one interleaved run."""
-    runs = place.bench.together([(one.artefact, one.candidate) for one in contestants])
-    base = answers(place.shop, place.ready, place.bench.reference_artefact, "test")
+def _names(study: StudyHandle, row: TrialRow, limits: Sequence[float]) -> list[str]:
+    """Return what a trial is: the fastest within a limit, or an engine's whole model."""
     found = []
-    for one, performance in zip(contestants, runs, strict=True):
-        own = answers(place.shop, place.ready, one.artefact, "test")
-        quality = judge(place.shop, place.ready, "test", own, base).quality
-        metrics = trial_metrics(performance.to_json(), quality, performance.reference_ms)
-        plain = {name: None if e is None else e.model_dump() for name, e in metrics.items()}
-        threads = one.candidate.parallel.threads
-        bound = _bound(one.artefact, performance, threads)
-        found.append(
-            {"by": one.by, "name": one.name, "label": one.candidate.label(), "metrics": plain, **bound}
-        )
+    for limit in limits:
+        within = [r for r in confirmed(study) if r.feasible and _value(r, "perplexity_increase") <= limit]
+        if within and within[0].number == row.number:
+            found.append(f"the fastest within {limit:.0%}")
     return found
 
 
-def _bound(artefact: Entry, performance: Performance, threads: int) -> dict[str, float | None]:
-    """Return the copy bandwidth in GB/s (bytes read and written) and the share of it that decoding reads."""
-    bandwidth, gap = copy_bandwidth(threads), performance.details.get("tpot_ms")
-    if gap is None:
-        return {"copy_gb_per_s": bandwidth, "share_of_bandwidth": None}
-    read = performance.size_mb / 1e3 / (gap.value / 1e3)  # GB a second
-    return {"copy_gb_per_s": bandwidth, "read_gb_per_s": read, "share_of_bandwidth": read / bandwidth}
+def _value(row: TrialRow, metric: str) -> float:
+    estimate = row.estimate(metric)
+    return float("inf") if estimate is None else estimate.value
+
+
+def _plain(row: TrialRow, names: Sequence[str], bandwidth: float) -> dict[str, Any]:
+    metrics = {name: None if e is None else e.model_dump() for name, e in (row.confirmed or {}).items()}
+    token = metrics.get("tpot_ms")
+    read = None if token is None else _value(row, "size_mb") / token["value"]  # MB a ms are GB a second
+    return {
+        "trial": row.number,
+        "label": row.candidate.label(),
+        "names": list(names),
+        "metrics": metrics,
+        "read_gb_per_s": read,
+        "share_of_bandwidth": None if read is None else read / bandwidth,
+    }
 
 
 def copy_bandwidth(threads: int, repeats: int = 5) -> float:

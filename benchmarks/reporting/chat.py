@@ -21,7 +21,7 @@ _HEAD = [
 
 
 def chat(found: Mapping[str, Any]) -> str:
-    """Return one row a contestant, the fastest first."""
+    """Return one row for each confirmed trial, the fastest first."""
     runs = sorted(found["runs"], key=lambda run: run["metrics"]["latency_ms"]["value"])
     spec = found["spec"]["scenario"]
     asked = (
@@ -32,14 +32,14 @@ def chat(found: Mapping[str, Any]) -> str:
 
 def _row(run: Mapping[str, Any]) -> list[str]:
     metrics = run["metrics"]
-    name = f"**tuner, {run['name']}**" if run["by"] == "tuner" else f"{run['by']}, {run['name']}"
-    share = run.get("share_of_bandwidth")
+    name = f"**{' and '.join(run['names'])}** " if run["names"] else ""
+    share = run["share_of_bandwidth"]
     return [
-        f"{name}: `{run['label']}`",
-        _percent(metrics["perplexity_increase"], sign=True),
-        _percent(metrics["agreement"]),
-        _value(metrics["ttft_ms"], "ms"),
-        _value(metrics["tpot_ms"], "ms", 1),
+        f"{name}`{run['label']}`",
+        _percent(metrics.get("perplexity_increase"), sign=True),
+        _percent(metrics.get("agreement")),
+        _value(metrics.get("ttft_ms"), "ms"),
+        _value(metrics.get("tpot_ms"), "ms", 1),
         _value(metrics["latency_ms"], "ms"),
         _spread(metrics["speedup"]),
         "–" if share is None else f"{share:.0%}",
