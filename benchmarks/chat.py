@@ -3,8 +3,8 @@
     python -m benchmarks.chat [--home .demo] [--study chat] [--limits 0.03 0.10] [-o FILE]
 
 The confirmation measured them interleaved in one run, beside fp32 PyTorch eager, and judged them on the test split.
-Ours are the fastest within each limit on the perplexity's increase. Decode speed is held against the memory: the bytes of
-the weights' files, read once for each token, over the bandwidth of copying, measured now.
+Ours are the fastest within each limit on the perplexity's increase. Decode speed is held against the memory: the bytes
+of the weights' files, read once for each token, over the bandwidth of copying, measured now.
 """
 
 from __future__ import annotations
