@@ -18,6 +18,8 @@ demo: setup  ## tune MiniLM on BBC News over all five axes, print and draw the f
 	@scripts/demo.sh studies/quickstart.yaml $(DEMO)
 
 demo-chat: setup  ## tune SmolLM2-135M-Instruct, print and draw the front, export the best and ask it something
+	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || { echo "compiling llama.cpp (some minutes, once)"; \
+	    $(BIN)/python -m pip install -q -c constraints.txt llama-cpp-python || echo "going on without llama.cpp"; }
 	@scripts/demo.sh studies/chat.yaml $(DEMO)
 
 first-steps: setup  ## the smallest real study, under two minutes

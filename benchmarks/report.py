@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reporting.chat import chat, chat_load
 from benchmarks.reporting.fidelity import fidelity
 from benchmarks.reporting.peers import peers, peers_short, peers_verdict
 from benchmarks.reporting.samplers import samplers
@@ -34,6 +35,8 @@ SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "peers-short": ("peers.json", peers_short),
     "second": ("peers-film-reviews.json", peers),
     "second-short": ("peers-film-reviews.json", peers_verdict),
+    "chat": ("chat.json", chat),
+    "chat-load": ("chat-load.json", chat_load),
     "fidelity": ("fidelity.json", fidelity),
     "service": ("service.json", service),
     "students": ("students-quickstart.json", students),

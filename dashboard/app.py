@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.components.guard import failing_softly
+from dashboard.components.try_box import leave
 from dashboard.components.ways import travel
 from dashboard.text import LONGEST, safe
 
@@ -76,6 +77,8 @@ def _clean_address() -> None:
 _clean_address()
 page = st.navigation(PAGES, position="top")
 travel()
+if page.title != "Trial":
+    leave()
 if _signed_in():
     with failing_softly(page.title):
         page.run()

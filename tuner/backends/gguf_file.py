@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3"
 _PAIRED = ("self_attn.q_proj", "self_attn.k_proj")
 
 
-def write_gguf(checkpoint: Path, file: Path) -> None:
-    """Write the checkpoint's weights and sizes.
+#: Returns a tensor's bytes and its type in GGUF, by its name in the checkpoint; None to leave it in fp32.
+Stored = Callable[[str, np.ndarray], "tuple[np.ndarray, Any] | None"]
+
+
+def write_gguf(checkpoint: Path, file: Path, stored: Stored = lambda name, array: None) -> None:
+    """Write the checkpoint's weights and sizes, in fp32 but for what `stored` has in another format.
 
     Raises:
         UnsupportedError: a family that is not in the table.
@@ -33,11 +37,15 @@ def write_gguf(checkpoint: Path, file: Path) -> None:
     _sizes(writer, config)
     arch = next(number for number, known in gguf.MODEL_ARCH_NAMES.items() if known == name)
     names = gguf.get_tensor_name_map(arch, config["num_hidden_layers"])
-    for own, array in _tensors(checkpoint, config, rotates_pairs=name == "llama"):
+    for own, array in _tensors(checkpoint, config):
         theirs = names.get_name(own, try_suffixes=(".weight", ".bias"))
         if theirs is None:
             raise UnsupportedError(f"llama.cpp has no place for the tensor {own}")
-        writer.add_tensor(theirs, array)
+        form = stored(own, array)
+        if form is None:
+            writer.add_tensor(theirs, array)
+        else:
+            writer.add_tensor(theirs, form[0], raw_dtype=form[1])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -64,19 +72,21 @@ def _sizes(writer: Any, config: dict[str, Any]) -> None:
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
 
 
-def _tensors(
-    checkpoint: Path, config: dict[str, Any], rotates_pairs: bool
-) -> Iterator[tuple[str, np.ndarray]]:
+def _tensors(checkpoint: Path, config: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
     from safetensors import safe_open
 
-    heads = config["num_attention_heads"]
-    of = {"q": heads, "k": config.get("num_key_value_heads") or heads}
     with safe_open(checkpoint / "model.safetensors", framework="numpy") as stored:
         for name in stored.keys():  # noqa: SIM118 - not a mapping
-            array = stored.get_tensor(name).astype(np.float32)
-            if rotates_pairs and any(part in name for part in _PAIRED):
-                array = _in_pairs(array, of["q" if "q_proj" in name else "k"])
+            array = in_their_order(name, stored.get_tensor(name).astype(np.float32), config)
             yield name, array
+
+
+def in_their_order(name: str, array: np.ndarray, config: dict[str, Any]) -> np.ndarray:
+    """Return a tensor's rows, or what goes with them, as llama.cpp has them."""
+    if ARCHITECTURES[config["model_type"]] != "llama" or not any(part in name for part in _PAIRED):
+        return array
+    heads = config["num_attention_heads"]
+    return _in_pairs(array, heads if "q_proj" in name else config.get("num_key_value_heads") or heads)
 
 
 def _in_pairs(array: np.ndarray, heads: int) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 Methods are llama.cpp's own formats: `q8_0`, `q4_0` and `q4_1` are blocks of 32 weights with a scale, `q4_1` also with a
 minimum, which is a real number: a model that was published in such blocks loses nothing by it. `iq4_nl` has levels that
-are not evenly spaced; `q3_k` and `q2_k` are blocks of 256. The embedding, which is the last layer too where the two are
-tied, keeps 8 bits, but for names with `_all`.
+are not evenly spaced; `q3_k` and `q2_k` are blocks of 256. `gptq` finds the levels of `q4_0` by GPTQ on real text;
+`gptq_20` to `gptq_60` leave 8 bits to the matrices that lose most by it, so many per cent of the weights. The
+embedding, which is the last layer too where the two are tied, keeps 8 bits, but for names with `_all`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tuner.hardware import Host
 
 _SERVING = ("llama-cpp-python", "numpy")
 _NEEDED = ("llama-cpp-python", "gguf")
-_FOUR = ("q4_1", "q4_0", "iq4_nl", "q4_1_all", "q4_0_all")
+_FOUR = ("q4_0", "q4_1", "gptq", "gptq_20", "gptq_40", "gptq_60", "iq4_nl", "q4_1_all", "q4_0_all")
 _WIDE = {3: ("q3_k",), 2: ("q2_k",)}
 _WIDE_BLOCK = 256
 #: llama.h's `llama_ftype` and ggml.h's `ggml_type`.
@@ -63,9 +64,15 @@ class LlamaCppBackend:
         """
         if request.task != "text-generation":
             raise UnsupportedError(f"{self.name} runs language models only, not {request.task}")
+        from tuner.backends.gguf_mixed import write_mixed
+
         wanted = request.quantization
         _check_widths(request.checkpoint, wanted.bits)
-        _quantize(_plain(request), out / "model.gguf", wanted.method or _PLAIN[wanted.bits], request.threads)
+        method = wanted.method or _PLAIN[wanted.bits]
+        if method.startswith("gptq"):
+            write_mixed(request, out / "model.gguf", int(method.partition("_")[2] or 0) / 100)
+        else:
+            _quantize(_plain(request), out / "model.gguf", method, request.threads)
         pins = self.requirements()
         describe_generating(out, request, self.name, "llama_cpp_session", "model.gguf", pins)
 

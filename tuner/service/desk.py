@@ -25,6 +25,7 @@ from tuner.service.lines import Overview
 from tuner.service.overview import read_overview
 from tuner.service.roles import Role, require_operator
 from tuner.service.table import Table
+from tuner.service.trying import Tryout
 from tuner.spec.model import Budget
 from tuner.store import Store
 from tuner.store.cells import StageCost
@@ -190,6 +191,14 @@ class Desk:
     def overview(self) -> Overview:
         """Return all workers, where every study stands, and what waits for want of a worker."""
         return read_overview(self.store)
+
+    def tryout(self, name: str, number: int) -> Tryout:
+        """Return what a trial can be asked by: nothing is started yet, and who asks says under which role.
+
+        Raises:
+            NotFoundError: there is no such trial, or its artefact is not in this machine's cache.
+        """
+        return Tryout.of(self.store, name, number)
 
     # -- doing
 
