@@ -12,7 +12,7 @@ from tuner.backends.generating_agreement import check_generating_agreement, text
 from tuner.backends.generating_conformance import check
 from tuner.backends.registry import backends, offers
 from tuner.candidate import Quantization
-from tuner.errors import BuildError
+from tuner.errors import BuildError, UnsupportedError
 from tuner.hardware import this_host
 from tuner.runtime.loader import load_session
 
@@ -25,7 +25,12 @@ _QUICK = {
     ("openvino", 32, None),
     ("openvino", 8, "rtn"),
     ("onnxruntime-genai", 8, "rtn"),
+    ("llama-cpp", 32, None),
+    ("llama-cpp", 8, "q8_0"),
+    ("llama-cpp", 4, "q4_1"),
 }
+#: llama.cpp stores 3 and 2 bits in blocks of so many weights: rows must divide into them.
+_WIDE = 256
 
 
 def offered():
@@ -40,6 +45,11 @@ def offered():
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return checkpoint(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    return checkpoint(tmp_path_factory.mktemp("wide"), width=_WIDE)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +85,18 @@ def test_every_no_has_a_reason():
 
 
 @pytest.mark.parametrize(("engine", "offer", "method"), offered())
-def test_conforms(engine, offer, method, model, rows, workdir):
-    assert check(backends()[engine], offer, method, model, rows, workdir, 48) == []
+def test_conforms(engine, offer, method, rows, workdir, request):
+    name = "wide" if engine == "llama-cpp" and offer.bits < 4 else "model"
+    found = check(backends()[engine], offer, method, request.getfixturevalue(name), rows, workdir / name, 48)
+    assert found == []
+
+
+@pytest.mark.parametrize(("bits", "method"), [(3, "q3_k"), (2, "q2_k")])
+def test_widths_that_blocks_do_not_divide_are_refused(bits, method, model, rows, tmp_path):
+    wanted = Quantization(bits=bits, scheme="weight-only", method=method)
+    request = BuildRequest(model, wanted, "cpu", None, 48, rows, tmp_path, task="text-generation")
+    with pytest.raises(UnsupportedError, match="blocks of 256 weights, and rows of 64"):
+        backends()["llama-cpp"].build(request, tmp_path)
 
 
 def test_the_model_has_learnt_its_rule(plain, rows):
@@ -134,7 +154,7 @@ def test_the_build_job_builds_and_checks(model, rows, workdir, tmp_path):
         "calibration": str(rows),
         "check": str(rows),
         "samples": 4,
-        "cache": str(workdir / "cache"),
+        "cache": str(workdir / "model" / "cache"),
     }
     found = build("openvino", asked, str(out))
     assert found["agreement"]["differing"] < 0.15
@@ -142,8 +162,6 @@ def test_the_build_job_builds_and_checks(model, rows, workdir, tmp_path):
 
 
 def test_genai_refuses_classifiers(model, rows, tmp_path):
-    from tuner.errors import UnsupportedError
-
     request = BuildRequest(model, Quantization(), "cpu", None, 48, rows, tmp_path)
     with pytest.raises(UnsupportedError, match="language models only"):
         backends()["onnxruntime-genai"].build(request, tmp_path)

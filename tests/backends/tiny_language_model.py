@@ -31,7 +31,7 @@ def written(file, rows=16, length=48):
     return file
 
 
-def checkpoint(folder, steps=100):
+def checkpoint(folder, steps=100, width=64):
     """Train the model for some seconds and write it with its tokenizer.
 
     As initialised, its answers would hang on the last bit: no engine's would agree with another's.
@@ -39,12 +39,12 @@ def checkpoint(folder, steps=100):
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=WORDS,
-        hidden_size=64,
-        intermediate_size=128,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
+        head_dim=width // 4,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=1,
@@ -52,7 +52,7 @@ def checkpoint(folder, steps=100):
         pad_token_id=0,
     )
     model = LlamaForCausalLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.64 / width)
     for step in range(steps):
         given = torch.from_numpy(texts(16, 40, seed=step))
         logits = model(input_ids=given, use_cache=False).logits[:, 1:-1]
