@@ -57,14 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _load(address: str, pid: int, asked: argparse.Namespace) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=address, timeout=120) as client:
         await _ready(client)
-        await _ask(client, _THINGS[0], asked.tokens)  # warm-up
+        await _ask(client, _THINGS[0], asked)  # warm-up
         memory, answers, errors = [_memory_mb(pid)], list[dict[str, float]](), list[str]()
         end = time.monotonic() + asked.seconds
 
         async def talk(number: int) -> None:
             while time.monotonic() < end:
                 try:
-                    answers.append(await _ask(client, _THINGS[number % len(_THINGS)], asked.tokens))
+                    answers.append(await _ask(client, _THINGS[number % len(_THINGS)], asked))
                 except (httpx.HTTPError, ValueError) as error:
                     errors.append(f"{type(error).__name__}: {error}")
 
@@ -89,10 +89,16 @@ async def _ready(client: httpx.AsyncClient) -> None:
     raise TimeoutError("the server did not come up within a minute")
 
 
-async def _ask(client: httpx.AsyncClient, thing: str, tokens: int) -> dict[str, float]:
+async def _ask(client: httpx.AsyncClient, thing: str, asked: argparse.Namespace) -> dict[str, float]:
     """Stream one answer; return the time to its first piece and its end in ms, and its tokens."""
     message = {"role": "user", "content": _ASKED.format(thing=thing)}
-    body = {"model": "bundle", "messages": [message], "stream": True, "max_tokens": tokens, "temperature": 0}
+    body = {
+        "model": asked.bundle.resolve().name,
+        "messages": [message],
+        "stream": True,
+        "max_tokens": asked.tokens,
+        "temperature": 0,
+    }
     options = {**body, "stream_options": {"include_usage": True}}
     begin, first, used = time.perf_counter(), 0.0, 0
     async with client.stream("POST", "/v1/chat/completions", json=options) as response:
