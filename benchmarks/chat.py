@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     study = load(asked.study, f"sqlite:///{(asked.home / 'tuner.db').resolve()}")
     bandwidth = copy_bandwidth(len(study.host["cores"]))
-    found = [_plain(row, _names(study, row, asked.limits), bandwidth) for row in confirmed(study)]
+    rows = confirmed(study)
+    found = [_plain(row, _names(rows, row, asked.limits), bandwidth) for row in rows]
     record = {
         "host": environment(),
         "when": time.strftime("%Y-%m-%d"),
@@ -57,11 +58,11 @@ def confirmed(study: StudyHandle) -> list[TrialRow]:
     return sorted(rows, key=lambda row: _value(row, "latency_ms"))
 
 
-def _names(study: StudyHandle, row: TrialRow, limits: Sequence[float]) -> list[str]:
-    """Return what a trial is: the fastest within a limit, or an engine's whole model."""
+def _names(rows: Sequence[TrialRow], row: TrialRow, limits: Sequence[float]) -> list[str]:
+    """Return within which limits a trial is the fastest of `rows`, which come fastest first."""
     found = []
     for limit in limits:
-        within = [r for r in confirmed(study) if r.feasible and _value(r, "perplexity_increase") <= limit]
+        within = [r for r in rows if r.feasible and _value(r, "perplexity_increase") <= limit]
         if within and within[0].number == row.number:
             found.append(f"the fastest within {limit:.0%}")
     return found

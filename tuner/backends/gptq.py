@@ -8,7 +8,6 @@ ones before it hand on. A block has the one of some scales tried with the least 
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tuner.backends.shared import made_once
 from tuner.runtime.shaped import load_shaped
 
 BLOCK = 32
@@ -62,16 +62,7 @@ def rounded(checkpoint: Path, calibration: Path, cache: Path) -> Rounded:
 
     `calibration` is an .npz of int64 `input_ids` (windows, tokens) without padding but in the last.
     """
-    final = cache / "gptq"
-    if not final.exists():
-        partial = cache / f"gptq-{uuid.uuid4().hex[:8]}"
-        partial.mkdir(parents=True)
-        _make(checkpoint, calibration, partial)
-        try:
-            partial.rename(final)
-        except OSError:
-            if not final.exists():  # else another build was quicker
-                raise
+    final = made_once(cache / "gptq", lambda folder: _make(checkpoint, calibration, folder))
     stored = load_file(final / "blocks.safetensors")
     levels, scales = (_ending(stored, end) for end in (".levels", ".scales"))
     return Rounded(levels, scales, json.loads((final / "harm.json").read_text()))

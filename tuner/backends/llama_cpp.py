@@ -10,12 +10,12 @@ embedding, which is the last layer too where the two are tied, keeps 8 bits, but
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
 from tuner.backends.artefact import describe_generating, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.shared import made_once
 from tuner.errors import BuildError, UnsupportedError
 from tuner.hardware import Host
 
@@ -99,12 +99,10 @@ def _plain(request: BuildRequest) -> Path:
     """Return the fp32 GGUF of the checkpoint, made once."""
     from tuner.backends.gguf_file import write_gguf
 
-    file = request.cache / "model-f32.gguf"
-    if not file.exists():
-        partial = request.cache / f"model-{uuid.uuid4().hex[:8]}.gguf"
-        write_gguf(request.checkpoint, partial)
-        partial.rename(file)
-    return file
+    def make(folder: Path) -> None:
+        write_gguf(request.checkpoint, folder / "model.gguf")
+
+    return made_once(request.cache / "gguf", make) / "model.gguf"
 
 
 def _quantize(source: Path, target: Path, method: str, threads: int) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from tuner.backends.shared import made_once
 from tuner.errors import BuildError
 from tuner.runtime.shaped import load_shaped
 
@@ -53,17 +53,11 @@ def onnx_model(checkpoint: Path, cache: Path, max_length: int) -> Path:
     Raises:
         BuildError: this family's graph cannot be exported.
     """
-    final = cache / "onnx" / "model.onnx"
-    if not final.exists():
-        partial = cache / f"onnx-{uuid.uuid4().hex[:8]}"
-        partial.mkdir(parents=True)
-        _export(checkpoint, partial / "model.onnx", max_length)
-        try:
-            partial.rename(final.parent)
-        except OSError:
-            if not final.exists():  # else another build was quicker
-                raise
-    return final
+
+    def make(folder: Path) -> None:
+        _export(checkpoint, folder / "model.onnx", max_length)
+
+    return made_once(cache / "onnx", make) / "model.onnx"
 
 
 def export_job(checkpoint: str, cache: str, max_length: int) -> None:

@@ -6,7 +6,6 @@ by `beam_idx` in front of each is part of the pattern that it looks for.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
+from tuner.backends.shared import made_once
 from tuner.runtime.shaped import load_shaped
 
 INPUTS = ("input_ids", "attention_mask", "position_ids", "kept")
@@ -56,17 +56,10 @@ def stateful_model(checkpoint: Path, cache: Path) -> Path:
     """Return the path of the fp32 IR in `cache`, made once for all builds of a checkpoint."""
     import openvino as ov
 
-    final = cache / "openvino-stateful" / "model.xml"
-    if not final.exists():
-        partial = cache / f"openvino-stateful-{uuid.uuid4().hex[:8]}"
-        partial.mkdir(parents=True)
-        ov.save_model(_converted(load_shaped(checkpoint)), str(partial / "model.xml"), compress_to_fp16=False)
-        try:
-            partial.rename(final.parent)
-        except OSError:
-            if not final.exists():  # else another build was quicker
-                raise
-    return final
+    def make(folder: Path) -> None:
+        ov.save_model(_converted(load_shaped(checkpoint)), str(folder / "model.xml"), compress_to_fp16=False)
+
+    return made_once(cache / "openvino-stateful", make) / "model.xml"
 
 
 def _causal(attention_mask: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:

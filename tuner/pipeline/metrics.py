@@ -9,11 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tuner.metrics import Estimate, Metrics
-
-_TOKENS = ("ttft_ms", "ttft_p90_ms", "ttft_p99_ms", "tpot_ms", "itl_p99_ms")
-_LATENCIES = ("latency_ms", "latency_p90_ms", "latency_p99_ms", *_TOKENS)
-_RATE = "tokens_per_s"
+from tuner.metrics import RATES, TIMES, Estimate, Metrics
 
 
 def trial_metrics(performance: Mapping[str, Any], quality: Metrics, baseline_ms: float) -> Metrics:
@@ -36,7 +32,7 @@ def trial_metrics(performance: Mapping[str, Any], quality: Metrics, baseline_ms:
 
 def _token_metrics(details: Mapping[str, Any], drift: float) -> Metrics:
     """Return what is known of a language model's responses on the study's clock; rates go the other way."""
-    factors = {_RATE: 1 / drift, "acceptance_rate": 1.0}
+    factors = {**dict.fromkeys(RATES, 1 / drift), "acceptance_rate": 1.0}
     return {name: _scaled(raw, factors.get(name, drift)) for name, raw in details.items()}
 
 
@@ -46,8 +42,8 @@ def on_clock(metrics: Metrics, ratio: Estimate | None, baseline_ms: float | None
     if latency is None or ratio is None or not baseline_ms:
         return metrics
     drift = ratio.value * baseline_ms / latency.value
-    moved = {name: _rescaled(metrics.get(name), drift) for name in _LATENCIES if name in metrics}
-    rates = {name: _rescaled(metrics[name], 1 / drift) for name in ("throughput", _RATE) if name in metrics}
+    moved = {name: _rescaled(metrics.get(name), drift) for name in TIMES if name in metrics}
+    rates = {name: _rescaled(metrics[name], 1 / drift) for name in RATES if name in metrics}
     return {**metrics, **moved, **rates}
 
 

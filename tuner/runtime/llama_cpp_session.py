@@ -12,9 +12,9 @@ from typing import Any
 import llama_cpp as ll
 import numpy as np
 
-from .generating import Choose, check_room, log_softmax_at
+from .generating import Choose, check_room
 from .lookup import Drafts, lookup_loop
-from .token_loop import check_tokens, token_loop
+from .token_loop import check_tokens, scored, token_loop
 
 #: Tokens scored together, which keeps the logits small.
 _TOGETHER = 32
@@ -87,13 +87,7 @@ class Session:
             ValueError: the tokens do not fit.
         """
         check_tokens(tokens, self.context, self.vocabulary)
-        told, taken, likeliest = _Told(self, len(tokens)), [], []
-        for start in range(0, len(tokens) - 1, _TOGETHER):
-            answered = np.asarray(tokens[start + 1 : start + 1 + _TOGETHER], dtype=np.int64)
-            logits = told.read_all(tokens[start : start + len(answered)])
-            taken.append(log_softmax_at(logits, answered))
-            likeliest.append(logits.argmax(axis=-1))
-        return np.concatenate(taken), np.concatenate(likeliest)
+        return scored(_Told(self, len(tokens)).read_all, tokens, _TOGETHER)
 
     def _cache(self, room: int) -> None:
         """Empty the cache; make a larger one where it holds too little."""

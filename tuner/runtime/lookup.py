@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from .token_loop import ReadAll
 
 #: Tokens that must repeat, the more the better. After a single one anything may follow: drafts would mostly be wrong.
 _LONGEST, _SHORTEST = 3, 2
 _DRAFTED = 4  # tokens at most: each costs a little, and the farther the less likely it is right
 
-#: Reads tokens after those read before; returns logits (tokens, vocabulary).
-ReadAll = Callable[[Sequence[int]], np.ndarray]
 #: Takes back so many of the tokens that were read last.
 Forget = Callable[[int], None]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime_genai as og
 
-from .generating import Choose, check_room, log_softmax_at
-from .token_loop import check_tokens, token_loop
+from .generating import Choose, check_room
+from .token_loop import check_tokens, scored, token_loop
 
 #: Tokens scored together, which keeps the logits small.
 _TOGETHER = 32
@@ -51,13 +51,7 @@ class Session:
             ValueError: the tokens do not fit.
         """
         check_tokens(tokens, self.context, self.vocabulary)
-        read, taken, likeliest = self._reader(len(tokens)), [], []
-        for start in range(0, len(tokens) - 1, _TOGETHER):
-            answered = np.asarray(tokens[start + 1 : start + 1 + _TOGETHER], dtype=np.int64)
-            logits = read(tokens[start : start + len(answered)])
-            taken.append(log_softmax_at(logits, answered))
-            likeliest.append(logits.argmax(axis=-1))
-        return np.concatenate(taken), np.concatenate(likeliest)
+        return scored(self._reader(len(tokens)), tokens, _TOGETHER)
 
     def _reader(self, longest: int) -> Callable[[Sequence[int] | np.ndarray], np.ndarray]:
         """Return a function that reads tokens after those before, and returns the logits (tokens, vocabulary)."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
-from .generating import Choose, check_room, log_softmax_at
+from .generating import Choose, check_room
 from .lookup import Drafts, lookup_loop
-from .token_loop import check_tokens, token_loop
+from .token_loop import check_tokens, scored, token_loop
 
 #: Tokens scored together. Within one pass attention sees exact keys and values, afterwards what the cache made of them:
 #: scored in one pass, a cache of 4 bits would look as good as one of 16. It also keeps the logits small.
@@ -56,15 +56,8 @@ class Session:
             ValueError: the tokens do not fit.
         """
         check_tokens(tokens, self.context, self.vocabulary)
-        given = np.asarray(tokens, dtype=np.int64)
         told = _Told(self._infer, self._request.reset_state, self.context)
-        taken, likeliest = [], []
-        for start in range(0, len(given) - 1, _TOGETHER):
-            answered = given[start + 1 : start + 1 + _TOGETHER]
-            logits = told.read_all(given[start : start + len(answered)])
-            taken.append(log_softmax_at(logits, answered))
-            likeliest.append(logits.argmax(axis=-1))
-        return np.concatenate(taken), np.concatenate(likeliest)
+        return scored(told.read_all, tokens, _TOGETHER)
 
     def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Return logits (kept, vocabulary), valid until the next call."""

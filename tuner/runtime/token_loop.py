@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
-from .generating import Choose
+from .generating import Choose, log_softmax_at
 
 #: Reads tokens after those read before; returns the logits (vocabulary,) of what may follow.
 Read = Callable[[Sequence[int]], np.ndarray]
+#: The same for the logits (tokens, vocabulary) after each of them.
+ReadAll = Callable[[Sequence[int] | np.ndarray], np.ndarray]
 
 
 def token_loop(
@@ -24,6 +26,21 @@ def token_loop(
             return
         yield token
         unread = (token,)
+
+
+def scored(read_all: ReadAll, tokens: np.ndarray, together: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return log-probabilities and likeliest tokens (n - 1,) of tokens (n,), read `together` at a time.
+
+    `read_all` reads tokens after those before and returns the logits (tokens, vocabulary) after each.
+    """
+    given = np.asarray(tokens, dtype=np.int64)
+    taken, likeliest = [], []
+    for start in range(0, len(given) - 1, together):
+        answered = given[start + 1 : start + 1 + together]
+        logits = read_all(given[start : start + len(answered)])
+        taken.append(log_softmax_at(logits, answered))
+        likeliest.append(logits.argmax(axis=-1))
+    return np.concatenate(taken), np.concatenate(likeliest)
 
 
 def check_tokens(tokens: np.ndarray, context: int, vocabulary: int) -> None:
