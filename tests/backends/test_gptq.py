@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.backends.tiny_language_model import checkpoint
 from tuner.backends.gguf_mixed import packed
-from tuner.backends.gptq import BLOCK, Rounded, best_scales, quantized, restored
+from tuner.backends.gptq import BLOCK, Rounded, best_scales, quantized, restored, rounded
 
 gguf = pytest.importorskip("gguf")
 
@@ -70,3 +71,15 @@ def test_the_most_harmed_matrices_are_spared_within_the_share():
     assert found.spared(0) == set()
     assert found.spared(0.55) == {"a", "c"}  # b would be too much; c still fits
     assert found.spared(1) == {"a", "b", "c"}
+
+
+def test_another_studys_text_is_another_rounding_and_the_same_text_is_shared(tmp_path):
+    source, cache = checkpoint(tmp_path / "model"), tmp_path / "cache"
+    found = {}
+    for name, seed in (("one", 0), ("same", 0), ("other", 1)):
+        ids = np.random.default_rng(seed).integers(0, 50, (8, 24))
+        np.savez(tmp_path / f"{name}.npz", input_ids=ids)
+        found[name] = rounded(source, tmp_path / f"{name}.npz", cache)
+    assert len(list(cache.iterdir())) == 2
+    assert found["one"].harm == found["same"].harm != found["other"].harm
+    assert all(0 < harm < 0.2 for harm in found["one"].harm.values())

@@ -7,6 +7,7 @@ ones before it hand on. A block has the one of some scales tried with the least 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,11 +59,16 @@ class Rounded:
 
 
 def rounded(checkpoint: Path, calibration: Path, cache: Path) -> Rounded:
-    """Return a causal checkpoint's matrices in blocks; made once for all builds of the checkpoint.
+    """Return a causal checkpoint's matrices in blocks; made once for all builds of the checkpoint with these windows.
 
     `calibration` is an .npz of int64 `input_ids` (windows, tokens) without padding but in the last.
     """
-    final = made_once(cache / "gptq", lambda folder: _make(checkpoint, calibration, folder))
+    with np.load(calibration) as arrays:
+        windows = arrays["input_ids"][:_WINDOWS]
+    text = hashlib.sha256(windows.tobytes()).hexdigest()[:16]  # another study's text rounds otherwise
+    final = made_once(
+        cache / f"gptq-{text}", lambda folder: _make(checkpoint, torch.from_numpy(windows), folder)
+    )
     stored = load_file(final / "blocks.safetensors")
     levels, scales = (_ending(stored, end) for end in (".levels", ".scales"))
     return Rounded(levels, scales, json.loads((final / "harm.json").read_text()))
@@ -72,11 +78,9 @@ def _ending(stored: dict[str, torch.Tensor], end: str) -> dict[str, np.ndarray]:
     return {name.removesuffix(end): t.numpy() for name, t in stored.items() if name.endswith(end)}
 
 
-def _make(checkpoint: Path, calibration: Path, out: Path) -> None:
+def _make(checkpoint: Path, windows: torch.Tensor, out: Path) -> None:
     model = load_shaped(checkpoint).requires_grad_(False)
     blocks, harm = dict[str, torch.Tensor](), dict[str, float]()
-    with np.load(calibration) as arrays:
-        windows = torch.from_numpy(arrays["input_ids"][:_WINDOWS])
     with torch.inference_mode():
         for name, levels, scales, off in _layers(model, windows):
             blocks[f"{name}.levels"], blocks[f"{name}.scales"], harm[name] = levels, scales, off

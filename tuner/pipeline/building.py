@@ -14,7 +14,12 @@ from tuner.pipeline.workshop import Workshop
 #: Paths: where things lie is no part of a key; what they hold is, through the keys of their entries.
 _PLACES = ("checkpoint", "calibration", "check", "cache")
 _SHARED = ("tuner.backends", "tuner.runtime")  # the plug-in itself may come from another package
-_EXPORTERS = ("tuner.backends.onnx_export", "tuner.backends.openvino_stateful")
+_EXPORTERS = (
+    "tuner.backends.onnx_export",
+    "tuner.backends.openvino_stateful",
+    "tuner.backends.gguf_file",
+    "tuner.backends.gptq",
+)
 #: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
 _CALIBRATION = 64
 
