@@ -1,6 +1,6 @@
 """Record: a grid of candidates, really built and measured, as a table that search is tested on.
 
-    python -m benchmarks.record [--minutes N] [--study FILE] [--set FIELD=VALUE] [-o FOLDER]
+    python -m benchmarks.record [--study FILE] [--minutes N] [--most N] [--set FIELD=VALUE] [-o FOLDER]
 
 Every shape of the study with every number format, engine and way to run it: shaped, recovered with the study's own
 budget, built, judged on the validation split, and measured by duet against the baseline while nothing else computes.
@@ -43,6 +43,8 @@ _GENERATES = (
     "asked.prompts=6",
     "asked.new_tokens=16",
     "asked.questions=0",
+    "recover.steps=24",
+    "recover.seconds=45",
     "measure.seconds=4",
 )
 _SETTINGS = {"text-classification": _CLASSIFIES, GENERATION: _GENERATES}
