@@ -10,7 +10,8 @@ import pytest
 from benchmarks.recording.compact import compact
 from tests.replay.made_up import made_up
 from tuner.errors import InputError
-from tuner.replay.table import Table, read
+from tuner.replay.table import Table, _whole, read
+from tuner.search.space import Leg
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,13 @@ def test_an_interrupted_table_is_a_smaller_whole_one(table):
     one_way = {key: row for key, row in rows.items() if row.candidate.parallel.replicas == 1}
     assert Table(table.meta, one_way).space.parallels == [(1, 1), (2, 1)]
     assert len(smaller.inside) == smaller.space.size()
+
+
+def test_of_a_formats_methods_those_that_are_whole_stay():
+    leg = Leg("llama-cpp", "cpu", 4, "weight-only", (), (False,), ("q4_0", "gptq_20"))
+    assert _whole(leg, set()) == leg
+    assert _whole(leg, {leg.pairs()[1]}) == replace(leg, methods=("q4_0",))
+    assert _whole(leg, set(leg.pairs())) is None
 
 
 def test_what_is_no_table_is_refused(table, tmp_path):
