@@ -320,7 +320,10 @@ def study_file(asked: argparse.Namespace, batch: int = 1) -> Path:
         plain["model"] = {"source": str(Path(".gpu/model").resolve()), "max_length": LENGTH}
     plain["name"] = f"on-{asked.device}-{batch}"
     plain["scenario"]["batch"] = batch
-    plain["axes"]["distillation"] = {"student_layers": [1, 2, 6]}
+    plain["axes"]["distillation"] = {"student_layers": asked.layers}
+    plain["axes"]["parallel"] = {"threads": [1], "replicas": [1]}
+    if asked.layers == [6]:  # nothing is trained: formats only
+        plain["axes"]["pruning"] = {"heads": [0.0], "ffn": [0.0]}
     plain["axes"]["quantization"] = {
         "bits": [32, 16, 8, 4],
         "schemes": ["weight-only", "fp8", "dynamic"],
@@ -339,14 +342,47 @@ def study_file(asked: argparse.Namespace, batch: int = 1) -> Path:
     return file
 
 
+def chat_file(asked: argparse.Namespace) -> Path:
+    """Write the chat study with the packed model, on the device asked for; return its path."""
+    import yaml
+
+    plain = yaml.safe_load(Path("studies/chat.yaml").read_text())
+    place = Path(tempfile.mkdtemp())
+    model = place / "model.gguf"
+    model.write_bytes(b"".join(Path(half, "half").read_bytes() for half in (".chat1", ".chat2")))
+    plain |= {"name": f"chat-on-{asked.device}", "model": plain["model"] | {"source": str(model)}}
+    plain["axes"]["distillation"] = {"student_layers": [30]}
+    plain["axes"]["parallel"] = {"threads": [1], "replicas": [1]}
+    plain["axes"]["quantization"] = {"bits": [32, 16, 8, 4], "schemes": ["weight-only"], "group_size": [128]}
+    plain["axes"]["backend"] = {
+        "engines": list(asked.engines),
+        "devices": [asked.device],
+        "fixed_shape": [False],
+    }
+    plain["measure"] = {"precision": 0.05, "seconds": 2}
+    plain["budget"] = {"trials": asked.trials, "minutes": asked.minutes}
+    file = place / "study.yaml"
+    file.write_text(yaml.safe_dump(plain))
+    return file
+
+
+def chat(asked: argparse.Namespace, record: Record) -> None:
+    """Run the chat study on the device."""
+    _run(chat_file(asked), record)
+
+
 def study(asked: argparse.Namespace, record: Record) -> None:
-    """Run a real study on the device, over all axes, as `tuner run` does."""
+    """Run a real study on the device, as `tuner run` does."""
+    _run(study_file(asked), record)
+
+
+def _run(file: Path, record: Record) -> None:
     import tuner
 
     def told(event: Any) -> None:
         print(f"{event.kind}: {event.message}"[:300])
 
-    handle = tuner.run(study_file(asked), on_event=told)
+    handle = tuner.run(file, on_event=told)
     record.add({"state": handle.state, "baseline_ms": handle.baseline_ms, "host": handle.host})
     for row in handle.rows:
         record.add({"row": str(row)[:3000], "candidate": row.candidate.label()})
@@ -355,7 +391,14 @@ def study(asked: argparse.Namespace, record: Record) -> None:
     record.add({"front": handle.front.to_dict(orient="records")})
 
 
-STEPS = {"facts": facts, "sparse": sparse, "conformance": conformance, "latency": latency, "study": study}
+STEPS = {
+    "facts": facts,
+    "sparse": sparse,
+    "conformance": conformance,
+    "latency": latency,
+    "study": study,
+    "chat": chat,
+}
 
 
 def main() -> int:
@@ -369,6 +412,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--engines", nargs="+", default=["torch", "torch-compile"])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--layers", type=int, nargs="+", default=[1, 2, 6])
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument(

@@ -61,9 +61,7 @@ class Workshop:
 
         return self.stage(name, parts, made)
 
-    def compute(
-        self, call: str, preload: Sequence[str] = (), fresh: bool = False, **kwargs: Any
-    ) -> Any:
+    def compute(self, call: str, preload: Sequence[str] = (), fresh: bool = False, **kwargs: Any) -> Any:
         """Return what `call(**kwargs)` returns, run in a child process while nobody measures.
 
         Those who build at the same time share the cores: with more threads than cores, each waits for the slowest.
