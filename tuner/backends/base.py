@@ -84,7 +84,11 @@ class BackendPlugin(Protocol):
         ...
 
     def requirements(self) -> list[str]:
-        """Return the pinned distributions (`name==version`) that serving an artefact needs."""
+        """Return the pinned distributions (`name==version`) that serving an artefact needs.
+
+        Raises:
+            UnsupportedError: one of them is not installed here.
+        """
         ...
 
     def versions(self) -> dict[str, str]:
