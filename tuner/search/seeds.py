@@ -42,11 +42,14 @@ def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
     The baseline may lie outside the space (axes without `torch`, without 32 bits, …): it is measured all the
     same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna.
     """
-    first = space.baseline
-    generates = task == GENERATION
-    wishes = _chat_wishes(space) if generates else _wishes(space)
+    wishes = _chat_wishes(space) if task == GENERATION else _wishes(space)
     found = [candidate for wish in wishes if (candidate := _grant(space, wish)) is not None]
-    return list(dict.fromkeys([first, *(known_ways(space) if generates else ()), *found]))
+    return list(dict.fromkeys([*opening(space, task), *found]))
+
+
+def opening(space: Space, task: str) -> list[Candidate]:
+    """Return what every study tries first: the baseline; of a language model also each engine's own way."""
+    return [space.baseline, *(known_ways(space) if task == GENERATION else ())]
 
 
 def known_ways(space: Space) -> list[Candidate]:
