@@ -10,7 +10,7 @@ from statistics import fmean
 from tuner.search.aware.history import Item, Made, Seen
 
 #: Seconds before anything was seen: what such stages take for a small encoder on two cores.
-_FIRST = {"student": 20.0, "build": 5.0, "performance": 4.0, "quality": 3.0}
+_FIRST = {"student": 20.0, "build": 5.0, "performance": 4.0, "quality": 3.0, "draft": 25.0}
 _SLOW = {"torch-compile": 25.0, "torch": 1.0}  # builds
 _STUDENT = ("shape", "recover")
 _BUILD = ("export", "build", "failed")
@@ -19,7 +19,10 @@ _OWN = 1.0  # seconds of a trial beside its stages: asking, waiting, writing
 
 @dataclass(frozen=True)
 class Remaining:
-    """Seconds that a candidate's parts would still take; what is made already takes none."""
+    """Seconds that a candidate's parts would still take; what is made already takes none.
+
+    `build` is also that of a student that drafts, with all before it.
+    """
 
     student: float
     build: float
@@ -64,9 +67,11 @@ class Costs:
         """Return what a candidate would still take."""
         fresh = item.student != (self.teacher_layers, 0, 0) and item.student not in made.students
         built, judged = item.artefact in made.built, item.artefact in made.judged
+        drafts = item.candidate.backend.draft == "student" and item.drafting not in made.drafts
         return Remaining(
             student=self._expected("student", item) if fresh else 0.0,
-            build=0.0 if built else self._expected("build", item),
+            build=(0.0 if built else self._expected("build", item))
+            + (self._expected("draft", item) if drafts else 0.0),
             performance=self._expected("performance", item),
             quality=0.0 if judged else self._expected("quality", item),
         )
@@ -88,4 +93,6 @@ def _keys(part: str, item: Item) -> list[Hashable]:
     """Return under what a part's seconds are remembered, the closest first."""
     if part == "student":
         return [(part, item.student[0]), (part,)]
+    if part == "draft":
+        return [(part, *item.drafting), (part,)]
     return [(part, item.form), (part, item.form[0]), (part,)]
