@@ -141,13 +141,13 @@ def _batches(session: GeneratingSession, prompts: list[list[int]]) -> Iterator[s
             found.setdefault(said.number, []).append(-1 if said.token is None else said.token)
     answers = [found.get(number, []) for number in numbers]
     if left in found or [len(answer) for answer in answers] != [_MOST] * len(numbers):
-        yield f"answers made together have {[len(answer) for answer in answers]} tokens, or one that was dropped goes on"
+        yield f"answers made together: {[len(a) for a in answers]} tokens, or one that was dropped goes on"
         return
     yield from _are_its_own(session, prompts[1:], answers, "answers made together")
     stop = answers[0][_MOST // 2]
     again = batch.add(prompts[1], _MOST, (stop,))
-    said = [one for _ in range(2 * _MOST) for one in batch.step() if one.number == again]
-    if [one.token for one in said] != [*answers[0][: answers[0].index(stop)], None] or not said[-1].finished:
+    last = [one for _ in range(2 * _MOST) for one in batch.step() if one.number == again]
+    if [one.token for one in last] != [*answers[0][: answers[0].index(stop)], None] or not last[-1].finished:
         yield "a stop token does not end an answer of a batch before it"
 
 

@@ -11,16 +11,18 @@ import numpy as np
 Choose = Callable[[np.ndarray], int]
 
 
-class GeneratingSession(Protocol):
-    """A loaded language model with a KV cache of its own, for one conversation at a time.
+class AnsweringSession(Protocol):
+    """What answers one conversation at a time."""
 
-    `context` is the most tokens that prompt and answer may have together; `vocabulary` the number of tokens. Where an
-    engine can draft (its offer says so), `draft` may be set to `lookup` or `student` for greedy answers, and `drafts`
-    counts (see `drafting`).
-    """
+    @property
+    def context(self) -> int:
+        """Return the most tokens of prompt and answer together."""
+        ...
 
-    context: int
-    vocabulary: int
+    @property
+    def vocabulary(self) -> int:
+        """Return the number of tokens."""
+        ...
 
     def stream(
         self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
@@ -34,6 +36,14 @@ class GeneratingSession(Protocol):
             ValueError: an empty prompt, a token outside the vocabulary, or more than the context holds.
         """
         ...
+
+
+class GeneratingSession(AnsweringSession, Protocol):
+    """A loaded language model with a KV cache of its own.
+
+    Where an engine can draft (its offer says so), `draft` may be set to `lookup` or `student` for greedy answers, and
+    `drafts` counts (see `drafting`).
+    """
 
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what the model expects after each token of int64 (n,), in one pass.

@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from tuner.runtime.generating import Batch, BatchingSession, Choose, Said, check_room
+from tuner.runtime.generating import (
+    AnsweringSession,
+    Batch,
+    BatchingSession,
+    Choose,
+    Said,
+    can_batch,
+    check_room,
+)
+from tuner.serving.pool import Seat
 
 
 @dataclass(eq=False)
@@ -35,7 +42,7 @@ class _Asked:
 class Batcher:
     """Runs a batch in the one thread that its session is bound to, as long as anybody asks."""
 
-    def __init__(self, session: BatchingSession, slots: int, thread: Executor) -> None:
+    def __init__(self, session: BatchingSession, slots: int, thread: ThreadPoolExecutor) -> None:
         self.session, self._thread = session, thread
         self._batch: Batch = thread.submit(session.batch, slots).result()
         self._lock = threading.Lock()
@@ -90,7 +97,7 @@ class Batcher:
 
 @dataclass(frozen=True)
 class Slot:
-    """A session in which one of the batch's conversations is held (see `GeneratingSession`)."""
+    """A session in which one of the batch's conversations is held (see `AnsweringSession`)."""
 
     batcher: Batcher
 
@@ -115,10 +122,6 @@ class Slot:
         check_room(prompt, most, self.context, self.vocabulary)
         return self._said(_Asked(prompt, most, stop, choose))
 
-    def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the model expects: not here, where others are answered at the same time."""
-        raise NotImplementedError("a slot answers; it scores nothing")
-
     def _said(self, asked: _Asked) -> Iterator[int]:
         self.batcher.ask(asked)
         finished = False
@@ -136,7 +139,11 @@ class Slot:
                 self.batcher.ask(asked)
 
 
-def slots_of(session: BatchingSession, slots: int, thread: Executor) -> Callable[[], Slot]:
-    """Return what makes the slots of a session, which share one batch."""
+def seats_of(
+    session: AnsweringSession, thread: ThreadPoolExecutor, replica: int, slots: int
+) -> list[Seat[AnsweringSession]]:
+    """Return so many seats that share a session, or the one that it is where its engine answers one at a time."""
+    if slots == 1 or not can_batch(session):
+        return [Seat(session, thread, replica)]
     batcher = Batcher(session, slots, thread)
-    return lambda: Slot(batcher)
+    return [Seat(Slot(batcher), ThreadPoolExecutor(1, f"slot-{replica}-{i}"), replica) for i in range(slots)]
