@@ -8,7 +8,8 @@ A job for a device other than the processor starts from a fresh interpreter inst
 cards when they are imported is remembered, and neither that nor a begun CUDA survives a fork.
 
 Protocol (JSON lines): requests `{"call": "module:function", "kwargs": {…}, "log", "result": paths, "preload": […],
-"fresh": bool}` on stdin; answers `{"pid": n}` and, when the child ended, `{"status": wait status}` on the original stdout; one at a time.
+"fresh": bool}` on stdin; answers `{"pid": n}` and, when the child ended, `{"status": wait status}` on the original
+stdout; one at a time.
 """
 
 from __future__ import annotations
