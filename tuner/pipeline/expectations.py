@@ -32,7 +32,9 @@ def scores(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Entr
         return {}
 
     parts = {
-        "artefact": artefact.key,
+        "artefact": artefact.info.get(
+            "answers", artefact.key
+        ),  # drafted answers are those of the model itself
         "data": ready.data.key,
         "asked": asked.key,
         "split": split,

@@ -192,7 +192,7 @@ def _whole(leg: Leg, short: set[tuple[Quantization, Backend]]) -> Leg | None:
 
 def _space(meta: Mapping[str, Any], spec: StudySpec) -> Space:
     offers = [(engine, Offer.from_plain(plain)) for engine, plain in meta["offers"]]
-    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]))
+    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]), spec.scenario.clients)
 
 
 def _subsets(parallels: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:

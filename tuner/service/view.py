@@ -41,7 +41,7 @@ def space_of(study: Study, spec: StudySpec) -> Space:
     """
     meta = study.meta
     offers = [(engine, Offer.from_plain(plain)) for engine, plain in meta["offers"]]
-    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]))
+    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]), spec.scenario.clients)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from tuner.spec.model import GENERATION
 #: Seconds before anything was seen: what such stages take on two cores for a small encoder, and a small chat model.
 _FIRST = {
     "text-classification": {"student": 20.0, "build": 5.0, "performance": 4.0, "quality": 3.0},
-    GENERATION: {"student": 60.0, "build": 12.0, "performance": 25.0, "quality": 25.0},
+    GENERATION: {"student": 60.0, "build": 12.0, "performance": 25.0, "quality": 25.0, "draft": 60.0},
 }
 _SLOW = {("text-classification", "torch-compile"): 25.0, ("text-classification", "torch"): 1.0}  # builds
 _STUDENT = ("shape", "recover")
@@ -23,7 +23,10 @@ _OWN = 1.0  # seconds of a trial beside its stages: asking, waiting, writing
 
 @dataclass(frozen=True)
 class Remaining:
-    """Seconds that a candidate's parts would still take; what is made already takes none."""
+    """Seconds that a candidate's parts would still take; what is made already takes none.
+
+    `build` is also that of a student that drafts, with all before it.
+    """
 
     student: float
     build: float
@@ -69,9 +72,11 @@ class Costs:
         """Return what a candidate would still take."""
         fresh = item.student != (self.teacher_layers, 0, 0) and item.student not in made.students
         built, judged = item.artefact in made.built, item.artefact in made.judged
+        drafts = item.candidate.backend.draft == "student" and item.drafting not in made.drafts
         return Remaining(
             student=self._expected("student", item) if fresh else 0.0,
-            build=0.0 if built else self._expected("build", item),
+            build=(0.0 if built else self._expected("build", item))
+            + (self._expected("draft", item) if drafts else 0.0),
             performance=self._expected("performance", item),
             quality=0.0 if judged else self._expected("quality", item),
         )
@@ -94,4 +99,6 @@ def _keys(part: str, item: Item) -> list[Hashable]:
     """Return under what a part's seconds are remembered, the closest first."""
     if part == "student":
         return [(part, item.student[0]), (part,)]
+    if part == "draft":
+        return [(part, *item.drafting), (part,)]
     return [(part, item.form), (part, item.form[0]), (part,)]
