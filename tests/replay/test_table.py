@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from benchmarks.recording.compact import compact
+from benchmarks.recording.compact import SCHEMA, axes, compact
 from tests.replay.made_up import made_up
+from tuner.candidate import Candidate, baseline
 from tuner.errors import InputError
-from tuner.replay.table import Table, _whole, read
+from tuner.replay.table import Table, _candidate, _whole, read
 from tuner.search.space import Leg
 
 
@@ -61,6 +63,21 @@ def test_what_is_written_is_read(table, tmp_path):
         for name, estimate in mine.metrics.items():
             assert theirs.metrics[name].value == pytest.approx(estimate.value)
     assert found.space.signature() == table.space.signature()
+
+
+def test_every_field_of_a_candidate_has_its_column():
+    drafts = {"draft": "student", "draft_layers": 10, "draft_ffn": 0.25, "draft_bits": 4}
+    few = {"bits": 4, "scheme": "weight-only", "method": "gptq_20", "group_size": 32, "kv_bits": 8}
+    parts = {
+        "distillation": {"student_layers": 3},
+        "pruning": {"heads": 0.5, "ffn": 0.25},
+        "quantization": few,
+        "parallel": {"threads": 2, "replicas": 3, "slots": 8},
+        "backend": {"engine": "llama-cpp", "fixed_shape": True, **drafts},
+    }
+    wanted = [Candidate.model_validate(parts), baseline(3, 2)]
+    stored = pa.Table.from_pylist([axes(candidate) for candidate in wanted], schema=SCHEMA).to_pylist()
+    assert [_candidate(row) for row in stored] == wanted
 
 
 def test_an_interrupted_table_is_a_smaller_whole_one(table):
