@@ -23,7 +23,8 @@ class Offer:
 
     `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
     cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
-    that its sessions know.
+    that its sessions know. `note` is what a user should know of an offer that
+    is there or may be: that nobody ever ran it on such a device.
     """
 
     device: str
@@ -38,6 +39,7 @@ class Offer:
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Offer:
