@@ -64,7 +64,9 @@ def no_jax_platform(device: str, host: Host) -> str:
         return no_gpu(host)
     if not any(_installed(name) for name in JAX_PLATFORMS[device]):
         return f"JAX has no plug-in for {device.upper()} here: pip install {_JAX_EXTRAS[device]!r}"
-    return "" if jax_devices(device) else f"JAX finds no {device.upper()} here, though its plug-in is installed"
+    return (
+        "" if jax_devices(device) else f"JAX finds no {device.upper()} here, though its plug-in is installed"
+    )
 
 
 @cache

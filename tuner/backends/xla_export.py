@@ -1,4 +1,4 @@
-"""A PyTorch classifier as programs of StableHLO: traced by torchax, lowered by JAX for a platform that need not be here."""
+"""A classifier as programs of StableHLO: traced by torchax, lowered by JAX for a platform that need not be here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STEPS = 127  # of int8, to either side
 
 
 class Programs:
-    """A checkpoint's function and weights in a number format: fp32, bf16, or bf16 with int8 weights of linear layers."""
+    """A checkpoint's function and weights: in fp32, bf16, or bf16 with linear layers' weights in int8."""
 
     def __init__(self, checkpoint: Path, bits: int) -> None:
         import torchax
@@ -51,10 +51,8 @@ class Programs:
             program = export.export(jax.jit(self._logits), platforms=[platform])(weights, ids, ids)
         return bytes(program.serialize())
 
-    def _logits(
-        self, weights: Mapping[str, jax.Array], input_ids: jax.Array, mask: jax.Array
-    ) -> jax.Array:
-        """Return fp32 logits (batch, labels). The model's own code sees one row: it takes no batch that is left open."""
+    def _logits(self, weights: Mapping[str, jax.Array], input_ids: jax.Array, mask: jax.Array) -> jax.Array:
+        """Return fp32 logits (batch, labels). The model sees one row: its code takes no batch that is left open."""
         wide = _widened(weights)
 
         def one(ids: jax.Array, kept: jax.Array) -> Any:

@@ -1,7 +1,7 @@
-"""Serve programs of StableHLO with XLA, on the platform that they were lowered for. Needs numpy, jax and flatbuffers.
+"""Serve programs of StableHLO with XLA on the platform they were lowered for. Needs numpy, jax and flatbuffers.
 
-There is a program for each length of `buckets`, with the batch left open; XLA compiles one when its length and batch are
-first asked for. A fixed shape has a single program, compiled when it is loaded.
+There is a program for each length of `buckets`, with the batch left open; XLA compiles one when its length and batch
+are first asked for. A fixed shape has a single program, compiled when it is loaded.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def device_of(platform: str, threads: int) -> jax.Device:
         RuntimeError: JAX finds no such device.
     """
     os.environ["NPROC"] = str(threads)  # the only thing that XLA asks: it does not know how many are wanted
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else three quarters of a GPU are gone at once
+    os.environ.setdefault(
+        "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
+    )  # else three quarters of a GPU are gone at once
     if not jax.config.jax_platforms:  # else devices that nobody asked for are started, too
         jax.config.update("jax_platforms", "cpu" if platform == "cpu" else f"{platform},cpu")
     return jax.devices(platform)[0]
