@@ -11,6 +11,8 @@ from tuner.candidate import Bits, Quantization
 from tuner.hardware import Host
 
 TaskName = Literal["text-classification", "text-generation"]
+#: The ways to guess ahead that all sessions of `runtime/drafting.py` know.
+DRAFTS = ("lookup", "student")
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,9 @@ class Offer:
 
     `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
     cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
-    that its sessions know. `note` is what a user should know of an offer that
-    is there or may be: that nobody ever ran it on such a device.
+    that its sessions know (`lookup`, `student`); `batches` says that they answer several requests together.
+
+    `note` is what a user should know of an offer, here or not: that nobody ever ran it on such a device.
     """
 
     device: str
@@ -39,6 +42,7 @@ class Offer:
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str, ...] = ()
+    batches: bool = False
     note: str = ""
 
     @classmethod
@@ -86,7 +90,11 @@ class BackendPlugin(Protocol):
         ...
 
     def requirements(self) -> list[str]:
-        """Return the pinned distributions (`name==version`) that serving an artefact needs."""
+        """Return the pinned distributions (`name==version`) that serving an artefact needs.
+
+        Raises:
+            UnsupportedError: one of them is not installed here.
+        """
         ...
 
     def versions(self) -> dict[str, str]:
