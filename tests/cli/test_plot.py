@@ -84,7 +84,7 @@ def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
     labels = [text.get_text() for text in axes.get_yticklabels()]
     shown = [float(text) for text in labels]
     assert 0 in shown and shown == sorted(shown, reverse=True)  # from below to above
-    heights = {row.number: _xy(row, content.metric)[1].value for row in content.front}
+    heights = {row.number: _xy(row, content.plane)[1].value for row in content.front}
     assert heights[0] > heights[1] > heights[2]
     page = report_html(study, 2)
     assert (

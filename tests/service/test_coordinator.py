@@ -120,7 +120,7 @@ def coordinator(store, name, pipeline=None, host=None):
 def evaluate_next(store, study, host=None):
     """Run the trial that is queued, as a worker would."""
     trial = claim(store, study_id=study.id, host=host or stub_host())
-    return record(store, trial, StubPipeline().evaluate(study, trial.candidate), host or stub_host())
+    return record(store, study, trial, StubPipeline().evaluate(study, trial.candidate), host or stub_host())
 
 
 def numbers(**values):
@@ -391,7 +391,7 @@ def test_a_trial_discarded_while_others_run_costs_them_nothing(store):
     me.look(store.get_study("s"))
     running = claim(store, study_id=study.id, host=stub_host())
     store.discard_trial(study, 1, "why")
-    record(store, running, StubPipeline().evaluate(study, running.candidate), stub_host())
+    record(store, study, running, StubPipeline().evaluate(study, running.candidate), stub_host())
     store.sign_off(me.me)
     work(stub_worker(store, "w", drain=True))
     study = store.get_study("s")

@@ -26,7 +26,6 @@ from tuner.service.prospects import Prospects
 from tuner.service.requires import (
     offers_in,
     plain_offers,
-    refuse_unmeasurable,
     required,
     slots,
     study_required,
@@ -165,7 +164,6 @@ class Coordinator:
         """Fine-tune and describe the teacher here, once, and write down what the search needs to know."""
         self.progress.preparing(study)
         spec, having = self._spec(study), [self.me.capabilities]
-        refuse_unmeasurable(spec, self.host)
         if spec.hosts != "one":
             having += [w.capabilities for w in self._live() if study_unmet(spec, w.capabilities) is None]
         meta = {

@@ -20,6 +20,7 @@ from tuner.search.aware.propose import Ground, promised, propose
 from tuner.search.space import Space
 from tuner.service.earlier import earlier_trials
 from tuner.service.points import is_baseline, search_metrics
+from tuner.service.requires import price_of
 from tuner.spec.model import Auto, StudySpec
 from tuner.store import Store
 from tuner.store.records import Study, Trial, TrialState
@@ -72,7 +73,7 @@ class Prospects:
 
         def metrics(performance: Mapping[str, Any]) -> Metrics:
             clock = study.clocks.get(host.fingerprint, performance["reference_ms"])
-            return trial_metrics(performance, {}, clock)
+            return trial_metrics(performance, {}, clock, price_of(study.spec, host.name))
 
         outlook = Outlook(self.goal, self.ground.encoder, history)
         return Decider(outlook, item, left, self.ground.options, self.seed, metrics, self.metric)

@@ -217,7 +217,7 @@ class Worker:
         log = self.pipeline.take_remains()[1]
         if isinstance(found, GivenUp):
             return record_given_up(self.store, study, trial, found, self.host)
-        return record(self.store, trial, found, self.host, log)
+        return record(self.store, study, trial, found, self.host, log)
 
     def _failed(self, trial: Trial, error: TunerError) -> Trial:
         if self._heart.lost(lease_of(trial)):
