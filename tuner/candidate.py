@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -70,17 +70,19 @@ class Parallel(_Axis):
 class Backend(_Axis):
     """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape.
 
-    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, or None.
+    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, or None. `host` is
+    the machine that is asked for by name, None: any.
     """
 
     engine: str
     device: str = "cpu"
     fixed_shape: bool = False
     draft: str | None = None
+    host: str | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if name != "draft" or v is not None}
+        return {name: v for name, v in write(self).items() if name not in ("draft", "host") or v is not None}
 
 
 class Candidate(_Axis):
@@ -111,6 +113,10 @@ class Candidate(_Axis):
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
         return self.student == (teacher_layers, 0, 0)
 
+    def on(self, host: str | None) -> Candidate:
+        """Return the same candidate as it is asked of a host, or of any."""
+        return self.model_copy(update={"backend": self.backend.model_copy(update={"host": host})})
+
     def differences(self, other: Candidate) -> dict[tuple[str, str], tuple[Any, Any]]:
         """Return what differs, by part and field: the other's value and this one's, None where there is none."""
         own, base = self.canonical(), other.canonical()
@@ -130,6 +136,7 @@ class Candidate(_Axis):
             "/fixed" if self.backend.fixed_shape else ""
         )
         engine += f"+{self.backend.draft}" if self.backend.draft else ""
+        engine += f" on {self.backend.host}" if self.backend.host else ""
         return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
 
 
@@ -145,6 +152,9 @@ def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:
     )
 
 
-def baseline_device(devices: Sequence[str]) -> str:
-    """Return where a study's baseline runs: on its first device if PyTorch has it, else on the processor."""
-    return "cuda" if devices[0] == "cuda" else "cpu"
+def baseline_device(devices: Sequence[str], has: Collection[str] = ("cpu", "cuda")) -> str:
+    """Return where a study's baseline runs: on its first device if PyTorch runs there, else on the processor.
+
+    `has` are the devices that PyTorch has on the host in question.
+    """
+    return "cuda" if devices[0] == "cuda" and "cuda" in has else "cpu"

@@ -75,7 +75,7 @@ def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
     store_chat(f"sqlite:///{home}/tuner.db")
     study = api.load("chat")
     content = drawn(study)
-    assert content.metric == "perplexity_increase" and content.floor == pytest.approx(-0.1)
+    assert content.plane.up == "perplexity_increase" and content.floor == pytest.approx(-0.1)
     assert "64 tokens asked, 32 answered" in content.caption
     figure = draw(content)
     axes = figure.axes[0]

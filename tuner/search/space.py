@@ -38,7 +38,7 @@ _CPU = "cpu"
 _ON_A_CARD = (1, 2, 4)  # replicas that share a GPU, where the study names none
 
 #: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
-_Chooser = Callable[[Choice], Any]
+Chooser = Callable[[Choice], Any]
 
 
 class Space:
@@ -73,8 +73,12 @@ class Space:
     def _is_mixed(self) -> bool:
         return len({leg.device == _CPU for leg in self.legs}) > 1
 
-    def parallels_on(self, device: str) -> list[tuple[int, int]]:
-        """Return the pairs of threads and replicas that can be chosen on a device."""
+    def parts(self) -> list[Space]:
+        """Return the spaces of the hosts that can be chosen, each with candidates that name theirs; else this one."""
+        return [self]
+
+    def parallels_on(self, device: str, host: str | None = None) -> list[tuple[int, int]]:
+        """Return the pairs of threads and replicas that can be chosen on a device, of a host where those are chosen."""
         return self.parallels if device == _CPU else self._on_card
 
     @property
@@ -131,7 +135,7 @@ class Space:
         self._walk(choose)
         return params
 
-    def _walk(self, choose: _Chooser) -> Candidate:
+    def _walk(self, choose: Chooser) -> Candidate:
         depth = choose(Choice("student_layers", "student_layers", self.depths))
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
@@ -152,7 +156,7 @@ class Space:
             backend=backend,
         )
 
-    def _walk_leg(self, choose: _Chooser) -> tuple[Quantization, Backend]:
+    def _walk_leg(self, choose: Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
         left = [leg for leg in self.legs if leg.target == target]
         bits = choose(Choice(f"{target}.bits", "bits", _unique(leg.bits for leg in left), ordered=False))
@@ -250,6 +254,7 @@ def _known(candidate: Candidate) -> dict[str, Any]:
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
         "fixed_shape": candidate.backend.fixed_shape,
         "draft": candidate.backend.draft,
+        "host": candidate.backend.host,
     }
 
 

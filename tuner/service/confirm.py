@@ -31,7 +31,7 @@ def finalists(study: Study, trials: list[Trial], host: str) -> list[Trial]:
     """
     points = [p for p in search_points(study, trials) if p.host == host]
     chosen = {p.trial for p in _hopefuls(points, study.spec["objectives"])}
-    chosen |= {p.trial for p in points if is_baseline(p.candidate)}
+    chosen |= {p.trial for p in points if is_baseline(study, p.candidate)}
     chosen |= {p.trial for p in _whole(points, int(study.meta["anatomy"]["layers"]))}
     return [t for t in trials if t.number in chosen]
 

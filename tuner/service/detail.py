@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.errors import NotFoundError
-from tuner.service.points import is_baseline
+from tuner.service.points import baseline_of
 from tuner.store import Store, tuner_home
 from tuner.store.records import Artefact, Measurement, Trial
 
@@ -50,7 +50,8 @@ def detail(store: Store, study_name: str, number: int) -> Detail:
     study = store.get_study(study_name)
     trial = store.trial(study, number)
     found = store.measurements(trial.id)
-    base = next((t for t in [store.trial(study, 0)] if is_baseline(t.candidate)), None)
+    own = baseline_of(study, store.trial(study, number).candidate.backend.host)
+    base = None if own is None else store.find_trial(study, own)
     artefact = None
     if trial.artefact_key:
         with suppress(NotFoundError):
@@ -118,5 +119,7 @@ def command(study_name: str, trial: Trial) -> str:
         settings["axes.quantization.methods"] = [q.method]
     if q.kv_bits:
         settings["axes.quantization.kv_bits"] = [q.kv_bits]
+    if c.backend.host:
+        settings["axes.backend.hosts"] = [c.backend.host]
     lines = [f"--set {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in settings.items()]
     return " \\\n  ".join([f"tuner run {shlex.quote(study_name + '.yaml')} --trials 2", *lines])

@@ -70,13 +70,18 @@ def required(spec: StudySpec, candidate: Candidate, hardware: str | None) -> dic
         "engine": candidate.backend.engine,
         "device": device,
         "cores": max(parallel, needs["cores"]),
+        **({"among": [candidate.backend.host]} if candidate.backend.host else {}),
         "hardware": hardware,
     }
 
 
 def study_required(spec: StudySpec) -> dict[str, Any]:
-    """Return what a study needs of every worker: it is prepared and measured against PyTorch, on its first device."""
-    asked, device = spec.requires, baseline_device(spec.axes.backend.devices)
+    """Return what a study needs of every worker: it is prepared and measured against PyTorch, on its first device.
+
+    Where hosts are named each has a baseline of its own, on the processor if its first device is not there.
+    """
+    asked, named = spec.requires, spec.axes.backend.hosts
+    device = baseline_device(spec.axes.backend.devices, has=("cpu",) if named else ("cpu", "cuda"))
     return {
         "engine": "torch",
         "device": device,
@@ -86,6 +91,7 @@ def study_required(spec: StudySpec) -> dict[str, Any]:
         "hardware": None,
         "task": spec.task,
         **({"metered": [device]} if "energy_j" in spec.asked_metrics else {}),
+        **({"among": list(named)} if named else {}),
         **({"priced": sorted(spec.price.hosts)} if _asks_named_prices(spec) and spec.price else {}),
     }
 
@@ -107,10 +113,10 @@ def study_unmet(spec: StudySpec, having: Capabilities) -> str | None:
     Where all trials run on one hardware, it must have every engine that the study names.
     """
     missing = unmet(study_required(spec), having)
-    named = spec.axes.backend.engines or () if spec.hosts == "one" else ()
+    engines = spec.axes.backend.engines or () if spec.hosts == "one" else ()
     absent = (
         _no_engine({"engine": e, "device": d, "task": spec.task}, having)
-        for e in named
+        for e in engines
         for d in spec.axes.backend.devices[:1]
     )
     return missing or next((reason for reason in absent if reason), None)
@@ -123,6 +129,8 @@ def unmet(requires: Mapping[str, Any], having: Capabilities) -> str | None:
     for name, unit in (("cores", "cores"), ("memory_mb", "MB of memory")):
         if (requires.get(name) or 0) > having[name]:
             return f"{requires[name]} {unit}"
+    if having["host"] not in (among := requires.get("among", [having["host"]])):
+        return f"the name of host {' or '.join(among)}"
     for device in requires.get("metered") or ():
         if device in having.get("unmetered", {}):
             return f"a power meter for {device} ({having['unmetered'][device]})"
@@ -132,6 +140,12 @@ def unmet(requires: Mapping[str, Any], having: Capabilities) -> str | None:
         if having["labels"].get(label) != value:
             return f"label {label}={value}"
     return _no_engine(requires, having)
+
+
+def absent(spec: StudySpec, having: Iterable[Capabilities]) -> list[str]:
+    """Return the hosts that a study names and none of these workers is on, as far as it can take part."""
+    there = {each["host"] for each in having if study_unmet(spec, each) is None}
+    return [name for name in spec.axes.backend.hosts or () if name not in there]
 
 
 def slots(having: Capabilities) -> int:
@@ -161,6 +175,12 @@ def refuse_unmeasurable(spec: StudySpec, host: Host) -> None:
     Raises:
         InputError: so it is; the message says why.
     """
+    named = spec.axes.backend.hosts
+    if named and host.name not in named:
+        raise InputError(
+            f"axes.backend.hosts: this host is {host.name}, and none of {', '.join(named)}: run it on one of them, or "
+            "set TUNER_HOST to the name that it has there"
+        )
     devices = {baseline_device(spec.axes.backend.devices), *spec.axes.backend.devices}
     refusal = energy_refusal(host, sorted(devices)) if "energy_j" in spec.asked_metrics else None
     if refusal is not None:

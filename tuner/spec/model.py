@@ -13,7 +13,7 @@ from tuner.errors import InputError
 from tuner.metrics import COSTS, LOSS, METRICS
 from tuner.spec.constraint import Constraint, parse_constraint
 from tuner.spec.nearest import did_you_mean
-from tuner.spec.price import Price
+from tuner.spec.price import HostName, Price
 
 T = TypeVar("T")
 GENERATION = "text-generation"
@@ -272,6 +272,11 @@ class BackendAxis(_Section):
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
     )
+    hosts: Choices[HostName] | None = Field(
+        default=None,
+        description="names of hosts, each of which has a search space of its own: a candidate asks for one of them; "
+        "null: whichever takes part",
+    )
     draft: Choices[Draft] = Field(
         default=["none"],
         description="generation: speculative decoding; lookup: what followed the same words before",
@@ -482,6 +487,11 @@ class StudySpec(_Section):
             raise _wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
         if generates:
             self._check_generation()
+        if self.axes.backend.hosts and self.hosts == "one":
+            raise _wrong(
+                "hosts",
+                "axes.backend.hosts names some: say `each` (a front for each) or `choice` (one front)",
+            )
         if (costs := self.asked_metrics & {*COSTS}) and self.price is None:
             raise _wrong(
                 "price", f"{min(costs)} is asked for: say what an hour costs, `price: {{per_hour: 0.40}}`"

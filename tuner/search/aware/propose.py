@@ -140,7 +140,7 @@ def _cheap(space: Space, made: Made, most: int) -> Iterator[Candidate]:
             }
         )
         for quantization, backend in space.pairs():
-            for threads, replicas in space.parallels_on(backend.device):
+            for threads, replicas in space.parallels_on(backend.device, backend.host):
                 count += 1
                 if count > most:
                     return
