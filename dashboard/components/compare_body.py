@@ -41,8 +41,8 @@ def compare_body(subjects: Mapping[str, Subject]) -> None:
         )
         if table["Host"].nunique() > 1:
             st.caption(
-                ":material/info: These were measured on different hosts: a speedup is against fp32 PyTorch eager on the "
-                "same host."
+                ":material/info: These were measured on different hosts: a speedup is against fp32 PyTorch eager on "
+                "the same host."
             )
         for line in verdict_lines(found):
             st.markdown(line)

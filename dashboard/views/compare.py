@@ -198,7 +198,7 @@ def _least(rows: pd.DataFrame, name: str) -> float | None:
 
 
 def verdict_lines(found: Mapping[str, Contender]) -> list[str]:
-    """Return which of them is fastest, cheapest, needs the least energy: a line for each that two know of themselves."""
+    """Return which of them is fastest, cheapest and so on: a line for each metric that two of them have."""
     money = {(each.info.spec.get("price") or {}).get("currency", "") for each in found.values()}
     currency = money.pop() if len(money) == 1 else ""
     return [_verdict(best, currency) for best in best_by(offered(found))]

@@ -75,7 +75,7 @@ def _cells(row: Offered, rows: list[Offered]) -> list[str]:
 
 
 def _sentence(best: Best, money: str) -> str:
-    """Return who is best at something: `cheapest: small, trial 3, 0.21 USD per 10^6 requests, 2.1x less than the next`."""
+    """Return who is best: `cheapest: small, trial 3, 0.21 USD per 10^6 requests, 2.1x less than the next`."""
     from tuner.metrics import METRICS
     from tuner.service.beside import ASKED
 

@@ -122,7 +122,7 @@ def _heading(rows: Sequence[TrialRow]) -> str:
 
 
 #: A column of what was measured: its heading, and what of a row stands below it.
-_Column = tuple[str, Callable[[TrialRow], str]]
+_Column = tuple[str, Callable[["TrialRow"], str]]
 
 
 def _headers(figures: Sequence[_Column]) -> list[str]:

@@ -53,14 +53,16 @@ def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
 
 
 def opening(space: Space, task: str = "text-classification") -> list[Candidate]:
-    """Return what is tried before anything is proposed: the baseline, of a language model also what is known to work.
-
-    That is peers, and the fastest one's ways.
-    """
+    """Return what is tried before anything is proposed: baselines, of a language model also what is known to work."""
     baselines = [part.baseline for part in space.parts()]
     if task != GENERATION:
         return baselines
-    return [*baselines, *_in_turn([[*peers(part), *ways(part)] for part in space.parts()])]
+    return [*baselines, *_in_turn([known_ways(part) for part in space.parts()])]
+
+
+def known_ways(space: Space) -> list[Candidate]:
+    """Return what a study of a language model tries before anything is proposed: peers, and the fastest one's ways."""
+    return [*peers(space), *ways(space)]
 
 
 def _in_turn(found: Sequence[Sequence[Candidate]]) -> list[Candidate]:

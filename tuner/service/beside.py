@@ -41,7 +41,10 @@ class Offered:
 
 @dataclass(frozen=True)
 class Best:
-    """Who is best by a metric; `tied` are those whose intervals reach the best one's, `times` how far off the next is."""
+    """Who is best by a metric; `tied` are those whose intervals reach the best one's.
+
+    `times` is by what factor the next one is behind.
+    """
 
     metric: str
     contender: str
