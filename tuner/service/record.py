@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tuner.errors import JobError, TunerError, UnsupportedError
 from tuner.hardware import Host
 from tuner.metrics import Estimate
@@ -73,6 +76,11 @@ def record_failure(
     elif isinstance(error, UnsupportedError):
         kind = "unsupported"
     return store.fail_trial(trial, kind, reason, log, stages)
+
+
+def disturbances(performance: Mapping[str, Any]) -> list[str]:
+    """Return what a measurement should have been without: who else computed on its GPUs."""
+    return list((performance.get("gpu") or {}).get("shared") or ())
 
 
 def _performance(found: Evaluation | GivenUp) -> Measurement:
