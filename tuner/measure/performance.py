@@ -55,12 +55,16 @@ class Plan:
 
 
 class Placed(NamedTuple):
-    """An artefact as it is to be run; `draft` is how a language model drafts its answers, None: not at all."""
+    """An artefact as it is to be run; `draft` is how a language model drafts its answers, None: not at all.
+
+    `slots` is how many clients one replica of a language model answers together.
+    """
 
     artefact: Path
     threads: int
     replicas: int
     draft: str | None = None
+    slots: int = 1
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,7 @@ def measure_together(
             ]
             for subject, one in zip(found, placed, strict=True):
                 for serving in subject.servings:
-                    serving.plan(file, plan.cycle, plan.clients_of(one.replicas), one.draft)
+                    serving.plan(file, plan.cycle, plan.clients_of(one.replicas), one.draft, one.slots)
         with alone or nullcontext():
             cards = [card for subject in found for card in subject.cards]
             wait_for(cards)
@@ -236,7 +240,7 @@ def _on_cards(found: Performance, more: dict[str, Any]) -> Performance:
 
 def _replicas(one: Placed, limits: ServingLimits | None = None) -> Iterator[Serving]:
     """Start a subject's replicas, on cores of their own and, where they compute on GPUs, on these in turn."""
-    artefact, threads, replicas, _ = one
+    artefact, threads, replicas = one[:3]
     host = this_host()
     cores = host.cores
     if threads * replicas > len(cores):

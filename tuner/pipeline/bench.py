@@ -61,9 +61,7 @@ class Bench:
 
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
-        subjects = [
-            Placed(entry.path, c.parallel.threads, c.parallel.replicas, c.backend.draft) for entry, c in built
-        ]
+        subjects = [_placed(entry, c) for entry, c in built]
         with self._shop.quiet.shared():
             reference = self.reference()
         return measure_together(
@@ -125,3 +123,8 @@ class Bench:
             ),  # one without joules is no answer any more
             "code": code_hash("tuner.measure", "tuner.runtime"),
         }
+
+
+def _placed(artefact: Entry, candidate: Candidate) -> Placed:
+    run = candidate.parallel
+    return Placed(artefact.path, run.threads, run.replicas, candidate.backend.draft, run.slots)

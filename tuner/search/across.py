@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuner.backends.base import Offer
-from tuner.candidate import Backend, Candidate, Quantization, baseline, baseline_device
+from tuner.candidate import Backend, Candidate, Parallel, Quantization, baseline, baseline_device
 from tuner.errors import InputError
 from tuner.search.choice import Choice
 from tuner.search.precision import legs
@@ -39,18 +39,19 @@ class Across(Space):
     """The candidates of a study on all hosts that it names, each asking for one of them.
 
     Args:
-        axes, anatomy: as of a `Space`.
+        axes, anatomy, clients: as of a `Space`.
         hosts: what each can do, by name, in the study's order.
 
     Raises:
         InputError: as a `Space` does; the message names the host.
     """
 
-    def __init__(self, axes: Axes, anatomy: Mapping[str, Any], hosts: Mapping[str, Able]) -> None:
-        legs(
-            axes, [offer for able in hosts.values() for offer in able.offers]
-        )  # what none of them has is said
-        self._spaces = {name: _space(axes, anatomy, name, able) for name, able in hosts.items()}
+    def __init__(
+        self, axes: Axes, anatomy: Mapping[str, Any], hosts: Mapping[str, Able], clients: int = 1
+    ) -> None:
+        offers = [offer for able in hosts.values() for offer in able.offers]
+        legs(axes, offers, int(anatomy["layers"]))  # what none of them has is said
+        self._spaces = {name: _space(axes, anatomy, name, able, clients) for name, able in hosts.items()}
         first, spaces = next(iter(self._spaces.values())), self._spaces.items()
         self.teacher_layers, self.depths, self.heads, self.ffn = (
             *(first.teacher_layers, first.depths),
@@ -75,9 +76,10 @@ class Across(Space):
         alone.__dict__ |= space.__dict__ | {"_spaces": {host: space}, "baseline": space.baseline.on(host)}
         return alone
 
-    def parallels_on(self, device: str, host: str | None = None) -> list[tuple[int, int]]:
-        """See `Space.parallels_on`."""
-        return self._spaces[host or next(iter(self._spaces))].parallels_on(device)
+    def runs_on(self, backend: Backend) -> list[Parallel]:
+        """See `Space.runs_on`."""
+        assert backend.host is not None  # all of `pairs` name theirs
+        return self._spaces[backend.host].runs_on(backend)
 
     def pairs(self) -> list[tuple[Quantization, Backend]]:
         """See `Space.pairs`."""
@@ -121,7 +123,7 @@ class Across(Space):
         return self._spaces[host]._walk(there).on(host)
 
 
-def _space(axes: Axes, anatomy: Mapping[str, Any], name: str, able: Able) -> Space:
+def _space(axes: Axes, anatomy: Mapping[str, Any], name: str, able: Able, clients: int) -> Space:
     """Return the space of one host: of what the study names it tries what this one has."""
     runs = [(engine, offer) for engine, offer in able.offers if offer.available]
     devices = [d for d in axes.backend.devices if any(d == offer.device for _, offer in runs)]
@@ -132,7 +134,7 @@ def _space(axes: Axes, anatomy: Mapping[str, Any], name: str, able: Able) -> Spa
         raise InputError(f"axes.backend.hosts: {name} has none of the study's devices and engines")
     here = axes.backend.model_copy(update={"devices": devices, "engines": engines})
     try:
-        space = Space(axes.model_copy(update={"backend": here}), anatomy, able.offers, able.cores)
+        space = Space(axes.model_copy(update={"backend": here}), anatomy, able.offers, able.cores, clients)
     except InputError as error:
         raise InputError(f"host {name}: {error}") from None
     device = baseline_device(axes.backend.devices, able.devices)

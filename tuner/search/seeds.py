@@ -35,6 +35,7 @@ class _Wish:
     bits: int = 8
     engine: str | None = None
     replicated: bool = False  # one thread in as many replicas as possible, instead of all threads in one
+    draft: str | None = None
 
 
 def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
@@ -113,6 +114,7 @@ def _chat_wishes(space: Space) -> Iterable[_Wish]:
         yield _Wish(engine=engine, bits=few[engine], depth=0.9)
     yield _Wish(engine=engines[0], bits=few[engines[0]], depth=0.9, ffn=0.25)
     yield _Wish(engine=engines[0], bits=few[engines[0]], replicated=True)
+    yield _Wish(engine=engines[0], bits=few[engines[0]], draft="student")
     for bits in space.bits:
         yield _Wish(engine=_first_with(space, engines, bits), bits=bits)
 
@@ -163,22 +165,23 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
         return None
     pairs = space.parallels_on(pair[1].device)
     most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
-    replicas = [r for t, r in pairs if t == most]
+    found = [r for t, r in pairs if t == most]
+    replicas = max(found) if wish.replicated else min(found)
     return Candidate(
         distillation=Distillation(
             student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
         ),
         pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
         quantization=pair[0],
-        parallel=Parallel(threads=most, replicas=max(replicas) if wish.replicated else min(replicas)),
+        parallel=Parallel(threads=most, replicas=replicas, slots=max(space.slots_on(pair[1], replicas))),
         backend=pair[1],
     )
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:
-    """Return engine and number format as wished; a fixed shape where there is one, it is worth 15 to 20 %."""
+    """Return engine and number format, drafting as wished; a fixed shape where there is one, it is worth 15 to 20 %."""
     fitting = [p for p in space.pairs() if p[1].engine == wish.engine and p[0].bits == wish.bits]
-    return max(fitting, key=lambda p: p[1].fixed_shape, default=None)
+    return max(fitting, key=lambda p: (p[1].draft == wish.draft, p[1].fixed_shape), default=None)
 
 
 def _nearest(values: list[_N], wanted: float) -> _N:

@@ -44,9 +44,9 @@ def space_of(study: Study, spec: StudySpec) -> Space:
     meta = study.meta
     if spec.axes.backend.hosts:
         hosts = {name: _able(meta["hosts"][name]) for name in spec.axes.backend.hosts}
-        return Across(spec.axes, meta["anatomy"], hosts)
+        return Across(spec.axes, meta["anatomy"], hosts, spec.scenario.clients)
     able = _able(meta)
-    return Space(spec.axes, meta["anatomy"], able.offers, able.cores)
+    return Space(spec.axes, meta["anatomy"], able.offers, able.cores, spec.scenario.clients)
 
 
 def _able(meta: Mapping[str, Any]) -> Able:
