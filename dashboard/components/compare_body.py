@@ -44,8 +44,7 @@ def compare_body(subjects: Mapping[str, Subject]) -> None:
                 ":material/info: These were measured on different hosts: a speedup is against fp32 PyTorch eager on "
                 "the same host."
             )
-        for line in verdict_lines(found):
-            st.markdown(line)
+        st.markdown("\n".join(f"- {line}" for line in verdict_lines(found)))
         _charts(found)
         hosts = {host.fingerprint: host for host in data.desk().store.hosts()}
         _settings({name: with_host(each, hosts) for name, each in found.items()})

@@ -14,7 +14,7 @@ from dashboard.views.front_chart import grows_down
 from dashboard.views.numbers import SHOWN, metric_text
 from dashboard.views.palette import Palette
 from tuner.metrics import COSTS
-from tuner.service.beside import ASKED, Best, best_by, offered
+from tuner.service.beside import ASKED, Best, best_by, currency, offered
 from tuner.service.contenders import Contender
 from tuner.service.placing import shown
 from tuner.store.records import HostRecord
@@ -185,7 +185,7 @@ def _summary(name: str, found: Contender) -> dict[str, Any]:
         "Speedup": metric_text("speedup", _first(fastest, "speedup")),
         SHOWN[metric].label: metric_text(metric, _first(fastest, metric)),
         **{
-            SHOWN[name].label: metric_text(name, _least(rows, name))
+            f"Least {SHOWN[name].label.lower()}": metric_text(name, _least(rows, name))
             for name in _SPENT
             if frame[name].notna().any()
         },
@@ -199,13 +199,13 @@ def _least(rows: pd.DataFrame, name: str) -> float | None:
 
 def verdict_lines(found: Mapping[str, Contender]) -> list[str]:
     """Return which of them is fastest, cheapest and so on: a line for each metric that two of them have."""
-    money = {(each.info.spec.get("price") or {}).get("currency", "") for each in found.values()}
-    currency = money.pop() if len(money) == 1 else ""
-    return [_verdict(best, currency) for best in best_by(offered(found))]
+    money = currency(found)
+    return [_verdict(best, money) for best in best_by(offered(found), money)]
 
 
-def _verdict(best: Best, currency: str) -> str:
-    value = metric_text(best.metric, best.estimate.value) + (f" {currency}" if best.metric in COSTS else "")
+def _verdict(best: Best, money: str) -> str:
+    value = metric_text(best.metric, best.estimate.value)
+    value += f" {money} for a million requests" if best.metric in COSTS else ""
     said = f"**{ASKED[best.metric].capitalize()}**: {safe(best.contender)}, {value} (trial {best.trial})"
     if best.tied:
         return f"{said}; within the noise as good: {safe(', '.join(best.tied))}"

@@ -35,7 +35,7 @@ def compare(
     from tuner.service.beside import best_by
 
     rows, money = api.compare(names)
-    found = best_by(rows)
+    found = best_by(rows, money)
     if as_json:
         print_json(
             {"offered": [r.to_json() for r in rows], "best": [b.to_json() for b in found], "currency": money}

@@ -6,6 +6,7 @@ baseline times the baseline's median over the whole study (Bulej et al. 2020, "D
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,7 +45,8 @@ def costs(metrics: Metrics, price: float) -> Metrics:
 
 def _per_million(price: float, rate: Estimate) -> Estimate:
     """Return the cost of a million at a rate in a second; dearest at the rate's lower end."""
-    value, low, high = (price / 3600 * 1e6 / max(r, 1e-12) for r in (rate.value, rate.high, rate.low))
+    million = price / 3600 * 1e6
+    value, low, high = (million / r if r > 0 else math.inf for r in (rate.value, rate.high, rate.low))
     return Estimate(value=value, low=low, high=high)
 
 

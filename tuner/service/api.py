@@ -83,7 +83,7 @@ def compare(names: Sequence[str], db: str | None = None) -> tuple[list[Offered],
         NotFoundError: there is no such study or host.
         InputError: one study that only one host measured.
     """
-    from tuner.service.beside import offered
+    from tuner.service.beside import currency, offered
     from tuner.service.contenders import Contender, chosen, contender
     from tuner.service.desk import Desk
 
@@ -92,8 +92,7 @@ def compare(names: Sequence[str], db: str | None = None) -> tuple[list[Offered],
         for name, subject in chosen(desk.subjects(), names).items():
             info, frame = desk.trials(subject.study)
             found[name] = contender(info, frame, subject)
-    money = {(each.info.spec.get("price") or {}).get("currency", "") for each in found.values()}
-    return offered(found), money.pop() if len(money) == 1 else ""
+    return offered(found), currency(found)
 
 
 def list_studies(db: str | None = None) -> list[StudyLine]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tuner.metrics import METRICS, Estimate
+from tuner.metrics import COSTS, METRICS, Estimate
 from tuner.service.contenders import Contender
 from tuner.service.placing import shown
 
@@ -21,6 +21,7 @@ ASKED = {
     "cost_per_million": "cheapest",
 }
 _BASELINE = "baseline"
+_OPEN = 1e100  # stored for an end that is open
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,20 @@ def offered(found: Mapping[str, Contender]) -> list[Offered]:
     return [one for name, each in found.items() for one in _of(name, each)]
 
 
-def best_by(rows: Sequence[Offered]) -> list[Best]:
-    """Return who is best at each of `ASKED` that at least two contenders know of themselves."""
-    return [best for metric, role in ASKED.items() if (best := _best(rows, metric, role)) is not None]
+def currency(found: Mapping[str, Contender]) -> str:
+    """Return the currency of all prices, "" where there is none or they differ."""
+    prices = [each.info.spec.get("price") for each in found.values()]
+    named = {price["currency"] for price in prices if price}
+    return named.pop() if len(named) == 1 else ""
+
+
+def best_by(rows: Sequence[Offered], money: str) -> list[Best]:
+    """Return who is best at each of `ASKED` that at least two contenders know of themselves.
+
+    Costs are compared only where all are in one currency, `money`.
+    """
+    asked = {metric: role for metric, role in ASKED.items() if money or metric not in COSTS}
+    return [best for metric, role in asked.items() if (best := _best(rows, metric, role)) is not None]
 
 
 def _of(name: str, each: Contender) -> Iterator[Offered]:
@@ -86,11 +98,14 @@ def _of(name: str, each: Contender) -> Iterator[Offered]:
 
 def _metrics(row: pd.Series, quality: str) -> dict[str, Estimate]:
     wanted = (quality, "latency_ms", "speedup", "throughput", "energy_j", "cost_per_million")
-    return {
-        name: Estimate(value=row[name], low=row[f"{name}_low"], high=row[f"{name}_high"])
-        for name in wanted
-        if not math.isnan(row[name])
-    }
+    return {name: _estimate(row, name) for name in wanted if not math.isnan(row[name])}
+
+
+def _estimate(row: pd.Series, name: str) -> Estimate:
+    """Return a metric; an end of its interval that is open, or so far off that it says nothing, is its value."""
+    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    ends = (value if math.isnan(end) or abs(end) > _OPEN else end for end in (low, high))
+    return Estimate(value=value, **dict(zip(("low", "high"), ends, strict=True)))
 
 
 def _best(rows: Sequence[Offered], metric: str, role: str) -> Best | None:
