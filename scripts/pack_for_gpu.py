@@ -3,7 +3,7 @@
 python -m scripts.pack_for_gpu CHECKPOINT    (a fine-tuned classifier of studies/quickstart.yaml, from the cache)
 python -m scripts.pack_for_gpu --chat        (studies/chat.yaml's model, in two halves: .chat1/, .chat2/)
 
-The classifier travels in 16 bits and without the words that its data never use: the same answers in less than half the size.
+The classifier travels in 16 bits and without the words that its data never use: the same answers in half the size.
 """
 
 from __future__ import annotations
