@@ -26,7 +26,7 @@ def geometric(ratios: Sequence[float]) -> Estimate:
 
 
 def _half(values: np.ndarray) -> float:
-    """Return the half width of the 95 % t-interval of a mean. `scipy.stats` has it too, and takes a second to import."""
+    """Return half the width of a mean's 95 % t-interval; `scipy.stats` has it, too, and takes a second to import."""
     return float(special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values)))
 
 
