@@ -20,14 +20,17 @@ OFFERED = [
     for engine, offer in offers(this_host(), "text-classification")
     if offer.available and offer.device == "cpu"
 ]
-NAMES = [f"{engine}-{offer.bits}-{offer.scheme}" for engine, offer in OFFERED]
 FIXED = [pair for pair in OFFERED if pair[1].fixed_shape]
-#: Compiling takes long: that it takes a fixed shape is seen at 32 bits, and that 16 bits answer well with free ones.
-_TWICE_SAID = ("torch-compile", 16)
+SLOW = {name: pytest.param(name, marks=pytest.mark.slow) for name in ("torch-compile", "xla")}
 
 
-def fixed(engine, offer):
-    marks = [pytest.mark.slow] if (engine, offer.bits) == _TWICE_SAID else []
+def quick(engine, offer, fixed=False):
+    """Return the pair, marked where it is slow and little is learnt: XLA compiles each format for each shape.
+
+    That torch.compile takes a fixed shape is seen at 32 bits, and that 16 bits answer well where shapes are free.
+    """
+    slow = offer.bits != 32 and (engine == "xla" or (engine == "torch-compile" and fixed))
+    marks = pytest.mark.slow if slow else []
     return pytest.param(engine, offer, marks=marks, id=f"{engine}-{offer.bits}-{offer.scheme}")
 
 
@@ -56,8 +59,8 @@ def pruned(bert, tmp_path_factory):
     return out
 
 
-def test_all_four_engines_are_installed_and_run():
-    assert {engine for engine, _ in OFFERED} >= {"torch", "torch-compile", "onnxruntime", "openvino"}
+def test_all_five_engines_are_installed_and_run():
+    assert {engine for engine, _ in OFFERED} >= {"torch", "torch-compile", "onnxruntime", "openvino", "xla"}
 
 
 def test_every_no_has_a_reason():
@@ -68,27 +71,25 @@ def test_every_no_has_a_reason():
     assert all(offer.reason for _, offer in refused)
 
 
-@pytest.mark.parametrize(("engine", "offer"), OFFERED, ids=NAMES)
+@pytest.mark.parametrize(("engine", "offer"), [quick(*pair) for pair in OFFERED])
 def test_dynamic(engine, offer, bert, documents, built):
     assert check(backends()[engine], offer, bert, documents, built, MAX_LENGTH) == []
 
 
-@pytest.mark.parametrize(("engine", "offer"), [fixed(*pair) for pair in FIXED])
+@pytest.mark.parametrize(("engine", "offer"), [quick(*pair, fixed=True) for pair in FIXED])
 def test_fixed_shape(engine, offer, bert, documents, built):
     found = check(backends()[engine], offer, bert, documents, built, MAX_LENGTH, fixed_shape=(2, 32))
     assert found == []
 
 
-@pytest.mark.parametrize("engine", ["torch", "torch-compile", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", "torch-compile", "onnxruntime", "openvino", SLOW["xla"]])
 def test_pruned_model(engine, pruned, documents, tmp_path):
     offer = next(o for e, o in OFFERED if e == engine and o.bits == 32)
     assert check(backends()[engine], offer, pruned, documents, tmp_path, MAX_LENGTH) == []
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "bert"])
-@pytest.mark.parametrize(
-    "engine", ["torch", "onnxruntime", "openvino", pytest.param("torch-compile", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino", SLOW["torch-compile"], SLOW["xla"]])
 def test_families(engine, family, documents, tmp_path):
     source = tmp_path / "source"
     source.mkdir()

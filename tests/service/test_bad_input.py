@@ -44,6 +44,17 @@ def test_unknown_key_with_the_nearest(tmp_path):
     assert_refused(tuner(tmp_path, "run", file), 2, "study.yaml:", "buget", "budget")
 
 
+def test_energy_where_no_meter_is(tmp_path):
+    file = written(tmp_path, constraints=["energy_j <= 0.5"])
+    refused = tuner(tmp_path, "run", file, TUNER_POWERCAP=str(tmp_path / "nowhere"))
+    assert_refused(refused, 2, "constraints: energy_j cannot be measured", "nowhere is not there")
+
+
+def test_cost_without_a_price(tmp_path):
+    file = written(tmp_path, objectives=["accuracy", "cost_per_million"])
+    assert_refused(tuner(tmp_path, "run", file), 2, "price", "say what an hour costs")
+
+
 def test_unknown_backend_with_the_nearest(tmp_path):
     file = written(tmp_path, axes={"backend": {"engines": ["onnxruntim"]}})
     assert_refused(tuner(tmp_path, "run", file), 2, "onnxruntim", "onnxruntime", "engines")
