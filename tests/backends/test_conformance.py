@@ -22,6 +22,13 @@ OFFERED = [
 ]
 NAMES = [f"{engine}-{offer.bits}-{offer.scheme}" for engine, offer in OFFERED]
 FIXED = [pair for pair in OFFERED if pair[1].fixed_shape]
+SLOW = {name: pytest.param(name, marks=pytest.mark.slow) for name in ("torch-compile", "xla")}
+
+
+def quick(engine, offer):
+    """Return the pair, marked where it is slow and little is learnt: XLA compiles each format for each shape."""
+    slow = engine == "xla" and offer.bits != 32
+    return pytest.param(engine, offer, marks=pytest.mark.slow if slow else [])
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +50,8 @@ def pruned(bert, tmp_path_factory):
     return out
 
 
-def test_all_four_engines_are_installed_and_run():
-    assert {engine for engine, _ in OFFERED} >= {"torch", "torch-compile", "onnxruntime", "openvino"}
+def test_all_five_engines_are_installed_and_run():
+    assert {engine for engine, _ in OFFERED} >= {"torch", "torch-compile", "onnxruntime", "openvino", "xla"}
 
 
 def test_every_no_has_a_reason():
@@ -55,7 +62,7 @@ def test_every_no_has_a_reason():
     assert all(offer.reason for _, offer in refused)
 
 
-@pytest.mark.parametrize(("engine", "offer"), OFFERED, ids=NAMES)
+@pytest.mark.parametrize(("engine", "offer"), [quick(*pair) for pair in OFFERED], ids=NAMES)
 def test_dynamic(engine, offer, bert, documents, tmp_path):
     assert check(backends()[engine], offer, bert, documents, tmp_path, MAX_LENGTH) == []
 
@@ -66,16 +73,14 @@ def test_fixed_shape(engine, offer, bert, documents, tmp_path):
     assert found == []
 
 
-@pytest.mark.parametrize("engine", ["torch", "torch-compile", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", "torch-compile", "onnxruntime", "openvino", SLOW["xla"]])
 def test_pruned_model(engine, pruned, documents, tmp_path):
     offer = next(o for e, o in OFFERED if e == engine and o.bits == 32)
     assert check(backends()[engine], offer, pruned, documents, tmp_path, MAX_LENGTH) == []
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "bert"])
-@pytest.mark.parametrize(
-    "engine", ["torch", "onnxruntime", "openvino", pytest.param("torch-compile", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino", SLOW["torch-compile"], SLOW["xla"]])
 def test_families(engine, family, documents, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
