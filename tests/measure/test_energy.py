@@ -98,18 +98,20 @@ def test_a_counter_starts_again(tmp_path, before, after, joules):
     assert spent(power_meters(tmp_path).counters[0], before, after) == pytest.approx(joules)
 
 
-def test_watts_over_requests_are_joules_with_an_interval_whenever_the_counters_start_again(tmp_path):
-    top = 2_500_000  # at 20 W a counter starts again every eighth of a second: in nearly every run
-    meters = power_meters(powercap(tmp_path, top=top)).counters
-    host = replace(this_host(), meters=meters)
+def test_watts_over_requests_are_joules_with_an_interval_and_a_counter_may_start_again(tmp_path):
+    top = 10_000_000  # at 20 W a counter starts again after half a second: once while the work is run five times
+    meters, took = power_meters(powercap(tmp_path, top=top)).counters, list[float]()
 
     def work():
+        begin = time.monotonic()
         time.sleep(0.1)
+        took.append(time.monotonic() - begin)
         return 4
 
     with burning(meters, 20.0, top):
-        found = energy_of(host, work)
-    assert found.value == pytest.approx(len(COUNTED) * 20.0 * 0.1 / 4, rel=0.2)  # the sleep may last longer
+        found = energy_of(replace(this_host(), meters=meters), work)
+    assert len(took) == RUNS
+    assert found.value == pytest.approx(len(COUNTED) * 20.0 * np.mean(took) / 4, rel=0.25)
     assert 0 < found.low <= found.value <= found.high
 
 
@@ -125,6 +127,9 @@ def test_a_real_measurement_has_joules_for_each_document(tmp_path, monkeypatch):
     }
     with burning(meters, 30.0, 10**12), Serving(served, 1, host.cores[:1]) as reference:
         found = measure(served, 1, 1, reference, Plan(arrays, batch=4), precision=0.5, seconds=0.1)
-    assert found.energy_j.value == pytest.approx(30 * 0.02 / 4, rel=0.3)
+    joules = 30 * 0.02 / 4
+    assert (
+        0.85 * joules < found.energy_j.value < 2.5 * joules
+    )  # a busy machine sleeps longer; a batch would be four
     plain = found.to_json()["energy_j"]
     assert plain["low"] <= plain["value"] <= plain["high"] and RUNS > 1
