@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--replicas", type=int, default=1)
-    parser.add_argument("--slots", type=int, help="answers that a session makes together (default: the server's)")
+    parser.add_argument(
+        "--slots", type=int, help="answers that a session makes together (default: the server's)"
+    )
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("-o", "--out", type=Path, default=_RESULTS / "chat-load.json")
     asked = parser.parse_args(arguments)

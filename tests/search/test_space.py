@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from tuner.backends.base import Offer
-from tuner.candidate import baseline
+from tuner.candidate import Candidate, baseline
 from tuner.errors import InputError
 from tuner.search.seeds import known_ways, peers, seeds, ways
 from tuner.search.space import Space
@@ -271,6 +271,73 @@ def test_the_fastest_engines_ways_to_choose_weights_come_next():
         ("llama-cpp", "gptq"),
     ]
     assert known_ways(space) == [*peers(space), *found] and all(c in space for c in found)
+
+
+DRAFTS = {"drafts": ("lookup", "student"), "task": "text-generation"}
+LLAMA = [
+    ("llama-cpp", Offer("cpu", 4, "weight-only", methods=("q4_0",), batches=True, **DRAFTS)),
+    ("torch", Offer("cpu", 32, **DRAFTS)),
+]
+
+
+def served(clients=1, **axes) -> Space:
+    return Space(Axes.model_validate(axes), CHAT, LLAMA, 2, clients)
+
+
+def comes_back(space: Space, trials: int = 120) -> set[str]:
+    """Ask for candidates, hold each to its parameters, and return the names of all parameters."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    names: set[str] = set()
+    for _ in range(trials):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert candidate in space and space.params(candidate) == trial.params
+        assert space.distributions(candidate) == trial.distributions
+        assert Candidate.model_validate(candidate.canonical()) == candidate
+        names |= set(trial.params)
+        study.tell(trial, 0.0)
+    return names
+
+
+def test_clients_are_answered_together_where_there_are_several_and_the_engine_can():
+    space = served(8, parallel={"threads": [1]}, backend={"draft": ["none", "lookup"]})
+    found = {(c.backend.engine, c.backend.draft): set() for c in space.enumerate()}
+    for c in space.enumerate():
+        found[c.backend.engine, c.backend.draft].add((c.parallel.replicas, c.parallel.slots))
+    together = {(1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (2, 2), (2, 4)}
+    assert found["llama-cpp", None] == together
+    assert found["llama-cpp", "lookup"] == found["torch", None] == {(1, 1), (2, 1)}
+    assert {"llama-cpp@cpu.1r.slots", "llama-cpp@cpu.2r.slots"} <= comes_back(space)
+    assert len(set(space.enumerate())) == space.size()
+    assert all(c.parallel.slots == 1 for c in served(1).enumerate())
+    assert "slots" in space.signature() and "slots" not in served(1).signature()
+    first = seeds(space, "text-generation")
+    assert next(c for c in first if c.backend.engine == "llama-cpp").parallel.slots == 8
+    few = served(8, parallel={"threads": [1], "replicas": [1], "slots": [4, 64]})
+    assert {c.parallel.slots for c in few.enumerate() if c.backend.engine == "llama-cpp"} == {4, 8}
+
+
+def test_a_student_drafts_where_it_is_smaller_and_the_engine_has_its_bits():
+    layers = {"student_layers": [20, 30]}
+    wanted = {
+        "draft": ["none", "student"],
+        "draft_layers": [5, 10, 20],
+        "draft_ffn": [0.0, 0.5],
+        "draft_bits": [4],
+    }
+    space = served(distillation=layers, backend=wanted)
+    drafting = {c.backend.drafting[1:] for c in space.enumerate() if c.backend.draft == "student"}
+    assert drafting == {(depth, ffn, 4) for depth in (5, 10) for ffn in (0.0, 0.5)}
+    assert {c.backend.engine for c in space.enumerate() if c.backend.draft} == {
+        "llama-cpp"
+    }  # torch has no 4 bits
+    assert {f"llama-cpp@cpu.4.{name}" for name in ("draft", "draft_layers", "draft_ffn")} <= comes_back(space)
+    assert len(set(space.enumerate())) == space.size()
+    assert any(c.backend.draft == "student" for c in seeds(space, "text-generation"))
+    default = served(distillation=layers, backend={"draft": ["none", "student"], "draft_bits": [32, 4]})
+    found = {(c.backend.engine, *c.backend.drafting[1:]) for c in default.enumerate() if c.backend.draft}
+    assert found == {("llama-cpp", 10, 0.0, 4), ("torch", 10, 0.0, 32)}
+    assert served(backend={"draft": ["none", "student"]}).notes == []
 
 
 CARDS = [
