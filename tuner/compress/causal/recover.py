@@ -23,7 +23,10 @@ from tuner.compress.training import Plan, train
 from tuner.runtime.shaped import load_shaped
 from tuner.spec.model import Recover
 
-_STEPS, _BATCHES = 8, 2  # to bridge a cut: so many steps for one of the whole student, of so small a part of its batch
+_STEPS, _BATCHES = (
+    8,
+    2,
+)  # to bridge a cut: so many steps for one of the whole student, of so small a part of its batch
 _SHARE = 0.7  # of the time, for all cuts together
 _RATE = 1e-3
 _MOMENT = 0.1  # seconds that the whole student gets in any case
