@@ -61,10 +61,36 @@ class Quantization(_Axis):
 
 
 class Parallel(_Axis):
-    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own."""
+    """`replicas` are independent sessions, each on cores of its own; `threads` those inside each of its processes.
+
+    A session is one process, or `tensor` of them that share each layer, or `pipeline` of them with some layers each.
+    """
 
     threads: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=1)
+    tensor: int = Field(default=1, ge=1)
+    pipeline: int = Field(default=1, ge=1)
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not divided: a candidate's hash is that of its choices."""
+        return {name: v for name, v in write(self).items() if name not in ("tensor", "pipeline") or v > 1}
+
+    @property
+    def ranks(self) -> int:
+        """Return the processes of one session."""
+        return self.tensor * self.pipeline
+
+    @property
+    def cores(self) -> int:
+        """Return the cores that all of it takes."""
+        return self.threads * self.replicas * self.ranks
+
+    def label(self) -> str:
+        """Return a short form: `2x1` threads and replicas, `1x1/tp2` in two ranks by tensor, `/pp2` by layers."""
+        divided = f"/tp{self.tensor}" if self.tensor > 1 else ""
+        divided += f"/pp{self.pipeline}" if self.pipeline > 1 else ""
+        return f"{self.threads}x{self.replicas}{divided}"
 
 
 class Backend(_Axis):
@@ -130,7 +156,7 @@ class Candidate(_Axis):
             "/fixed" if self.backend.fixed_shape else ""
         )
         engine += f"+{self.backend.draft}" if self.backend.draft else ""
-        return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
+        return f"{shape} {number} {engine} {self.parallel.label()}"
 
 
 def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:

@@ -12,6 +12,7 @@ FIELDS = {
     "student_layers": "Layers kept", "heads": "Heads removed", "ffn": "FFN neurons removed", "bits": "Bits",
     "scheme": "Quantization scheme", "group_size": "Group size (int4)", "method": "Method of low bits",
     "kv_bits": "Bits of the KV cache", "threads": "Threads", "replicas": "Replicas",
+    "tensor": "Tensor parallel", "pipeline": "Pipeline parallel",
     "engine": "Engine", "fixed_shape": "Fixed shape", "device": "Device",
 }  # fmt: skip
 
@@ -20,7 +21,7 @@ FIELDS = {
 SHORT = {
     "student_layers": "Layers", "heads": "Heads cut", "ffn": "FFN cut", "bits": "Bits", "scheme": "Scheme",
     "group_size": "Group", "method": "Method", "kv_bits": "KV bits", "threads": "Threads", "replicas": "Replicas",
-    "engine": "Engine", "fixed_shape": "Fixed",
+    "tensor": "Tensor", "pipeline": "Pipeline", "engine": "Engine", "fixed_shape": "Fixed",
 }  # fmt: skip
 
 

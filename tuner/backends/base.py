@@ -23,7 +23,7 @@ class Offer:
 
     `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
     cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
-    that its sessions know.
+    that its sessions know. `ranks` is among how many processes here a model can be divided at most (tensor, pipeline).
     """
 
     device: str
@@ -38,6 +38,7 @@ class Offer:
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str, ...] = ()
+    ranks: int = 1
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Offer:

@@ -159,7 +159,7 @@ def _cells(row: TrialRow, metric: str, why: str, standing: bool) -> list[str]:
         str(c.distillation.student_layers),
         f"{c.pruning.heads:.3g}/{c.pruning.ffn:.3g}",
         _bits(row),
-        f"{c.parallel.threads}x{c.parallel.replicas}",
+        c.parallel.label(),
         c.backend.engine
         + ("" if c.backend.device == "cpu" else f"@{c.backend.device}")
         + ("/fixed" if c.backend.fixed_shape else ""),

@@ -22,6 +22,7 @@ from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop, serving_limits
+from tuner.runtime.split import Split
 from tuner.spec.model import GENERATION
 
 _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99, "ttft_p90_ms": 90, "ttft_p99_ms": 99}
@@ -62,7 +63,9 @@ class Bench:
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
         subjects = [
-            Placed(entry.path, c.parallel.threads, c.parallel.replicas, c.backend.draft) for entry, c in built
+            Placed(entry.path, p.threads, p.replicas, c.backend.draft, Split(p.tensor, p.pipeline))
+            for entry, c in built
+            for p in (c.parallel,)
         ]
         with self._shop.quiet.shared():
             reference = self.reference()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import DynamicCache
 
 from .generating import Choose, check_room
@@ -19,12 +20,13 @@ from .torch_formats import in_format
 class Session:
     """The transformers model itself, run eagerly, with a cache that grows by what is read."""
 
-    def __init__(self, directory: Path, threads: int) -> None:
+    def __init__(self, directory: Path, threads: int, model: nn.Module | None = None) -> None:
+        """Load; or take this `model`, already where and how it is to be run, for the artefact's own."""
         described = json.loads((directory / "artefact.json").read_text())
         torch.set_num_threads(threads)
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
         self._device = torch.device(described["device"])
-        self._model = in_format(load_shaped(directory / described["model"]), described, self._device)
+        self._model = model or in_format(load_shaped(directory / described["model"]), described, self._device)
 
     def stream(
         self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
@@ -35,7 +37,7 @@ class Session:
             ValueError: the prompt does not fit.
         """
         check_room(prompt, most, self.context, self.vocabulary)
-        return token_loop(self._reader(), prompt, most, stop, choose)
+        return token_loop(self.reader(), prompt, most, stop, choose)
 
     @torch.inference_mode()
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +52,8 @@ class Session:
         taken = logits.gather(1, given[1:, None])[:, 0] - logits.logsumexp(dim=1)
         return taken.cpu().numpy(), logits.argmax(dim=1).cpu().numpy()
 
-    def _reader(self) -> Callable[[Sequence[int]], np.ndarray]:
+    def reader(self) -> Callable[[Sequence[int]], np.ndarray]:
+        """Return what reads tokens after those before, into its own cache, and returns the next logits (vocabulary,)."""
         cache = DynamicCache(config=self._model.config)
 
         @torch.inference_mode()

@@ -21,7 +21,8 @@ class Leg:
     """One engine @ device with one number format, and what of it may be chosen.
 
     `fixed_shape` holds the builds that may be tried, `methods` the ways to find low-bit weights, `kv_bits` precisions
-    of the KV cache, `drafts` ways to guess ahead; () where an engine has nothing of the kind.
+    of the KV cache, `drafts` ways to guess ahead; () where an engine has nothing of the kind. `ranks` is among how many
+    processes the model can be divided at most.
     """
 
     engine: str
@@ -33,6 +34,7 @@ class Leg:
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str | None, ...] = ()
+    ranks: int = 1
 
     @property
     def target(self) -> str:
@@ -126,7 +128,16 @@ def _leg(axes: Axes, engine: str, offer: Offer) -> Leg | None:
         shapes = (False,)
     scheme = cast(Scheme, offer.scheme)
     return Leg(
-        engine, offer.device, offer.bits, scheme, groups, shapes, methods, caches, _drafts(axes, offer)
+        engine,
+        offer.device,
+        offer.bits,
+        scheme,
+        groups,
+        shapes,
+        methods,
+        caches,
+        _drafts(axes, offer),
+        offer.ranks,
     )
 
 

@@ -141,18 +141,22 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    pairs = space.parallels_on(pair[1].device)
-    most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
-    replicas = [r for t, r in pairs if t == most]
+    depth = _nearest(space.depths, wish.depth * space.teacher_layers or 1)
+    heads, ffn = _nearest(space.heads, wish.heads), _nearest(space.ffn, wish.ffn)
     return Candidate(
-        distillation=Distillation(
-            student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
-        ),
-        pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
+        distillation=Distillation(student_layers=depth),
+        pruning=Pruning(heads=heads, ffn=ffn),
         quantization=pair[0],
-        parallel=Parallel(threads=most, replicas=max(replicas) if wish.replicated else min(replicas)),
+        parallel=_run(space.runs((depth, heads, ffn), pair[1], pair[0].bits), wish.replicated),
         backend=pair[1],
     )
+
+
+def _run(runs: Iterable[Parallel], replicated: bool) -> Parallel:
+    """Return the fewest processes of a model, with all threads in one replica or one in as many as possible."""
+    if replicated:
+        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas))
+    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas))
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:

@@ -1,11 +1,10 @@
 """Space: every candidate that a study may try on this host, as a conditional search space for Optuna.
 
-The space is the product of three independent parts: shapes (depth, heads, FFN), legs (engine, number format
-and what hangs on it) and parallel (threads, replicas). Inside a part the parameters are conditional and their
-names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `openvino@cpu.4.method`,
-`2t.replicas`), so that grouped
-TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not
-shown to Optuna.
+The space is the product of three parts: shapes (depth, heads, FFN), legs (engine, number format and what hangs on it)
+and parallel (threads, replicas; and where engine and shape let it, among how many processes a model is divided: `ways`).
+Inside a part the parameters are conditional and their names carry the condition (`openvino@cpu.bits`,
+`openvino@cpu.4.group_size`, `2t.replicas`, `1x1/2x1.tensor`, `2r.threads`), so that grouped TPE sees one group per
+branch with the same distributions each time. Parameters with a single choice are not shown to Optuna.
 Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
 """
 
@@ -26,8 +25,10 @@ from tuner.candidate import (
     baseline_device,
 )
 from tuner.errors import InputError
+from tuner.runtime.split import Split
 from tuner.search.choice import Choice, distribution, from_trial, to_param
 from tuner.search.precision import Leg, Offers, legs
+from tuner.search.ways import Student, Ways, threads_and_replicas
 from tuner.spec.model import Axes
 
 if TYPE_CHECKING:
@@ -67,15 +68,26 @@ class Space:
         #: Threads and replicas on the processor; on other devices one thread, which only hands out work.
         self.parallels = _parallels(axes, cores) if any(leg.device == _CPU for leg in self.legs) else on_card
         self._on_card = on_card
+        self.ways = Ways(axes, anatomy, self.legs, cores)
         self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
 
     @property
     def _is_mixed(self) -> bool:
         return len({leg.device == _CPU for leg in self.legs}) > 1
 
-    def parallels_on(self, device: str) -> list[tuple[int, int]]:
-        """Return the pairs of threads and replicas that can be chosen on a device."""
-        return self.parallels if device == _CPU else self._on_card
+    def parallels_on(self, device: str, ranks: int = 1) -> list[tuple[int, int]]:
+        """Return the pairs of threads and replicas that can be chosen on a device, each session of so many ranks."""
+        if device != _CPU:
+            return [(t, r) for t, r in self._on_card if t * r * ranks <= self.cores]
+        return self.parallels if ranks == 1 else self.ways.parallels(ranks)
+
+    def runs(self, student: Student, backend: Backend, bits: int) -> list[Parallel]:
+        """Return the ways to run a student on an engine in so many bits."""
+        return [
+            Parallel(threads=t, replicas=r, tensor=way.tensor, pipeline=way.pipeline)
+            for way in self.ways.of(student, backend, bits)
+            for t, r in self.parallels_on(backend.device, way.ranks)
+        ]
 
     @property
     def engines(self) -> list[str]:
@@ -136,21 +148,33 @@ class Space:
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
         quantization, backend = self._walk_leg(choose)
-        pairs, place = (
-            self.parallels_on(backend.device),
-            "" if backend.device == _CPU else f"{backend.device}.",
-        )
-        threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
-        replicas = [r for t, r in pairs if t == threads]
         return Candidate(
             distillation=Distillation(student_layers=depth),
             pruning=Pruning(heads=heads, ffn=ffn),
             quantization=quantization,
-            parallel=Parallel(
-                threads=threads, replicas=choose(Choice(f"{place}{threads}t.replicas", "replicas", replicas))
+            parallel=self._walk_parallel(
+                choose, self.ways.of((depth, heads, ffn), backend, quantization.bits), backend
             ),
             backend=backend,
         )
+
+    def _walk_parallel(self, choose: _Chooser, ways: Sequence[Split], backend: Backend) -> Parallel:
+        place = "" if backend.device == _CPU else f"{backend.device}."
+        among = [f"{w.tensor}x{w.pipeline}" for w in ways]
+        known = {
+            "tensor": choose(
+                Choice(f"{place}{'/'.join(among)}.tensor", "tensor", _unique(w.tensor for w in ways))
+            )
+        }
+        left = [w.pipeline for w in ways if w.tensor == known["tensor"]]
+        known["pipeline"] = choose(Choice(f"{place}{'/'.join(among)}.pipeline", "pipeline", left))
+        ranks = known["tensor"] * known["pipeline"]
+        place += f"{ranks}r." if ranks > 1 else ""
+        pairs = self.parallels_on(backend.device, ranks)
+        threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
+        replicas = [r for t, r in pairs if t == threads]
+        chosen = choose(Choice(f"{place}{threads}t.replicas", "replicas", replicas))
+        return Parallel(threads=threads, replicas=chosen, **known)
 
     def _walk_leg(self, choose: _Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
@@ -173,13 +197,13 @@ class Space:
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
             return False
-        p, shape = candidate.parallel, candidate.pruning
+        quantization, backend, shape = candidate.quantization, candidate.backend, candidate.pruning
         return (
             candidate.distillation.student_layers in self.depths
             and shape.heads in self.heads
             and shape.ffn in self.ffn
-            and (p.threads, p.replicas) in self.parallels_on(candidate.backend.device)
-            and (candidate.quantization, candidate.backend) in self.pairs()
+            and (quantization, backend) in self.pairs()
+            and candidate.parallel in self.runs(candidate.student, backend, quantization.bits)
         )
 
     def pairs(self) -> list[tuple[Quantization, Backend]]:
@@ -188,24 +212,33 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        ways = sum(len(self.parallels_on(backend.device)) for _, backend in self.pairs())
-        return len(self.depths) * len(self.heads) * len(self.ffn) * ways
+        pairs = self.pairs()
+        return sum(
+            len(self.parallels_on(backend.device, way.ranks))
+            for student in self._students()
+            for quantization, backend in pairs
+            for way in self.ways.of(student, backend, quantization.bits)
+        )
+
+    def _students(self) -> Iterator[Student]:
+        for depth in self.depths:
+            for heads in self.heads:
+                for ffn in self.ffn:
+                    yield depth, heads, ffn
 
     def enumerate(self) -> Iterator[Candidate]:
         """Yield every candidate once."""
         pairs = self.pairs()
-        for depth in self.depths:
-            for heads in self.heads:
-                for ffn in self.ffn:
-                    for pair in pairs:
-                        for parallel in self.parallels_on(pair[1].device):
-                            yield _candidate(depth, heads, ffn, pair, parallel)
+        for student in self._students():
+            for pair in pairs:
+                for parallel in self.runs(student, pair[1], pair[0].bits):
+                    yield _candidate(student, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
-        shape = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
+        student = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
         pair = rng.choice(self.pairs())
-        return _candidate(*shape, pair, rng.choice(self.parallels_on(pair[1].device)))
+        return _candidate(student, pair, rng.choice(self.runs(student, pair[1], pair[0].bits)))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -226,17 +259,17 @@ class Space:
             "legs": [leg.signature() for leg in self.legs],
             "parallel": [list(pair) for pair in self.parallels],
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
+            **({"ways": self.ways.signature()} if self.ways.divided else {}),
         }
 
 
-def _candidate(
-    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: tuple[int, int]
-) -> Candidate:
+def _candidate(student: Student, pair: tuple[Quantization, Backend], parallel: Parallel) -> Candidate:
+    depth, heads, ffn = student
     return Candidate(
         distillation=Distillation(student_layers=depth),
         pruning=Pruning(heads=heads, ffn=ffn),
         quantization=pair[0],
-        parallel=Parallel(threads=parallel[0], replicas=parallel[1]),
+        parallel=parallel,
         backend=pair[1],
     )
 
@@ -246,7 +279,7 @@ def _known(candidate: Candidate) -> dict[str, Any]:
         "student_layers": candidate.distillation.student_layers,
         **candidate.pruning.model_dump(),
         **dict(candidate.quantization),
-        **candidate.parallel.model_dump(),
+        **dict(candidate.parallel),
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
         "fixed_shape": candidate.backend.fixed_shape,
         "draft": candidate.backend.draft,
@@ -270,21 +303,9 @@ def _depths(axes: Axes, layers: int, refused: bool) -> list[int]:
 
 
 def _parallels(axes: Axes, cores: int) -> list[tuple[int, int]]:
-    threads = sorted(set(axes.parallel.threads or _doubling(cores)))
-    pairs: list[tuple[int, int]] = []
-    for count in threads:
-        wanted: Sequence[int] = sorted(set(axes.parallel.replicas or _doubling(max(1, cores // count))))
-        pairs += [(count, r) for r in wanted if count * r <= cores]
-    if not pairs:
-        raise InputError(
-            f"axes.parallel: no threads x replicas of the study fits into the {cores} cores here"
-        )
-    return pairs
-
-
-def _doubling(limit: int) -> list[int]:
-    """Return 1, 2, 4 … and the limit itself."""
-    return sorted({limit, *(2**i for i in range(limit.bit_length()) if 2**i <= limit)})
+    if pairs := threads_and_replicas(axes.parallel, cores):
+        return pairs
+    raise InputError(f"axes.parallel: no threads x replicas of the study fits into the {cores} cores here")
 
 
 __all__ = ["Leg", "Offers", "Space"]

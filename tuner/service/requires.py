@@ -26,6 +26,7 @@ def capabilities(
         "hardware": host.fingerprint,
         "cores": len(host.cores),
         "memory_mb": host.memory_mb,
+        "gpus": len(host.gpus),
         "labels": dict(labels or {}),
         "offers": plain_offers(offers),
     }
@@ -53,13 +54,14 @@ def offers_in(*found: Capabilities, task: str | None = None) -> list[tuple[str, 
 def required(spec: StudySpec, candidate: Candidate, hardware: str | None) -> dict[str, Any]:
     """Return what a candidate needs of the worker that runs it; `hardware` is a host's fingerprint or None for any."""
     needs = study_required(spec)
-    parallel = candidate.parallel.threads * candidate.parallel.replicas
+    on_gpus = candidate.parallel.ranks > 1 and candidate.backend.device == "cuda"
     return {
         **needs,
         "engine": candidate.backend.engine,
         "device": candidate.backend.device,
-        "cores": max(parallel, needs["cores"]),
+        "cores": max(candidate.parallel.cores, needs["cores"]),
         "hardware": hardware,
+        **({"gpus": candidate.parallel.ranks} if on_gpus else {}),
     }
 
 
@@ -96,8 +98,8 @@ def unmet(requires: Mapping[str, Any], having: Capabilities) -> str | None:
     """Return in a few words what is missing, None if nothing is."""
     if requires.get("hardware") not in (None, having["hardware"]):
         return "the hardware that the study is bound to"
-    for name, unit in (("cores", "cores"), ("memory_mb", "MB of memory")):
-        if (requires.get(name) or 0) > having[name]:
+    for name, unit in (("cores", "cores"), ("memory_mb", "MB of memory"), ("gpus", "GPUs")):
+        if (requires.get(name) or 0) > having.get(name, 0):
             return f"{requires[name]} {unit}"
     for label, value in (requires.get("labels") or {}).items():
         if having["labels"].get(label) != value:

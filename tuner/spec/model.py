@@ -254,10 +254,16 @@ class QuantizationAxis(_Section):
 
 
 class ParallelAxis(_Section):
-    """Threads inside a session, and independent sessions on cores of their own."""
+    """Threads inside a process, independent sessions on cores of their own, and processes that share one model."""
 
-    threads: Choices[Count] | None = Field(default=None, description="per session; null: 1, 2, 4 … all cores")
+    threads: Choices[Count] | None = Field(default=None, description="per process; null: 1, 2, 4 … all cores")
     replicas: Choices[Count] | None = Field(default=None, description="sessions; null: what the cores allow")
+    tensor: Choices[Count] = Field(
+        default=[1], description="processes that share each layer's heads and neurons; the engine torch"
+    )
+    pipeline: Choices[Count] = Field(
+        default=[1], description="processes with some of the layers each; the engine torch"
+    )
 
 
 class BackendAxis(_Section):
@@ -283,7 +289,7 @@ class Axes(_Section):
     distillation: DistillationAxis = Field(default=DistillationAxis(), description="depth of the student")
     pruning: PruningAxis = Field(default=PruningAxis(), description="width of each layer")
     quantization: QuantizationAxis = Field(default=QuantizationAxis(), description="number formats")
-    parallel: ParallelAxis = Field(default=ParallelAxis(), description="threads and replicas")
+    parallel: ParallelAxis = Field(default=ParallelAxis(), description="threads, replicas, processes")
     backend: BackendAxis = Field(default=BackendAxis(), description="engines and devices")
 
 
