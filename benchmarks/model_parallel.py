@@ -3,9 +3,9 @@
     python -m benchmarks.model_parallel [--quick] [--no-study] [-o FILE]
 
 MiniLM (one document, and sixteen at a time) and SmolLM2-135M (an answer) in one process with one and with two threads,
-in two processes that share each layer (tensor), and in two with half of the layers each (pipeline). All ways of a model
-are measured interleaved, in one run, against one process with one thread. Beside each: how far its outputs are from that
-one's. Then a small study with the degrees among its axes says whether the search finds the better way by itself.
+in two processes that share each layer (tensor), and in two with half of the layers each (pipeline). All ways of a
+model are measured interleaved, in one run, against one process with one thread; beside each stands how far its outputs
+are from that one's. A small study with the degrees among its axes then says whether the search finds the better way.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def apart(work: Work, way: Way) -> dict[str, float]:
 
 
 def outputs(work: Work, way: Way) -> tuple[np.ndarray, np.ndarray]:
-    """Return numbers and choices: a classifier's logits and labels, a language model's log-probabilities and answers."""
+    """Return numbers and choices: a classifier's logits and labels, a language model's log-probabilities and tokens."""
     session, arrays = load_session(work.artefact, way.threads, way.split), work.plan.arrays
     try:
         if "prompts" not in arrays:

@@ -86,6 +86,7 @@ def test_a_rank_that_dies_ends_the_session_with_its_reason(tmp_path):
         divided.score(np.array(prompt))
 
 
+@pytest.mark.slow
 def test_what_a_rank_cannot_load_is_said(encoder, tmp_path):
     broken = shutil.copytree(encoder, tmp_path / "broken")
     (broken / "model" / "config.json").write_text("{")

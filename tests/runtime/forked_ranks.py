@@ -1,6 +1,6 @@
 """Ranks forked from a process that has torch already: `python -m tests.runtime.forked_ranks FOLDER < cases`.
 
-What `Ranks` starts by itself takes seconds to import; forked, a group of four is there at once. Each case is a JSON line
+What `Ranks` starts by itself takes seconds to import; forked, a group of four is there at once. Each case is a line
 `{"family", "sizes", "bits", "tensor", "pipeline"}`; the answer is a JSON line `{"off", "same", "parts"}`: the largest
 difference of logits from the undivided model's, whether the greedy answers and best labels are the same, and how many
 bytes of weights each rank holds, by those of the whole.

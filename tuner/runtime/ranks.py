@@ -84,10 +84,9 @@ class Ranks:
     def _answers(self, asked: Sequence[Member]) -> list[Any]:
         """Return the answer of each of `asked`; all are looked at. Answers to an interrupted call are passed over."""
         found: dict[int, Any] = {}
-        by_connection = {member.connection: member for member in self._members}
         while len(found) < len(asked):
-            for ready in wait(list(by_connection)):
-                member = by_connection[ready]
+            ready = wait([member.connection for member in self._members])
+            for member in (m for m in self._members if m.connection in ready):
                 number, failure, value = self._received(member)
                 if failure:
                     self._fail(member, failure)

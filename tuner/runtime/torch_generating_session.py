@@ -53,7 +53,7 @@ class Session:
         return taken.cpu().numpy(), logits.argmax(dim=1).cpu().numpy()
 
     def reader(self) -> Callable[[Sequence[int]], np.ndarray]:
-        """Return what reads tokens after those before, into its own cache, and returns the next logits (vocabulary,)."""
+        """Return what reads tokens after those before, into its own cache, and returns logits (vocabulary,)."""
         cache = DynamicCache(config=self._model.config)
 
         @torch.inference_mode()

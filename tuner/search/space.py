@@ -1,7 +1,7 @@
 """Space: every candidate that a study may try on this host, as a conditional search space for Optuna.
 
 The space is the product of three parts: shapes (depth, heads, FFN), legs (engine, number format and what hangs on it)
-and parallel (threads, replicas; and where engine and shape let it, among how many processes a model is divided: `ways`).
+and parallel (threads, replicas; where engine and shape let it, among how many processes a model is divided: `ways`).
 Inside a part the parameters are conditional and their names carry the condition (`openvino@cpu.bits`,
 `openvino@cpu.4.group_size`, `2t.replicas`, `1x1/2x1.tensor`, `2r.threads`), so that grouped TPE sees one group per
 branch with the same distributions each time. Parameters with a single choice are not shown to Optuna.
