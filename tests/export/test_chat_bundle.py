@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.export.test_bundle import RUN
-from tests.tiny_chat import CONTEXT, STUDY, artefact, bundle, content, texts
+from tests.tiny_chat import CONTEXT, STUDY, artefact, bundle, content, texts, torch_artefact
 from tuner.errors import InputError, TunerError
 from tuner.export.bundle import write_bundle
 from tuner.export.kinds import kind_of_task
