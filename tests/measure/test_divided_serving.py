@@ -66,7 +66,7 @@ def test_a_serving_child_divides_its_model_and_takes_its_ranks_with_it(encoder, 
 
 def test_a_rank_that_dies_ends_the_session_with_its_reason(tmp_path):
     """Tensor parallel of a language model: answers, an interrupted one, and a death in the midst of another."""
-    made, _ = tiny_chat.torch_artefact(tmp_path)
+    made, _ = tiny_chat.built_artefact(tmp_path, "torch")
     whole, divided = load_session(made, 1), load_session(made, 1, Split(tensor=2))
     prompt = list(range(3, 30))
     wanted = list(whole.stream(prompt, 16))

@@ -62,11 +62,7 @@ class Bench:
 
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
-        subjects = [
-            Placed(entry.path, p.threads, p.replicas, c.backend.draft, Split(p.tensor, p.pipeline))
-            for entry, c in built
-            for p in (c.parallel,)
-        ]
+        subjects = [_placed(entry, c) for entry, c in built]
         with self._shop.quiet.shared():
             reference = self.reference()
         return measure_together(
@@ -123,5 +119,14 @@ class Bench:
             "data": self._ready.data.key if self._asks_data() else None,
             "reference": self.reference_artefact.key,
             "host": self._shop.host.fingerprint,
+            **(
+                {"metered": True} if self._shop.host.meters else {}
+            ),  # one without joules is no answer any more
             "code": code_hash("tuner.measure", "tuner.runtime"),
         }
+
+
+def _placed(artefact: Entry, candidate: Candidate) -> Placed:
+    run = candidate.parallel
+    split = Split(run.tensor, run.pipeline)
+    return Placed(artefact.path, run.threads, run.replicas, candidate.backend.draft, run.slots, split)

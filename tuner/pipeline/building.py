@@ -19,6 +19,7 @@ _EXPORTERS = (
     "tuner.backends.openvino_stateful",
     "tuner.backends.gguf_file",
     "tuner.backends.gptq",
+    "tuner.backends.shared",
 )
 #: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
 _CALIBRATION = 64
@@ -42,15 +43,20 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
         "isa": shop.host.fingerprint,  # engines compile for the processor at hand
         "code": code_hash(type(plugin).__module__, *_SHARED),
     }
-    engine = candidate.backend.engine
+    engine, fresh = candidate.backend.engine, candidate.backend.device != "cpu"
     call, preload = "tuner.backends.build:build", plugin.preload
-    return shop.job("build", parts, call, preload, engine=engine, request=request)
+    return shop.job("build", parts, call, preload, fresh, engine=engine, request=request)
 
 
 def study_baseline(shop: Workshop, ready: Prepared) -> Candidate:
-    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about."""
-    device = baseline_device(shop.spec.axes.backend.devices)
-    return baseline(ready.layers, len(shop.host.cores), device)
+    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about.
+
+    A study that names hosts is held against each one's own: where its first device is not there, on the processor.
+    """
+    axis, has = shop.spec.axes.backend, {"cpu", "cuda"}
+    if axis.hosts:
+        has = {offer.device for offer in backends()["torch"].offers(shop.host) if offer.available}
+    return baseline(ready.layers, len(shop.host.cores), baseline_device(axis.devices, has))
 
 
 def reference_artefact(shop: Workshop, ready: Prepared) -> Entry:

@@ -1,15 +1,17 @@
 """Space: every candidate that a study may try on this host, as a conditional search space for Optuna.
 
 The space is the product of three parts: shapes (depth, heads, FFN), legs (engine, number format and what hangs on it)
-and parallel (threads, replicas; where engine and shape let it, among how many processes a model is divided: `ways`).
-Inside a part the parameters are conditional and their names carry the condition (`openvino@cpu.bits`,
-`openvino@cpu.4.group_size`, `2t.replicas`, `1x1/2x1.tensor`, `2r.threads`), so that grouped TPE sees one group per
-branch with the same distributions each time. Parameters with a single choice are not shown to Optuna.
+and parallel (threads, replicas, slots; where engine and shape let it, among how many processes a model is divided:
+`ways`). Inside a part the parameters are conditional and their names carry the condition (`openvino@cpu.bits`,
+`openvino@cpu.4.group_size`, `2t.replicas`, `llama-cpp@cpu.1r.slots`, `1x1/2x1.tensor`, `2p.threads`), so that grouped
+TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not shown to
+Optuna.
 Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,8 +29,8 @@ from tuner.candidate import (
 from tuner.errors import InputError
 from tuner.runtime.split import Split
 from tuner.search.choice import Choice, distribution, from_trial, to_param
-from tuner.search.precision import Leg, Offers, legs
-from tuner.search.ways import Student, Ways, threads_and_replicas
+from tuner.search.precision import Drafter, Leg, Offers, legs
+from tuner.search.ways import Student, Ways, doubling, threads_and_replicas
 from tuner.spec.model import Axes
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ _CPU = "cpu"
 _ON_A_CARD = (1, 2, 4)  # replicas that share a GPU, where the study names none
 
 #: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
-_Chooser = Callable[[Choice], Any]
+Chooser = Callable[[Choice], Any]
 
 
 class Space:
@@ -51,14 +53,17 @@ class Space:
             axis (`student_layers`, `heads`, `ffn`) keeps the untouched value only.
         offers: what the engines offer on this host, refusals included.
         cores: CPU cores this process may use; threads x replicas stay within.
+        clients: conversations at the same time; where there are several, an engine may answer some of them together.
 
     Raises:
         InputError: an engine, device, depth or thread count that does not exist or cannot run here.
     """
 
-    def __init__(self, axes: Axes, anatomy: Mapping[str, Any], offers: Offers, cores: int) -> None:
-        self.teacher_layers, self.cores = int(anatomy["layers"]), cores
-        self.legs, self.notes = legs(axes, offers)
+    def __init__(
+        self, axes: Axes, anatomy: Mapping[str, Any], offers: Offers, cores: int, clients: int = 1
+    ) -> None:
+        self.teacher_layers, self.cores, self.clients = int(anatomy["layers"]), cores, clients
+        self.legs, self.notes = legs(axes, offers, self.teacher_layers)
         refused: Mapping[str, str] = anatomy.get("refused") or {}
         self.notes += [f"{axis}: {reason}" for axis, reason in refused.items()]
         self.depths = _depths(axes, self.teacher_layers, "student_layers" in refused)
@@ -69,11 +74,17 @@ class Space:
         self.parallels = _parallels(axes, cores) if any(leg.device == _CPU for leg in self.legs) else on_card
         self._on_card = on_card
         self.ways = Ways(axes, anatomy, self.legs, cores)
+        self._slots = axes.parallel.slots
+        self._batching = {leg.target for leg in self.legs if leg.batches}
         self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
 
     @property
     def _is_mixed(self) -> bool:
         return len({leg.device == _CPU for leg in self.legs}) > 1
+
+    def parts(self) -> list[Space]:
+        """Return the spaces of the hosts that can be chosen, each with candidates that name theirs; else this one."""
+        return [self]
 
     def parallels_on(self, device: str, ranks: int = 1) -> list[tuple[int, int]]:
         """Return the pairs of threads and replicas that can be chosen on a device, each session of so many ranks."""
@@ -81,12 +92,26 @@ class Space:
             return [(t, r) for t, r in self._on_card if t * r * ranks <= self.cores]
         return self.parallels if ranks == 1 else self.ways.parallels(ranks)
 
-    def runs(self, student: Student, backend: Backend, bits: int) -> list[Parallel]:
-        """Return the ways to run a student on an engine in so many bits."""
+    def slots_on(self, backend: Backend, replicas: int, ranks: int = 1) -> list[int]:
+        """Return how many conversations a session may answer together, ascending.
+
+        One, where the engine knows no more, where it drafts or is divided, and where no session has several clients.
+        """
+        most, able = (
+            math.ceil(self.clients / replicas),
+            f"{backend.engine}@{backend.device}" in self._batching,
+        )
+        if not able or backend.draft or ranks > 1 or most == 1:
+            return [1]
+        return sorted({min(slots, most) for slots in self._slots or doubling(most)})
+
+    def runs(self, student: Student, quantization: Quantization, backend: Backend) -> list[Parallel]:
+        """Return every way to run a student's artefact of an engine."""
         return [
-            Parallel(threads=t, replicas=r, tensor=way.tensor, pipeline=way.pipeline)
-            for way in self.ways.of(student, backend, bits)
+            Parallel(threads=t, replicas=r, slots=slots, tensor=way.tensor, pipeline=way.pipeline)
+            for way in self.ways.of(student, backend, quantization.bits)
             for t, r in self.parallels_on(backend.device, way.ranks)
+            for slots in self.slots_on(backend, r, way.ranks)
         ]
 
     @property
@@ -143,40 +168,36 @@ class Space:
         self._walk(choose)
         return params
 
-    def _walk(self, choose: _Chooser) -> Candidate:
+    def _walk(self, choose: Chooser) -> Candidate:
         depth = choose(Choice("student_layers", "student_layers", self.depths))
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
         quantization, backend = self._walk_leg(choose)
-        return Candidate(
-            distillation=Distillation(student_layers=depth),
-            pruning=Pruning(heads=heads, ffn=ffn),
-            quantization=quantization,
-            parallel=self._walk_parallel(
-                choose, self.ways.of((depth, heads, ffn), backend, quantization.bits), backend
-            ),
-            backend=backend,
+        way = self._walk_way(choose, self.ways.of((depth, heads, ffn), backend, quantization.bits))
+        parallel = self._walk_parallel(choose, way, backend)
+        return _candidate((depth, heads, ffn), (quantization, backend), parallel)
+
+    def _walk_way(self, choose: Chooser, ways: Sequence[Split]) -> Split:
+        among = "/".join(f"{way.tensor}x{way.pipeline}" for way in ways)
+        tensor = choose(Choice(f"{among}.tensor", "tensor", _unique(way.tensor for way in ways)))
+        left = [way.pipeline for way in ways if way.tensor == tensor]
+        return Split(tensor, choose(Choice(f"{among}.{tensor}.pipeline", "pipeline", left)))
+
+    def _walk_parallel(self, choose: Chooser, way: Split, backend: Backend) -> Parallel:
+        place = "" if backend.device == _CPU else f"{backend.device}."
+        place += f"{way.ranks}p." if way.ranks > 1 else ""
+        pairs = self.parallels_on(backend.device, way.ranks)
+        threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
+        found = [r for t, r in pairs if t == threads]
+        replicas = choose(Choice(f"{place}{threads}t.replicas", "replicas", found))
+        together = self.slots_on(backend, replicas, way.ranks)
+        where = f"{backend.engine}@{backend.device}.{replicas}r.slots"
+        slots = choose(Choice(where, "slots", together))
+        return Parallel(
+            threads=threads, replicas=replicas, slots=slots, tensor=way.tensor, pipeline=way.pipeline
         )
 
-    def _walk_parallel(self, choose: _Chooser, ways: Sequence[Split], backend: Backend) -> Parallel:
-        place = "" if backend.device == _CPU else f"{backend.device}."
-        among = [f"{w.tensor}x{w.pipeline}" for w in ways]
-        known = {
-            "tensor": choose(
-                Choice(f"{place}{'/'.join(among)}.tensor", "tensor", _unique(w.tensor for w in ways))
-            )
-        }
-        left = [w.pipeline for w in ways if w.tensor == known["tensor"]]
-        known["pipeline"] = choose(Choice(f"{place}{'/'.join(among)}.pipeline", "pipeline", left))
-        ranks = known["tensor"] * known["pipeline"]
-        place += f"{ranks}r." if ranks > 1 else ""
-        pairs = self.parallels_on(backend.device, ranks)
-        threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
-        replicas = [r for t, r in pairs if t == threads]
-        chosen = choose(Choice(f"{place}{threads}t.replicas", "replicas", replicas))
-        return Parallel(threads=threads, replicas=chosen, **known)
-
-    def _walk_leg(self, choose: _Chooser) -> tuple[Quantization, Backend]:
+    def _walk_leg(self, choose: Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
         left = [leg for leg in self.legs if leg.target == target]
         bits = choose(Choice(f"{target}.bits", "bits", _unique(leg.bits for leg in left), ordered=False))
@@ -192,18 +213,19 @@ class Space:
             Choice(f"{prefix}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
         )
         draft = choose(Choice(f"{prefix}.draft", "draft", leg.drafts or (None,), ordered=False))
-        return leg.format(group, method, kv), leg.backend(fixed, draft)
+        student = None if draft != "student" else _walk_student(choose, leg, prefix)
+        return leg.format(group, method, kv), leg.backend(fixed, draft, student)
 
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
             return False
-        quantization, backend, shape = candidate.quantization, candidate.backend, candidate.pruning
+        pair, shape = (candidate.quantization, candidate.backend), candidate.pruning
         return (
             candidate.distillation.student_layers in self.depths
             and shape.heads in self.heads
             and shape.ffn in self.ffn
-            and (quantization, backend) in self.pairs()
-            and candidate.parallel in self.runs(candidate.student, backend, quantization.bits)
+            and pair in self.pairs()
+            and candidate.parallel in self.runs(candidate.student, *pair)
         )
 
     def pairs(self) -> list[tuple[Quantization, Backend]]:
@@ -212,13 +234,10 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        pairs = self.pairs()
-        return sum(
-            len(self.parallels_on(backend.device, way.ranks))
-            for student in self._students()
-            for quantization, backend in pairs
-            for way in self.ways.of(student, backend, quantization.bits)
-        )
+        students, pairs = list(self._students()), self.pairs()
+        if not self.ways.divided:  # all students are run alike
+            return len(students) * sum(len(self.runs(students[0], *pair)) for pair in pairs)
+        return sum(len(self.runs(student, *pair)) for student in students for pair in pairs)
 
     def _students(self) -> Iterator[Student]:
         for depth in self.depths:
@@ -231,14 +250,14 @@ class Space:
         pairs = self.pairs()
         for student in self._students():
             for pair in pairs:
-                for parallel in self.runs(student, pair[1], pair[0].bits):
+                for parallel in self.runs(student, *pair):
                     yield _candidate(student, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
         student = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
         pair = rng.choice(self.pairs())
-        return _candidate(student, pair, rng.choice(self.runs(student, pair[1], pair[0].bits)))
+        return _candidate(student, pair, rng.choice(self.runs(student, *pair)))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -260,6 +279,7 @@ class Space:
             "parallel": [list(pair) for pair in self.parallels],
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
             **({"ways": self.ways.signature()} if self.ways.divided else {}),
+            **({"slots": [self._slots, self.clients]} if self._batching and self.clients > 1 else {}),
         }
 
 
@@ -274,15 +294,24 @@ def _candidate(student: Student, pair: tuple[Quantization, Backend], parallel: P
     )
 
 
+def _walk_student(choose: Chooser, leg: Leg, prefix: str) -> Drafter:
+    assert leg.students is not None  # a leg that lists `student` knows some
+    students = leg.students
+    return (
+        choose(Choice(f"{prefix}.draft_layers", "draft_layers", students.layers)),
+        choose(Choice(f"{prefix}.draft_ffn", "draft_ffn", students.ffn)),
+        choose(Choice(f"{prefix}.draft_bits", "draft_bits", students.bits)),
+    )
+
+
 def _known(candidate: Candidate) -> dict[str, Any]:
     return {
         "student_layers": candidate.distillation.student_layers,
         **candidate.pruning.model_dump(),
         **dict(candidate.quantization),
         **dict(candidate.parallel),
+        **dict(candidate.backend),
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
-        "fixed_shape": candidate.backend.fixed_shape,
-        "draft": candidate.backend.draft,
     }
 
 

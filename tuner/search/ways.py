@@ -79,13 +79,13 @@ class Ways:
 def threads_and_replicas(axis: ParallelAxis, cores: int) -> list[tuple[int, int]]:
     """Return the pairs of an axis that fit into so many cores; all doublings where it names none."""
     pairs: list[tuple[int, int]] = []
-    for count in sorted(set(axis.threads or _doubling(cores))):
-        wanted = sorted(set(axis.replicas or _doubling(max(1, cores // count))))
+    for count in sorted(set(axis.threads or doubling(cores))):
+        wanted = sorted(set(axis.replicas or doubling(max(1, cores // count))))
         pairs += [(count, r) for r in wanted if count * r <= cores]
     return pairs
 
 
-def _doubling(limit: int) -> list[int]:
+def doubling(limit: int) -> list[int]:
     """Return 1, 2, 4 … and the limit itself."""
     return sorted({limit, *(2**i for i in range(limit.bit_length()) if 2**i <= limit)})
 
