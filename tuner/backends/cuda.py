@@ -53,9 +53,9 @@ def offers_on_cuda(host: Host, lacking: str = "", compiled: bool = False) -> lis
     ]
 
 
-def chat_on_cuda(host: Host) -> list[Offer]:
-    """Return the formats of language models on the GPU, eager only."""
-    none = no_cuda(host)
+def chat_on_cuda(host: Host, lacking: str = "") -> list[Offer]:
+    """Return the formats of language models on the GPU. `lacking` is why none of them runs here."""
+    none = no_cuda(host) or lacking
     tensor = none or _older(host, _AMPERE)
     torchao = tensor or missing("torchao")
     found = [

@@ -20,7 +20,7 @@ class Session:
     """The transformers model itself, run eagerly, with a cache that grows by what is read."""
 
     def __init__(self, directory: Path, threads: int) -> None:
-        described = json.loads((directory / "artefact.json").read_text())
+        self._described = described = json.loads((directory / "artefact.json").read_text())
         torch.set_num_threads(threads)
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
         self._device = torch.device(described["device"])
@@ -35,7 +35,7 @@ class Session:
             ValueError: the prompt does not fit.
         """
         check_room(prompt, most, self.context, self.vocabulary)
-        return token_loop(self._reader(), prompt, most, stop, choose)
+        return token_loop(self._reader(len(prompt) + most), prompt, most, stop, choose)
 
     @torch.inference_mode()
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,16 +50,21 @@ class Session:
         taken = logits.gather(1, given[1:, None])[:, 0] - logits.logsumexp(dim=1)
         return taken.cpu().numpy(), logits.argmax(dim=1).cpu().numpy()
 
-    def _reader(self) -> Callable[[Sequence[int]], np.ndarray]:
+    def _reader(self, longest: int) -> Callable[[Sequence[int]], np.ndarray]:
+        """Return a function that reads tokens after those before, `longest` in all."""
         cache = DynamicCache(config=self._model.config)
 
         @torch.inference_mode()
         def read(tokens: Sequence[int]) -> np.ndarray:
-            given = torch.tensor([list(tokens)], device=self._device)
-            found = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            return found.logits[0, -1].float().cpu().numpy()
+            return self._logits(tokens, cache).float().cpu().numpy()
 
         return read
+
+    def _logits(self, tokens: Sequence[int], cache: DynamicCache) -> torch.Tensor:
+        """Read tokens into the cache; return the logits (vocabulary,) of what may follow."""
+        given = torch.tensor([list(tokens)], device=self._device)
+        found = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return found.logits[0, -1]
 
 
 def load(directory: Path, threads: int) -> Session:
