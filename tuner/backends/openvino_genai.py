@@ -1,6 +1,6 @@
-"""OpenVINO GenAI on the CPU: the stateful IR of `openvino`, with its number formats, answered by continuous batching.
+"""OpenVINO GenAI on the CPU: the stateful IR of `openvino` and its number formats, in continuous batches.
 
-Generation only. Paged attention, several conversations in one pass, prompt lookup and a student as draft are what it has
+Generation only. Paged attention, several conversations in one pass, and drafts are what it has
 beyond OpenVINO itself.
 """
 

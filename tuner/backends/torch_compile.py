@@ -111,7 +111,10 @@ def _package_step(request: BuildRequest, out: Path) -> None:
     wanted, device = request.quantization, torch.device(request.device)
     store_model(request.checkpoint, wanted, out / "model")
     model = in_format(load_shaped(out / "model"), vars(wanted), device)
-    with torch.no_grad(), _any_number_of_threads(**{"aot_inductor.package_constants_in_so": not _shares(request)}):
+    with (
+        torch.no_grad(),
+        _any_number_of_threads(**{"aot_inductor.package_constants_in_so": not _shares(request)}),
+    ):
         program = exported_step(model, dtype_of(wanted.bits, wanted.scheme), device)
         aoti_compile_and_package(program, package_path=str(out / _STEP))
 

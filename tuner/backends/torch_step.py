@@ -23,7 +23,7 @@ class Step(nn.Module):
     ) -> torch.Tensor:
         """Return logits (vocabulary,) after a token (1, 1) at its place (1,).
 
-        `cache` holds keys and values of each layer in turn (1, groups, room, width); the token's own are written into it.
+        `cache` holds keys and values of each layer in turn (1, groups, room, width); the token's own are written.
         """
         seen = torch.arange(cache[0].shape[2], device=token.device) <= place
         hidden = torch.finfo(cache[0].dtype).min
@@ -61,4 +61,6 @@ def exported_step(model: nn.Module, dtype: torch.dtype, device: torch.device) ->
     cache = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(2 * sizes.num_hidden_layers)]
     given = torch.tensor([[5]], device=device), torch.tensor([3], device=device), cache
     room = torch.export.Dim("room", min=2, max=sizes.max_position_embeddings)
-    return torch.export.export(Step(model).eval(), given, dynamic_shapes=(None, None, [{2: room}] * len(cache)))
+    return torch.export.export(
+        Step(model).eval(), given, dynamic_shapes=(None, None, [{2: room}] * len(cache))
+    )

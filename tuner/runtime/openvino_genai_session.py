@@ -103,24 +103,25 @@ class Session:
                     for token in self._counted(answer):
                         yield answer.number, token
         finally:
-            for answer in answers:
-                answer.end()
+            self._end(answers)
 
     def _begin(self, prompts: Sequence[Sequence[int]], most: int) -> list[_Answer]:
         """Put the questions to the pipeline; whatever nobody heard to its end is over."""
-        for answer in self._asked:
-            answer.end()
+        self._end(self._asked)
         self._made = self._made or self._pipeline()
         # Where an answer ends is the caller's to say; the token that is ignored must be one all the same.
-        wanted = genai.GenerationConfig(
-            max_new_tokens=most, ignore_eos=True, eos_token_id=0, do_sample=False
-        )
+        wanted = genai.GenerationConfig(max_new_tokens=most, ignore_eos=True, eos_token_id=0, do_sample=False)
         if self._draft:
             wanted.num_assistant_tokens = _DRAFTED
         if self._draft == "lookup":
             wanted.max_ngram_size = _LONGEST
         self._asked = [_Answer(self._made, i, prompt, wanted) for i, prompt in enumerate(prompts)]
         return self._asked
+
+    def _end(self, answers: Sequence[_Answer]) -> None:
+        """Have no more of the answers made, and their places in the cache freed, which takes one more step."""
+        if any([answer.stop() for answer in answers]):
+            self._made.step()
 
     def _counted(self, answer: _Answer) -> list[int]:
         """Return an answer's next tokens; all but one were drafted, if any were."""
@@ -176,10 +177,12 @@ class _Answer:
             return 0
         return len(_looked_up(self._known, room)) if way == "lookup" else room
 
-    def end(self) -> None:
-        """Have no more of it made."""
-        if self._handle.get_status() == genai.GenerationStatus.RUNNING:
+    def stop(self) -> bool:
+        """Have no more of it made; say if any was still to come."""
+        running = self._handle.get_status() == genai.GenerationStatus.RUNNING
+        if running:
             self._handle.stop()
+        return running
 
 
 def _looked_up(known: list[int], most: int) -> list[int]:

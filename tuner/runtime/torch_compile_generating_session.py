@@ -1,8 +1,8 @@
 """Serve a causal checkpoint with PyTorch: eager for prompts, compiled for the tokens of the answer.
 
-Needs numpy, torch, transformers and safetensors; no compiler. The step is an AOTInductor package with a static KV cache:
-keys and values have their places from the start, so that every token is made by the same kernels at the same addresses;
-on a GPU they are one CUDA graph.
+Needs numpy, torch, transformers and safetensors; no compiler. The step is an AOTInductor package with a static KV
+cache: keys and values have their places from the start, so that every token is made by the same kernels at the same
+addresses; on a GPU they are one CUDA graph.
 """
 
 from __future__ import annotations
@@ -74,9 +74,7 @@ class Session(eager.Session):
 class _Room:
     """A static cache of one length and the step that goes on in it."""
 
-    def __init__(
-        self, step: Call, sizes: Any, length: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, step: Call, sizes: Any, length: int, dtype: torch.dtype, device: torch.device) -> None:
         shape = (1, sizes.num_key_value_heads, length, sizes.head_dim)
         self._cache = [
             torch.zeros(shape, dtype=dtype, device=device) for _ in range(2 * sizes.num_hidden_layers)
