@@ -70,7 +70,8 @@ class Parallel(_Axis):
 class Backend(_Axis):
     """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape.
 
-    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, or None.
+    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, `student-N`, which is
+    the student of N layers (see `draft_layers`), or None.
     """
 
     engine: str
@@ -81,6 +82,12 @@ class Backend(_Axis):
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: v for name, v in write(self).items() if name != "draft" or v is not None}
+
+
+def draft_layers(draft: str | None) -> int | None:
+    """Return the layers of a student that drafts: N of `student-N`, None for other ways to draft."""
+    way, _, layers = (draft or "").partition("-")
+    return int(layers) if way == "student" else None
 
 
 class Candidate(_Axis):

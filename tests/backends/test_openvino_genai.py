@@ -2,16 +2,22 @@
 
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
+import openvino_genai as genai
 import pytest
 
-from tuner.backends.base import BuildRequest
+from tuner.backends.base import BuildRequest, Student
 from tuner.backends.generating_agreement import texts
 from tuner.backends.registry import backends
 from tuner.candidate import Quantization
 from tuner.runtime.loader import load_session
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny_language_model import checkpoint
 
 NEW = 16
 
@@ -119,3 +125,49 @@ def test_an_answer_chosen_by_the_caller_sees_the_same_model(artefact, prompts, a
     session = load_session(artefact, 1)
     chosen = list(session.stream(prompts[0], NEW, choose=lambda logits: int(np.argmax(logits))))
     assert chosen == alone[0]
+
+
+@pytest.fixture(scope="module")
+def drafting(model, rows, workdir, tmp_path_factory):
+    """An artefact with a student that has learnt nothing."""
+    student, out = tmp_path_factory.mktemp("untrained"), tmp_path_factory.mktemp("drafting")
+    cache = student / "cache"
+    cache.mkdir()
+    request = BuildRequest(
+        model, Quantization(kv_bits=16), "cpu", None, 48, rows, workdir, task="text-generation",
+        student=Student("student-1", checkpoint(student, steps=0), cache),
+    )  # fmt: skip
+    backends()["openvino-genai"].build(request, out)
+    return out
+
+
+def test_a_student_that_knows_the_answers_drafts_them(drafting, prompts, alone, tmp_path):
+    out = shutil.copytree(drafting, tmp_path / "artefact")
+    for kind in ("xml", "bin"):
+        name = f"openvino_model.{kind}"
+        shutil.copyfile(out / "model" / name, out / "model" / "student-1" / name)
+    session = load_session(out, 1)
+    session.draft = "student-1"
+    assert [list(session.stream(prompt, NEW)) for prompt in prompts] == alone
+    assert session.drafts.accepted == session.drafts.drafted > 0
+    found = [[] for _ in prompts]
+    for who, token in session.stream_together(prompts, NEW):
+        found[who].append(token)
+    assert found == alone
+
+
+def test_what_is_counted_is_what_the_engine_measures(drafting, prompts, alone):
+    """The drafts of a student that has learnt nothing are wrong; the answers are not."""
+    session = load_session(drafting, 1)
+    session.draft = "student-1"
+    assert [list(session.stream(prompt, NEW)) for prompt in prompts] == alone
+    assert session.drafts.accepted < 0.5 * session.drafts.drafted
+    ours = dict(vars(session.drafts))
+    list(session.stream(prompts[0], NEW))
+    wanted = genai.GenerationConfig(
+        max_new_tokens=NEW, ignore_eos=True, eos_token_id=0, do_sample=False, num_assistant_tokens=4
+    )
+    (result,) = session._made.generate([ov.Tensor(np.array([prompts[0]]))], [wanted])
+    measured = result.extended_perf_metrics
+    assert measured.get_num_draft_tokens() == session.drafts.drafted - ours["drafted"]
+    assert measured.get_num_accepted_tokens() == session.drafts.accepted - ours["accepted"]

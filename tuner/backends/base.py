@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -23,7 +23,7 @@ class Offer:
 
     `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
     cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
-    that its sessions know.
+    that its sessions know: `lookup`, `student` (a smaller model, built with it).
     """
 
     device: str
@@ -47,6 +47,15 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Student:
+    """A smaller model of the same tokens that is to draft: the draft's name, its checkpoint, and that one's `cache`."""
+
+    name: str
+    checkpoint: Path
+    cache: Path
+
+
+@dataclass(frozen=True)
 class BuildRequest:
     """What a build needs. All paths are local; `calibration` and `check` are .npz files of encoded inputs."""
 
@@ -59,7 +68,7 @@ class BuildRequest:
     cache: Path  # directory that all builds of this checkpoint share (for example the fp32 ONNX export)
     threads: int = 1
     task: TaskName = "text-classification"
-    extra: Mapping[str, str] = field(default_factory=dict)
+    student: Student | None = None
 
 
 @runtime_checkable

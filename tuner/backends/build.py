@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tuner.backends.agreement import check_agreement
-from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.base import BuildRequest, Offer, Student
 from tuner.backends.generating_agreement import check_generating_agreement
 from tuner.backends.registry import backends
 from tuner.candidate import Quantization
@@ -66,7 +66,14 @@ def _request(raw: dict[str, Any], calibration: Path) -> BuildRequest:
         calibration=calibration,
         cache=cache,
         task=raw["task"],
+        student=_student(raw["student"]) if "student" in raw else None,
     )
+
+
+def _student(raw: dict[str, str]) -> Student:
+    cache = Path(raw["cache"])
+    cache.mkdir(parents=True, exist_ok=True)
+    return Student(raw["name"], Path(raw["checkpoint"]), cache)
 
 
 def _offer(engine: str, request: BuildRequest) -> Offer:

@@ -29,7 +29,7 @@ _TOGETHER = 64  # conversations
 class Session:
     """One pipeline, which is made anew when another way to draft is asked for.
 
-    `draft` may be `lookup`, or `student` where the artefact brings a smaller model of the same tokens.
+    `draft` may be `lookup`, or the name of a smaller model of the same tokens that the artefact brings.
     """
 
     def __init__(self, directory: Path, threads: int) -> None:
@@ -120,7 +120,7 @@ class Session:
 
     def _end(self, answers: Sequence[_Answer]) -> None:
         """Have no more of the answers made, and their places in the cache freed, which takes one more step."""
-        if any([answer.stop() for answer in answers]):
+        if [answer for answer in answers if answer.stop()]:
             self._made.step()
 
     def _counted(self, answer: _Answer) -> list[int]:

@@ -132,7 +132,7 @@ def _leg(axes: Axes, engine: str, offer: Offer) -> Leg | None:
 
 def _drafts(axes: Axes, offer: Offer) -> tuple[str | None, ...]:
     """Return how answers may be drafted; () where there is no choice but not to."""
-    able = [name for name in axes.backend.draft if name == "none" or name in offer.drafts]
+    able = [name for name in axes.backend.draft if name == "none" or name.partition("-")[0] in offer.drafts]
     return () if able in ([], ["none"]) else tuple(None if name == "none" else name for name in able)
 
 

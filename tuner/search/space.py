@@ -24,6 +24,7 @@ from tuner.candidate import (
     Quantization,
     baseline,
     baseline_device,
+    draft_layers,
 )
 from tuner.errors import InputError
 from tuner.search.choice import Choice, distribution, from_trial, to_param
@@ -57,6 +58,7 @@ class Space:
 
     def __init__(self, axes: Axes, anatomy: Mapping[str, Any], offers: Offers, cores: int) -> None:
         self.teacher_layers, self.cores = int(anatomy["layers"]), cores
+        _check_drafts(axes, self.teacher_layers)
         self.legs, self.notes = legs(axes, offers)
         refused: Mapping[str, str] = anatomy.get("refused") or {}
         self.notes += [f"{axis}: {reason}" for axis, reason in refused.items()]
@@ -267,6 +269,14 @@ def _depths(axes: Axes, layers: int, refused: bool) -> list[int]:
                 f"axes.distillation.student_layers: {depth} is more than the model's {layers} layers"
             )
     return sorted(set(wanted)) if wanted else list(range(1, layers + 1))
+
+
+def _check_drafts(axes: Axes, layers: int) -> None:
+    for draft in axes.backend.draft:
+        if (depth := draft_layers(draft)) is not None and depth >= layers:
+            raise InputError(
+                f"axes.backend.draft: {draft} is not smaller than the model, which has {layers} layers"
+            )
 
 
 def _parallels(axes: Axes, cores: int) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from tuner.candidate import Bits
 from tuner.errors import InputError
 from tuner.metrics import LOSS, METRICS
 from tuner.spec.constraint import Constraint, parse_constraint
+from tuner.spec.draft import Draft
 from tuner.spec.nearest import did_you_mean
 
 T = TypeVar("T")
@@ -21,7 +22,6 @@ FLOOR = "agreement >= 0.25"
 Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
-Draft = Literal["none", "lookup"]
 KvBits = Literal[16, 8, 4]
 Method = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
@@ -273,7 +273,7 @@ class BackendAxis(_Section):
     )
     draft: Choices[Draft] = Field(
         default=["none"],
-        description="generation: speculative decoding; lookup: what followed the same words before",
+        description="generation: speculative decoding; lookup: what followed the same words; student-N: N layers",
     )
 
 
