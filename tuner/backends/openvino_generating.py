@@ -23,8 +23,8 @@ from tuner.errors import BuildError
 EIGHT = ("rtn", "rtn_asym")
 FOUR = ("rtn", "rtn_asym", "awq", "scale_estimation", "gptq", "rtn_all", "rtn_asym_all", "awq_all")
 GROUPS = (32, 64, 128)
-#: The engine's own is 8 bits, whatever the weights are.
-KV = (None, 16, 4)
+#: The engine's own is 8 bits, whatever the weights are; said outright it stands beside the others.
+KV = (None, 16, 8, 4)
 
 
 def offers(lacking: str, lacking_nncf: str) -> list[Offer]:

@@ -45,8 +45,7 @@ class Placed:
             return {}
         return {
             "device_ms": statistics.median(self._timed(arrays) for _ in range(_TIMED)),
-            "allocated_mb": torch.cuda.max_memory_allocated() / 1e6,
-            "reserved_mb": torch.cuda.max_memory_reserved() / 1e6,
+            **taken_mb(),
         }
 
     def _timed(self, arrays: Sequence[np.ndarray]) -> float:
@@ -56,6 +55,14 @@ class Placed:
         end.record()
         end.synchronize()
         return float(begin.elapsed_time(end))
+
+
+def taken_mb() -> dict[str, float]:
+    """Return what this process took of the GPU's memory at most, by PyTorch's allocator, in MB."""
+    return {
+        "allocated_mb": torch.cuda.max_memory_allocated() / 1e6,
+        "reserved_mb": torch.cuda.max_memory_reserved() / 1e6,
+    }
 
 
 class Graph:

@@ -11,6 +11,7 @@ import torch
 from transformers import DynamicCache
 
 from .generating import Choose, check_room
+from .placed import taken_mb
 from .shaped import load_shaped
 from .token_loop import check_tokens, token_loop
 from .torch_formats import in_format
@@ -49,6 +50,10 @@ class Session:
         logits = self._model(input_ids=given[None, :-1], use_cache=False).logits[0].float()
         taken = logits.gather(1, given[1:, None])[:, 0] - logits.logsumexp(dim=1)
         return taken.cpu().numpy(), logits.argmax(dim=1).cpu().numpy()
+
+    def details(self) -> dict[str, float]:
+        """Return what of a GPU's memory was taken at most (see `taken_mb`); nothing on a processor."""
+        return taken_mb() if self._device.type == "cuda" else {}
 
     def _reader(self, longest: int) -> Callable[[Sequence[int]], np.ndarray]:
         """Return a function that reads tokens after those before, `longest` in all."""
