@@ -133,10 +133,10 @@ def artefact(folder, context=CONTEXT, **settings):
     return folder
 
 
-def torch_artefact(folder):
-    """Build the random Llama for the engine torch; return the artefact and its checkpoint."""
+def built(folder, engine="torch"):
+    """Build the random Llama for an engine; return the artefact and its checkpoint."""
     from tuner.backends.base import BuildRequest
-    from tuner.backends.torch_eager import TorchBackend
+    from tuner.backends.registry import backends
     from tuner.candidate import Quantization
 
     source, made = checkpoint(folder / "source"), folder / "made"
@@ -145,7 +145,7 @@ def torch_artefact(folder):
         checkpoint=source, quantization=Quantization(bits=32), device="cpu", fixed_shape=None, max_length=64,
         calibration=folder / "none.npz", cache=folder, task="text-generation",
     )  # fmt: skip
-    TorchBackend().build(request, made)
+    backends()[engine].build(request, made)
     return made, source
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.export.test_bundle import RUN
-from tests.tiny_chat import CONTEXT, STUDY, artefact, bundle, content, texts
+from tests.tiny_chat import CONTEXT, STUDY, artefact, built, bundle, content, texts
 from tuner.errors import InputError, TunerError
 from tuner.export.bundle import write_bundle
 from tuner.export.kinds import kind_of_task
@@ -46,6 +46,17 @@ def own_answer(bundle, question, most, system=()):
     chat = Chat.read(bundle)
     messages = [*system, {"role": "user", "content": question}]
     return "".join(chat.answer(chat.load(), chat.prompt(messages), Asked(most)))
+
+
+def test_an_engine_of_others_answers_in_its_bundle(tmp_path):
+    """OpenVINO GenAI: files in folders, a session that imports another, packages of its own."""
+    made = write_bundle(content(tmp_path, *built(tmp_path, "openvino-genai")), tmp_path / "bundle")
+    assert check_manifest(made) == []
+    answered = talk(made, "the striker scored", "--max-tokens", "8")
+    assert answered.returncode == 0, answered.stderr.decode()
+    assert answered.stdout.decode().strip() == own_answer(made, "the striker scored", 8).strip()
+    pins = {pin.split("==")[0] for pin in (made / "requirements.txt").read_text().split()}
+    assert pins >= {"openvino-genai", "openvino", "numpy"}
 
 
 # -- what is in it

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from tests.serving.conftest import CHAT, hello, wait_for
-from tests.tiny_chat import content, torch_artefact
+from tests.tiny_chat import built, content
 from tuner.cli.main import main
 from tuner.export.bundle import write_bundle
 
@@ -35,7 +35,7 @@ def tiny(request, quick, tmp_path):
     """The quick bundle, and a Llama on the engine torch."""
     if request.param == "quick":
         return quick
-    return write_bundle(content(tmp_path, *torch_artefact(tmp_path)), tmp_path / "tiny")
+    return write_bundle(content(tmp_path, *built(tmp_path)), tmp_path / "tiny")
 
 
 def test_the_standard_client(child, tiny):
