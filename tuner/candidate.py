@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -61,33 +61,68 @@ class Quantization(_Axis):
 
 
 class Parallel(_Axis):
-    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own."""
+    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own.
+
+    `slots` is how many conversations one session of a language model answers together (continuous batching).
+    """
 
     threads: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=1)
+    slots: int = Field(default=1, ge=1)
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: v for name, v in write(self).items() if name != "slots" or v > 1}
+
+    @property
+    def words(self) -> str:
+        """Return it as short as tables have it: `2x1`, or `2x1/8` where eight conversations are answered together."""
+        return f"{self.threads}x{self.replicas}" + (f"/{self.slots}" if self.slots > 1 else "")
 
 
 class Backend(_Axis):
     """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape.
 
-    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, `student-N`, which is
-    the student of N layers (see `draft_layers`), or None.
+    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, `student`, or None.
+    A student is a smaller one of the same model: so many layers, a share of the FFN neurons removed, so many bits.
+    `host` is the machine that is asked for by name, None: any.
     """
 
     engine: str
     device: str = "cpu"
     fixed_shape: bool = False
     draft: str | None = None
+    draft_layers: int | None = None
+    draft_ffn: float | None = None
+    draft_bits: Bits | None = None
+    host: str | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if name != "draft" or v is not None}
+        return {
+            name: v
+            for name, v in write(self).items()
+            if not name.startswith(("draft", "host")) or v is not None
+        }
 
+    @property
+    def drafting(self) -> tuple[str | None, int | None, float | None, int | None]:
+        """Return how it drafts, by its fields."""
+        return self.draft, self.draft_layers, self.draft_ffn, self.draft_bits
 
-def draft_layers(draft: str | None) -> int | None:
-    """Return the layers of a student that drafts: N of `student-N`, None for other ways to draft."""
-    way, _, layers = (draft or "").partition("-")
-    return int(layers) if way == "student" else None
+    @property
+    def words(self) -> str:
+        """Return it as tables have it: `llama-cpp@cpu+student-10L-4b`."""
+        place = f"{self.engine}@{self.device}" + ("/fixed" if self.fixed_shape else "")
+        return f"{place}+{self.draft_words}" if self.draft else place
+
+    @property
+    def draft_words(self) -> str:
+        """Return how it drafts: `lookup`, `student-10L-4b`, nothing where it does not."""
+        if self.draft != "student":
+            return self.draft or ""
+        ffn = f"-f{self.draft_ffn:.0%}" if self.draft_ffn else ""
+        return f"student-{self.draft_layers}L{ffn}-{self.draft_bits}b"
 
 
 class Candidate(_Axis):
@@ -118,6 +153,10 @@ class Candidate(_Axis):
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
         return self.student == (teacher_layers, 0, 0)
 
+    def on(self, host: str | None) -> Candidate:
+        """Return the same candidate as it is asked of a host, or of any."""
+        return self.model_copy(update={"backend": self.backend.model_copy(update={"host": host})})
+
     def differences(self, other: Candidate) -> dict[tuple[str, str], tuple[Any, Any]]:
         """Return what differs, by part and field: the other's value and this one's, None where there is none."""
         own, base = self.canonical(), other.canonical()
@@ -133,11 +172,8 @@ class Candidate(_Axis):
         number += f"-g{q.group_size}" if q.group_size else ""
         number += f" kv{q.kv_bits}" if q.kv_bits else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
-        engine = f"{self.backend.engine}@{self.backend.device}" + (
-            "/fixed" if self.backend.fixed_shape else ""
-        )
-        engine += f"+{self.backend.draft}" if self.backend.draft else ""
-        return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
+        where = f" on {self.backend.host}" if self.backend.host else ""
+        return f"{shape} {number} {self.backend.words} {self.parallel.words}{where}"
 
 
 def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:
@@ -152,6 +188,9 @@ def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:
     )
 
 
-def baseline_device(devices: Sequence[str]) -> str:
-    """Return where a study's baseline runs: on its first device if PyTorch has it, else on the processor."""
-    return "cuda" if devices[0] == "cuda" else "cpu"
+def baseline_device(devices: Sequence[str], has: Collection[str] = ("cpu", "cuda")) -> str:
+    """Return where a study's baseline runs: on its first device if PyTorch runs there, else on the processor.
+
+    `has` are the devices that PyTorch has on the host in question.
+    """
+    return "cuda" if devices[0] == "cuda" and "cuda" in has else "cpu"

@@ -15,18 +15,28 @@ from tuner.candidate import Candidate
 from tuner.metrics import Estimate
 from tuner.pipeline.metrics import trial_metrics
 
-#: Metrics that are kept, each with the two ends of its interval.
+#: Metrics that are kept, each with the two ends of its interval; a task has its own of the qualities and times.
 KEPT = (
     "accuracy",
     "accuracy_drop",
     "f1_macro",
     "f1_macro_drop",
+    "perplexity",
+    "perplexity_increase",
+    "agreement",
+    "choice_accuracy",
+    "choice_accuracy_drop",
     "latency_ms",
     "speedup",
     "throughput",
+    "ttft_ms",
+    "tpot_ms",
+    "tokens_per_s",
     "memory_mb",
     "size_mb",
 )
+#: What a language model's quality is made of: a number for each document, and for each of the baseline's answers.
+COUNTS = ("nll", "tokens", "hits", "answered")
 _RAW = ("reference_ms", "pairs", "disturbed", "drift")
 _STAGE = pa.struct(
     [("name", pa.string()), ("key", pa.string()), ("seconds", pa.float64()), ("hit", pa.bool_())]
@@ -42,14 +52,21 @@ SCHEMA = pa.schema(
         ("bits", pa.int32()),
         ("scheme", pa.string()),
         ("group_size", pa.int32()),
+        ("method", pa.string()),
+        ("kv_bits", pa.int32()),
         ("fixed_shape", pa.bool_()),
-        *((name, pa.int32()) for name in ("threads", "replicas")),
+        ("draft", pa.string()),
+        ("draft_layers", pa.int32()),
+        ("draft_ffn", pa.float64()),
+        ("draft_bits", pa.int32()),
+        *((name, pa.int32()) for name in ("threads", "replicas", "slots")),
         *((name, pa.string()) for name in ("state", "failure", "reason")),
         *((f"{name}{end}", pa.float64()) for name in KEPT for end in ("", "_low", "_high")),
         *((f"ratio{end}", pa.float64()) for end in ("", "_low", "_high")),
         *((name, pa.float64()) for name in _RAW),
         ("correct", pa.binary()),
         ("documents", pa.int32()),
+        *((name, pa.list_(pa.float64())) for name in COUNTS),
         ("stages", pa.list_(_STAGE)),
         ("start", pa.string()),
         ("steps", pa.int32()),
@@ -81,7 +98,7 @@ def _flat(row: Mapping[str, Any], clock: float | None) -> dict[str, Any]:
     failure = row["failure"] or {}
     return {
         **{name: row.get(name) for name in ("id", "kind", "hash", "state", "documents", "start", "steps")},
-        **{name: row.get(name) for name in ("stages", "elapsed", "load", "at")},
+        **{name: row.get(name) for name in ("stages", "elapsed", "load", "at", *COUNTS)},
         **axes(candidate),
         **_metrics(row, clock),
         "failure": failure.get("kind"),
@@ -92,13 +109,9 @@ def _flat(row: Mapping[str, Any], clock: float | None) -> dict[str, Any]:
 
 def axes(candidate: Candidate) -> dict[str, Any]:
     """Return a candidate's fields as columns."""
-    return {
-        "layers": candidate.distillation.student_layers,
-        **candidate.pruning.model_dump(),
-        **candidate.backend.model_dump(),
-        **candidate.quantization.model_dump(),
-        **candidate.parallel.model_dump(),
-    }
+    parts = (candidate.pruning, candidate.backend, candidate.quantization, candidate.parallel)
+    chosen = {name: value for part in parts for name, value in part}
+    return {"layers": candidate.distillation.student_layers, **chosen}
 
 
 def _metrics(row: Mapping[str, Any], clock: float | None) -> dict[str, Any]:

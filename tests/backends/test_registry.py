@@ -4,10 +4,12 @@ import dataclasses
 import importlib.metadata
 import subprocess
 import sys
+from itertools import chain
 
 import pytest
 
 from tuner.backends import registry
+from tuner.errors import UnsupportedError
 from tuner.hardware import this_host
 
 ZEN5 = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16")
@@ -39,16 +41,17 @@ def test_torch_compile_needs_a_compiler(host):
 
 
 def test_every_engine_answers_for_every_width(host):
-    for engine in ("torch", "torch-compile", "onnxruntime", "openvino"):
+    for engine in ("torch", "torch-compile", "onnxruntime", "openvino", "xla"):
         assert {bits for bits, _ in offered(host, engine)} == {32, 16, 8, 4}
 
 
-def test_a_missing_package_is_a_reason(host, monkeypatch):
-    def absent(name):
-        raise importlib.metadata.PackageNotFoundError(name)
+def absent(name):
+    raise importlib.metadata.PackageNotFoundError(name)
 
+
+def test_a_missing_package_is_a_reason(host, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    for engine in ("onnxruntime", "openvino"):
+    for engine in ("onnxruntime", "openvino", "xla"):
         for offer in offered(host, engine).values():
             assert not offer.available
         assert "pip install" in offered(host, engine)[32, "none"].reason
@@ -72,7 +75,7 @@ def test_a_broken_plugin_is_a_refusal_and_the_others_stay(broken, host, monkeypa
         registry.backends.cache_clear()
 
 
-HEAVY = {"torch", "transformers", "onnxruntime", "openvino", "nncf", "onnx", "optuna"}
+HEAVY = {"torch", "transformers", "onnxruntime", "openvino", "nncf", "onnx", "optuna", "jax"}
 
 
 def loaded_by(code):
@@ -87,7 +90,8 @@ def test_offers_load_no_engine():
 
 
 @pytest.mark.parametrize(
-    ("session", "engine"), [("onnxruntime_session", "onnxruntime"), ("openvino_session", "openvino")]
+    ("session", "engine"),
+    [("onnxruntime_session", "onnxruntime"), ("openvino_session", "openvino"), ("xla_session", "jax")],
 )
 def test_a_session_loads_its_engine_only(session, engine):
     loaded = loaded_by(f"import tuner.runtime.{session}")
@@ -95,10 +99,25 @@ def test_a_session_loads_its_engine_only(session, engine):
     assert "pydantic" not in loaded
 
 
+def pins(plugin):
+    """Return an engine's pins; none where it is not installed, which is said."""
+    try:
+        return plugin.requirements()
+    except UnsupportedError as error:
+        assert "pip install" in str(error)
+        return []
+
+
 def test_pins_have_no_local_part():
-    for plugin in registry.backends().values():
-        for pin in plugin.requirements():
-            name, _, version = pin.partition("==")
-            assert name
-            assert version
-            assert "+" not in version
+    found = {name: pins(plugin) for name, plugin in registry.backends().items()}
+    assert found["torch"] and found["onnxruntime"] and found["openvino"]
+    for pin in chain.from_iterable(found.values()):
+        name, _, version = pin.partition("==")
+        assert name
+        assert version
+        assert "+" not in version
+
+
+def test_what_is_not_installed_has_no_pins(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    assert not any(pins(plugin) for plugin in registry.backends().values())

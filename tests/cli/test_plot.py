@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from madeup import int8, store_chat, store_study
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from tuner.candidate import Pruning
 from tuner.errors import TunerError
 from tuner.service import api
 from tuner.service.plot import _short, _xy, draw, drawn
-from tuner.service.plot_labels import packed
+from tuner.service.plot_labels import lane, packed, place_labels
 from tuner.service.report import report_html
 
 
@@ -71,11 +72,28 @@ def test_labels_do_not_overlap_and_stay_inside():
     assert all(end < left for end, left in zip(ends, lefts[1:], strict=False))
 
 
+@pytest.mark.parametrize("count", [1, 3, 5, 8])
+def test_labels_that_one_row_cannot_hold_take_more(count):
+    figure = Figure(figsize=(10, 6.2))
+    axes = figure.add_axes((0.1, 0.1, 0.7, 0.7))
+    name = "fastest and best whole model  8.25×\n30 layers, int4 weights (gptq_20), llama-cpp"
+    labels = [(1.0 + 0.1 * number, 0.5, name) for number in range(count)]
+    axes.set(xlim=(0, 8), ylim=(0, 1))
+    share = lane(figure, axes, labels)
+    place_labels(figure, axes, labels)
+    FigureCanvasAgg(figure).draw()
+    boxes, inside = [text.get_window_extent() for text in axes.texts], axes.get_window_extent()
+    assert len(boxes) == 2 * count
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    lowest = inside.y1 - share * inside.height
+    assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 and lowest <= box.y0 for box in boxes)
+
+
 def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
     store_chat(f"sqlite:///{home}/tuner.db")
     study = api.load("chat")
     content = drawn(study)
-    assert content.metric == "perplexity_increase" and content.floor == pytest.approx(-0.1)
+    assert content.plane.up == "perplexity_increase" and content.floor == pytest.approx(-0.1)
     assert "64 tokens asked, 32 answered" in content.caption
     figure = draw(content)
     axes = figure.axes[0]
@@ -84,7 +102,7 @@ def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
     labels = [text.get_text() for text in axes.get_yticklabels()]
     shown = [float(text) for text in labels]
     assert 0 in shown and shown == sorted(shown, reverse=True)  # from below to above
-    heights = {row.number: _xy(row, content.metric)[1].value for row in content.front}
+    heights = {row.number: _xy(row, content.plane)[1].value for row in content.front}
     assert heights[0] > heights[1] > heights[2]
     page = report_html(study, 2)
     assert (

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from tuner.backends.base import Offer
-from tuner.candidate import baseline, draft_layers
+from tuner.candidate import baseline
 from tuner.errors import InputError
 from tuner.search.seeds import known_ways, peers, seeds, ways
 from tuner.search.space import Space
@@ -220,28 +220,6 @@ def test_an_engine_does_as_it_does_unless_the_study_says_otherwise():
     none = chat(methods=["k_quant"], kv_bits=[4])
     assert not formats(none, "openvino", 4)
     assert "openvino@cpu 4 bits weight-only: no value of the study's ranges fits" in none.notes
-
-
-def test_a_student_drafts_where_the_engine_can_and_is_smaller_than_the_model():
-    able = Offer("cpu", 4, "weight-only", task="text-generation", drafts=("lookup", "student"))
-    other = Offer("cpu", 4, "weight-only", task="text-generation", drafts=("lookup",))
-    offers = [*GENERATES, ("openvino-genai", able), ("llama-cpp", other)]
-    drafts = ["none", "lookup", "student-10"]
-
-    def drafted(names):
-        axes = {"quantization": {"bits": [4]}, "backend": {"fixed_shape": [False], "draft": names}}
-        return Space(Axes.model_validate(axes), CHAT, offers, 2)
-
-    found = {(b.engine, b.draft) for _, b in drafted(drafts).pairs()}
-    assert found == {
-        *(("openvino-genai", draft) for draft in (None, "lookup", "student-10")),
-        *(("llama-cpp", draft) for draft in (None, "lookup")),
-        ("openvino", None),
-        ("onnxruntime-genai", None),
-    }
-    assert (draft_layers("student-10"), draft_layers("lookup"), draft_layers(None)) == (10, None, None)
-    with pytest.raises(InputError, match="draft: student-30 is not smaller than the model, which has 30"):
-        drafted(["student-30"])
 
 
 def test_methods_and_caches_are_parameters_of_their_own_and_come_back():

@@ -50,10 +50,6 @@ def test_what_is_said_of_agreement_stands_and_the_floor_joins_other_constraints(
         ("scenario: {prompt_tokens: 4}\n", "scenario.prompt_tokens: should be greater than or equal to 8"),
         ("recover: {start: larger}\n", "study.yaml:6: recover.start: language models' students are cut"),
         ("axes: {quantization: {methods: [AWQ]}}\n", "axes.quantization.methods[0]"),
-        (
-            "axes: {backend: {draft: [student-0]}}\n",
-            "axes.backend.draft[0]: 'student-0' is no draft: none, lookup or",
-        ),
         ("axes: {quantization: {kv_bits: [5]}}\n", "axes.quantization.kv_bits[0]: should be 16, 8 or 4"),
     ],
 )

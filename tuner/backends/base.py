@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -11,6 +11,8 @@ from tuner.candidate import Bits, Quantization
 from tuner.hardware import Host
 
 TaskName = Literal["text-classification", "text-generation"]
+#: The ways to guess ahead that all sessions of `runtime/drafting.py` know.
+DRAFTS = ("lookup", "student")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class Offer:
 
     `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
     cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
-    that its sessions know: `lookup`, `student` (a smaller model, built with it).
+    that its sessions know (`lookup`, `student`); `batches` says that they answer several requests together.
+
+    `note` is what a user should know of an offer, here or not: that nobody ever ran it on such a device.
     """
 
     device: str
@@ -38,21 +42,14 @@ class Offer:
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str, ...] = ()
+    batches: bool = False
+    note: str = ""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Offer:
         """Return an offer that was stored as JSON, which has lists for tuples."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
         return cls(**fields)
-
-
-@dataclass(frozen=True)
-class Student:
-    """A smaller model of the same tokens that is to draft: the draft's name, its checkpoint, and that one's `cache`."""
-
-    name: str
-    checkpoint: Path
-    cache: Path
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class BuildRequest:
     cache: Path  # directory that all builds of this checkpoint share (for example the fp32 ONNX export)
     threads: int = 1
     task: TaskName = "text-classification"
-    student: Student | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -93,7 +90,11 @@ class BackendPlugin(Protocol):
         ...
 
     def requirements(self) -> list[str]:
-        """Return the pinned distributions (`name==version`) that serving an artefact needs."""
+        """Return the pinned distributions (`name==version`) that serving an artefact needs.
+
+        Raises:
+            UnsupportedError: one of them is not installed here.
+        """
         ...
 
     def versions(self) -> dict[str, str]:

@@ -17,8 +17,7 @@ from tuner.hardware import Host
 
 _SERVING = ("openvino-genai", "openvino", "numpy")
 _BUILDING = ("openvino-genai", "openvino", "openvino-tokenizers", "nncf", "torch", "transformers")
-_FILE = "openvino_model.xml"  # its own name for it
-_MODEL = f"model/{_FILE}"
+_MODEL = "model/openvino_model.xml"  # its own name for it
 
 
 class OpenVinoGenaiBackend:
@@ -31,10 +30,10 @@ class OpenVinoGenaiBackend:
         """Return OpenVINO's number formats; all need the extras `openvino` and `openvino-genai`."""
         lacking = missing("openvino-genai", "openvino")
         offers = generating.offers(lacking, lacking or missing("nncf"))
-        return [replace(offer, drafts=("lookup", "student")) for offer in offers]
+        return [replace(offer, batches=True) for offer in offers]
 
     def build(self, request: BuildRequest, out: Path) -> None:
-        """Write `out/model/openvino_model.xml` and its weights.
+        """Write `out/model`: the IR, its weights, and the tokenizer.
 
         Raises:
             BuildError: OpenVINO could not convert or compress it.
@@ -43,7 +42,9 @@ class OpenVinoGenaiBackend:
         if request.task != "text-generation":
             raise UnsupportedError(f"{self.name} runs language models only, not {request.task}")
         with generating.building():
-            _write(request, (out / _MODEL).parent)
+            (out / _MODEL).parent.mkdir()
+            generating.build_model(request, out / _MODEL)
+            _write_tokenizer(request.checkpoint, (out / _MODEL).parent)
         describe_generating(out, request, self.name, "openvino_genai_session", _MODEL, self.requirements())
 
     def requirements(self) -> list[str]:
@@ -55,18 +56,7 @@ class OpenVinoGenaiBackend:
         return {name: version(name) for name in _BUILDING}
 
 
-def _write(request: BuildRequest, model: Path) -> None:
-    """Write the model, and in a folder of it the student that drafts, in the same number format."""
-    model.mkdir()
-    generating.build_model(request, model / _FILE)
-    if (student := request.student) is None:
-        return
-    drafting = replace(request, checkpoint=student.checkpoint, cache=student.cache, student=None)
-    _write(drafting, model / student.name)
-    _write_tokenizer(request.checkpoint, model, model / student.name)
-
-
-def _write_tokenizer(checkpoint: Path, *folders: Path) -> None:
+def _write_tokenizer(checkpoint: Path, folder: Path) -> None:
     """Write the tokenizer as OpenVINO has it: whether two models have the same one is what GenAI looks at first."""
     import openvino as ov
     from openvino_tokenizers import convert_tokenizer
@@ -74,5 +64,4 @@ def _write_tokenizer(checkpoint: Path, *folders: Path) -> None:
 
     converted = convert_tokenizer(AutoTokenizer.from_pretrained(checkpoint), with_detokenizer=True)
     for name, part in zip(("openvino_tokenizer", "openvino_detokenizer"), converted, strict=True):
-        for folder in folders:
-            ov.save_model(part, str(folder / f"{name}.xml"))
+        ov.save_model(part, str(folder / f"{name}.xml"))

@@ -44,7 +44,7 @@ class TorchCompileBackend:
             Offer("cpu", 8, "weight-only", available=False, reason=_NO_INT, task=_CHAT),
             Offer("cpu", 4, "weight-only", available=False, reason=_NO_INT, task=_CHAT),
             *offers_on_cuda(host, lacking, compiled=True),
-            *chat_on_cuda(host, lacking),
+            *chat_on_cuda(host, lacking, drafts=()),
         ]
 
     def build(self, request: BuildRequest, out: Path) -> None:

@@ -42,11 +42,12 @@ class ServingLimits:
 
 
 class Block(NamedTuple):
-    """What a block took: samples in ms, answers per second, and what more is known of each call."""
+    """What a block took: samples in ms, answers per second, what more is known of each call, and all its answers."""
 
     samples: list[float]
     rate: float
     details: list[dict[str, Any]]
+    answers: int
 
 
 class Serving:
@@ -105,9 +106,14 @@ class Serving:
         """Return the child's process id."""
         return self._process.pid
 
-    def plan(self, file: Path, cycle: int = 1, clients: int = 1, draft: str | None = None) -> None:
-        """Load the calls that blocks go through, in whole cycles; a language model has `clients`, and may draft."""
-        self.ask("plan", file=str(file), cycle=cycle, clients=clients, draft=draft)
+    def plan(
+        self, file: Path, cycle: int = 1, clients: int = 1, draft: str | None = None, slots: int = 1
+    ) -> None:
+        """Load the calls that blocks go through, in whole cycles.
+
+        A language model has `clients`, answers `slots` of them together, and may draft.
+        """
+        self.ask("plan", file=str(file), cycle=cycle, clients=clients, draft=draft, slots=slots)
 
     def begin_block(
         self,
@@ -124,7 +130,7 @@ class Serving:
         """Return what the block took."""
         answer = self._answer(_BLOCK)
         rate = answer["answers"] / answer["seconds"]
-        return Block(answer["samples"], rate, answer["details"])
+        return Block(answer["samples"], rate, answer["details"], answer["answers"])
 
     def score(self, inputs: Path) -> dict[str, np.ndarray]:
         """Return `logprob` and `greedy` (rows, longest - 1) of a split for a language model; see `scoring.score`."""
@@ -282,4 +288,5 @@ def run_blocks(
         samples=[sample for block in found for sample in block.samples],
         rate=sum(block.rate for block in found),
         details=[detail for block in found for detail in block.details],
+        answers=sum(block.answers for block in found),
     )

@@ -61,9 +61,7 @@ class Bench:
 
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
-        subjects = [
-            Placed(entry.path, c.parallel.threads, c.parallel.replicas, c.backend.draft) for entry, c in built
-        ]
+        subjects = [_placed(entry, c) for entry, c in built]
         with self._shop.quiet.shared():
             reference = self.reference()
         return measure_together(
@@ -120,5 +118,13 @@ class Bench:
             "data": self._ready.data.key if self._asks_data() else None,
             "reference": self.reference_artefact.key,
             "host": self._shop.host.fingerprint,
+            **(
+                {"metered": True} if self._shop.host.meters else {}
+            ),  # one without joules is no answer any more
             "code": code_hash("tuner.measure", "tuner.runtime"),
         }
+
+
+def _placed(artefact: Entry, candidate: Candidate) -> Placed:
+    run = candidate.parallel
+    return Placed(artefact.path, run.threads, run.replicas, candidate.backend.draft, run.slots)

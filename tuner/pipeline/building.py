@@ -6,21 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from tuner.backends.registry import backends
-from tuner.candidate import Candidate, Distillation, Pruning, baseline, baseline_device, draft_layers
-from tuner.errors import UnsupportedError
+from tuner.candidate import Candidate, baseline, baseline_device
 from tuner.pipeline.cache import Entry, code_hash, digest, installed
 from tuner.pipeline.prepared import Prepared
-from tuner.pipeline.shaping import checkpoint_for
 from tuner.pipeline.workshop import Workshop
 
 #: Paths: where things lie is no part of a key; what they hold is, through the keys of their entries.
-_PLACES = ("checkpoint", "calibration", "check", "cache", "student")
+_PLACES = ("checkpoint", "calibration", "check", "cache")
 _SHARED = ("tuner.backends", "tuner.runtime")  # the plug-in itself may come from another package
 _EXPORTERS = (
     "tuner.backends.onnx_export",
     "tuner.backends.openvino_stateful",
     "tuner.backends.gguf_file",
     "tuner.backends.gptq",
+    "tuner.backends.shared",
 )
 #: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
 _CALIBRATION = 64
@@ -30,23 +29,12 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
     """Return the built and checked artefact.
 
     Raises:
-        UnsupportedError: the student that is to draft is no smaller than the model.
         BuildError: the engine could not build it, or its outputs no longer agree with the checkpoint's.
         JobError: the build crashed or passed a limit.
     """
     request = _request(shop, ready, checkpoint, candidate)
     plugin = backends()[candidate.backend.engine]
-    drafts: dict[str, Any] = {}
-    if candidate.backend.draft is not None and draft_layers(candidate.backend.draft) is not None:
-        student = _drafting(shop, ready, candidate)
-        drafts = {"draft": candidate.backend.draft, "student": student.key}
-        request["student"] = {
-            "name": candidate.backend.draft,
-            "checkpoint": str(student.path),
-            "cache": str(shared_folder(shop, student)),
-        }
     parts = {
-        **drafts,
         "checkpoint": checkpoint.key,
         "data": ready.data.key,
         "engine": candidate.backend.engine,
@@ -55,25 +43,20 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
         "isa": shop.host.fingerprint,  # engines compile for the processor at hand
         "code": code_hash(type(plugin).__module__, *_SHARED),
     }
-    engine = candidate.backend.engine
+    engine, fresh = candidate.backend.engine, candidate.backend.device != "cpu"
     call, preload = "tuner.backends.build:build", plugin.preload
-    return shop.job("build", parts, call, preload, engine=engine, request=request)
-
-
-def _drafting(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
-    """Return the recovered student that drafts for a candidate."""
-    layers, own = draft_layers(candidate.backend.draft), candidate.distillation.student_layers
-    assert layers is not None  # who has no student does not come here
-    if layers >= own:
-        raise UnsupportedError(f"a draft of {layers} layers is not smaller than the model's {own}")
-    whole = {"distillation": Distillation(student_layers=layers), "pruning": Pruning()}
-    return checkpoint_for(shop, ready, candidate.model_copy(update=whole))
+    return shop.job("build", parts, call, preload, fresh, engine=engine, request=request)
 
 
 def study_baseline(shop: Workshop, ready: Prepared) -> Candidate:
-    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about."""
-    device = baseline_device(shop.spec.axes.backend.devices)
-    return baseline(ready.layers, len(shop.host.cores), device)
+    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about.
+
+    A study that names hosts is held against each one's own: where its first device is not there, on the processor.
+    """
+    axis, has = shop.spec.axes.backend, {"cpu", "cuda"}
+    if axis.hosts:
+        has = {offer.device for offer in backends()["torch"].offers(shop.host) if offer.available}
+    return baseline(ready.layers, len(shop.host.cores), baseline_device(axis.devices, has))
 
 
 def reference_artefact(shop: Workshop, ready: Prepared) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 import openvino as ov
 from openvino import opset13
 
+from .drafting import Drafting
 from .generating import Choose, check_room
-from .lookup import Drafts, lookup_loop
-from .token_loop import check_tokens, scored, token_loop
+from .token_loop import check_tokens, scored
 
 #: Tokens scored together. Within one pass attention sees exact keys and values, afterwards what the cache made of them:
 #: scored in one pass, a cache of 4 bits would look as good as one of 16. It also keeps the logits small.
@@ -21,19 +22,19 @@ _TOGETHER = 32
 _KV = {16: "f16", 8: "u8", 4: "u4"}
 
 
-class Session:
+class Session(Drafting):
     """One compiled model that holds its own KV cache; one stream, for the lowest latency of a single answer."""
 
     def __init__(self, directory: Path, threads: int) -> None:
+        super().__init__(directory, threads)
         described = json.loads((directory / "artefact.json").read_text())
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
         core = ov.Core()
         model = _keeping(core.read_model(str(directory / described["model"])))
         compiled = core.compile_model(model, "CPU", settings(described, threads))
+        self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._beam = np.zeros(1, dtype=np.int32)
-        self.draft: str | None = None
-        self.drafts = Drafts()
 
     def stream(
         self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
@@ -44,10 +45,7 @@ class Session:
             ValueError: the prompt does not fit.
         """
         check_room(prompt, most, self.context, self.vocabulary)
-        told = _Told(self._infer, self._request.reset_state, self.context)
-        if self.draft == "lookup" and choose is None:
-            return lookup_loop(told.read_all, told.forget, prompt, most, stop, self.drafts)
-        return token_loop(told.read, prompt, most, stop, choose)
+        return self.answered(prompt, most, stop, choose)
 
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return log-probabilities and likeliest tokens (n - 1,) of tokens (n,) in one pass.
@@ -56,8 +54,17 @@ class Session:
             ValueError: the tokens do not fit.
         """
         check_tokens(tokens, self.context, self.vocabulary)
-        told = _Told(self._infer, self._request.reset_state, self.context)
-        return scored(told.read_all, tokens, _TOGETHER)
+        return scored(self.told(len(tokens)).read_all, tokens, _TOGETHER)
+
+    def twin(self) -> Session:
+        """Return a session over the same model, with a cache of its own."""
+        other = copy(self)
+        other._request = self._compiled.create_infer_request()
+        return other
+
+    def told(self, room: int) -> _Told:
+        """Return a new conversation of at most so many tokens; the one before is over."""
+        return _Told(self._infer, self._request.reset_state, room)
 
     def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Return logits (kept, vocabulary), valid until the next call."""

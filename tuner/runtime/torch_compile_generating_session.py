@@ -7,7 +7,7 @@ addresses; on a GPU they are one CUDA graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,23 +43,9 @@ class Session(eager.Session):
         weights = {name: own[name.removeprefix("model.")].detach() for name in wanted}
         self._step.load_constants(weights, check_full_update=True, user_managed=True)
 
-    def _reader(self, longest: int) -> Callable[[Sequence[int]], np.ndarray]:
-        room = self._room(longest)
-        place = 0
-
-        @torch.inference_mode()
-        def read(tokens: Sequence[int]) -> np.ndarray:
-            nonlocal place
-            if place:
-                logits = room.read(tokens[0], place)
-            else:
-                cache = DynamicCache(config=self._model.config)
-                logits = self._logits(tokens, cache)
-                room.fill(cache)
-            place += len(tokens)
-            return logits.float().cpu().numpy()
-
-        return read
+    def told(self, room: int) -> _Told:
+        """Return a new conversation of at most so many tokens; the one before is over."""
+        return _Told(eager.Reader(self._model, self._device), self._room(room))
 
     def _room(self, longest: int) -> _Room:
         """Return the cache of the next power of two; on a GPU each holds a graph, which is captured once."""
@@ -69,6 +55,36 @@ class Session(eager.Session):
             with torch.inference_mode():
                 self._rooms[length] = _Room(self._step, self._model.config, length, dtype, self._device)
         return self._rooms[length]
+
+
+class _Told:
+    """What one conversation's model was told so far: the first tokens eagerly, the others one by one."""
+
+    def __init__(self, prompt: eager.Reader, room: _Room) -> None:
+        self._prompt, self._room, self._place = prompt, room, 0
+
+    def read(self, tokens: Sequence[int]) -> np.ndarray:
+        """Read tokens after those before; return the logits (vocabulary,) of what may follow."""
+        if self._place:
+            return self.read_all(tokens)[-1]
+        return self._begun(tokens, self._prompt.read(tokens))
+
+    def read_all(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the logits (tokens, vocabulary) after each."""
+        if not self._place:
+            return self._begun(tokens, self._prompt.read_all(tokens))
+        found = [self._room.read(int(token), self._place + i) for i, token in enumerate(tokens)]
+        self._place += len(tokens)
+        return np.stack(found)
+
+    def forget(self, count: int) -> None:
+        """Take back the last tokens: what stands behind the last place is not looked at."""
+        self._place -= count
+
+    def _begun(self, tokens: Sequence[int] | np.ndarray, logits: np.ndarray) -> np.ndarray:
+        self._room.fill(self._prompt.cache)
+        self._place = len(tokens)
+        return logits
 
 
 class _Room:
@@ -87,17 +103,20 @@ class _Room:
         on_gpu = device.type == "cuda"
         self._step: Call = Graph(call, [part.to(device) for part in self._given]) if on_gpu else call
 
+    @torch.inference_mode()
     def fill(self, read: DynamicCache) -> None:
         """Take over what was read eagerly."""
         parts = [part for layer in read.layers for part in (layer.keys, layer.values)]
         for mine, part in zip(self._cache, parts, strict=True):
             mine[:, :, : part.shape[2]] = part
 
-    def read(self, token: int, place: int) -> torch.Tensor:
-        """Read a token at its place; return the logits (vocabulary,) of what may follow, good until the next call."""
+    @torch.inference_mode()
+    def read(self, token: int, place: int) -> np.ndarray:
+        """Read a token at its place; return the logits (vocabulary,) of what may follow."""
         self._given[0].fill_(token)
         self._given[1].fill_(place)
-        return self._step(*self._given)
+        logits: np.ndarray = self._step(*self._given).float().cpu().numpy()
+        return logits
 
 
 def load(directory: Path, threads: int) -> Session:

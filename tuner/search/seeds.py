@@ -6,8 +6,9 @@ bit width and at least three depths, whatever the sampler does afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TypeVar
 
 from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
@@ -41,24 +42,44 @@ class _Wish:
     bits: int = 8
     engine: str | None = None
     replicated: bool = False  # one thread in as many replicas as possible, instead of all threads in one
+    draft: str | None = None
 
 
 def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
     """Return the first candidates, the untouched fp32 baseline always first, each once.
 
     The baseline may lie outside the space (axes without `torch`, without 32 bits, …): it is measured all the
-    same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna.
+    same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna. Where hosts
+    are named, each has its own, and they take turns.
     """
-    first = space.baseline
-    generates = task == GENERATION
-    wishes = _chat_wishes(space) if generates else _wishes(space)
-    found = [candidate for wish in wishes if (candidate := _grant(space, wish)) is not None]
-    return list(dict.fromkeys([first, *(known_ways(space) if generates else ()), *found]))
+    first = opening(space, task)
+    found = [
+        [candidate for wish in _wished(part, task) if (candidate := _grant(part, wish)) is not None]
+        for part in space.parts()
+    ]
+    return list(dict.fromkeys([*first, *_in_turn(found)]))
+
+
+def opening(space: Space, task: str = "text-classification") -> list[Candidate]:
+    """Return what is tried before anything is proposed: baselines, of a language model also what is known to work."""
+    baselines = [part.baseline for part in space.parts()]
+    if task != GENERATION:
+        return baselines
+    return [*baselines, *_in_turn([known_ways(part) for part in space.parts()])]
 
 
 def known_ways(space: Space) -> list[Candidate]:
     """Return what a study of a language model tries before anything is proposed: peers, and the fastest one's ways."""
     return [*peers(space), *ways(space)]
+
+
+def _in_turn(found: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """Return the first of each list, then the second of each."""
+    return [candidate for row in zip_longest(*found) for candidate in row if candidate is not None]
+
+
+def _wished(space: Space, task: str) -> Iterable[_Wish]:
+    return _chat_wishes(space) if task == GENERATION else _wishes(space)
 
 
 def peers(space: Space) -> list[Candidate]:
@@ -100,6 +121,7 @@ def _chat_wishes(space: Space) -> Iterable[_Wish]:
         yield _Wish(engine=engine, bits=few[engine], depth=0.9)
     yield _Wish(engine=engines[0], bits=few[engines[0]], depth=0.9, ffn=0.25)
     yield _Wish(engine=engines[0], bits=few[engines[0]], replicated=True)
+    yield _Wish(engine=engines[0], bits=few[engines[0]], draft="student")
     for bits in space.bits:
         yield _Wish(engine=_first_with(space, engines, bits), bits=bits)
 
@@ -150,22 +172,23 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
         return None
     pairs = space.parallels_on(pair[1].device)
     most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
-    replicas = [r for t, r in pairs if t == most]
+    found = [r for t, r in pairs if t == most]
+    replicas = max(found) if wish.replicated else min(found)
     return Candidate(
         distillation=Distillation(
             student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
         ),
         pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
         quantization=pair[0],
-        parallel=Parallel(threads=most, replicas=max(replicas) if wish.replicated else min(replicas)),
+        parallel=Parallel(threads=most, replicas=replicas, slots=max(space.slots_on(pair[1], replicas))),
         backend=pair[1],
     )
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:
-    """Return engine and number format as wished; a fixed shape where there is one, it is worth 15 to 20 %."""
+    """Return engine and number format, drafting as wished; a fixed shape where there is one, it is worth 15 to 20 %."""
     fitting = [p for p in space.pairs() if p[1].engine == wish.engine and p[0].bits == wish.bits]
-    return max(fitting, key=lambda p: p[1].fixed_shape, default=None)
+    return max(fitting, key=lambda p: (p[1].draft == wish.draft, p[1].fixed_shape), default=None)
 
 
 def _nearest(values: list[_N], wanted: float) -> _N:

@@ -1,9 +1,9 @@
 """Space: every candidate that a study may try on this host, as a conditional search space for Optuna.
 
 The space is the product of three independent parts: shapes (depth, heads, FFN), legs (engine, number format
-and what hangs on it) and parallel (threads, replicas). Inside a part the parameters are conditional and their
+and what hangs on it) and parallel (threads, replicas, slots). Inside a part the parameters are conditional and their
 names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `openvino@cpu.4.method`,
-`2t.replicas`), so that grouped
+`2t.replicas`, `llama-cpp@cpu.1r.slots`), so that grouped
 TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not
 shown to Optuna.
 Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
@@ -11,6 +11,7 @@ Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,10 @@ from tuner.candidate import (
     Quantization,
     baseline,
     baseline_device,
-    draft_layers,
 )
 from tuner.errors import InputError
 from tuner.search.choice import Choice, distribution, from_trial, to_param
-from tuner.search.precision import Leg, Offers, legs
+from tuner.search.precision import Drafter, Leg, Offers, legs
 from tuner.spec.model import Axes
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _CPU = "cpu"
 _ON_A_CARD = (1, 2, 4)  # replicas that share a GPU, where the study names none
 
 #: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
-_Chooser = Callable[[Choice], Any]
+Chooser = Callable[[Choice], Any]
 
 
 class Space:
@@ -51,15 +51,17 @@ class Space:
             axis (`student_layers`, `heads`, `ffn`) keeps the untouched value only.
         offers: what the engines offer on this host, refusals included.
         cores: CPU cores this process may use; threads x replicas stay within.
+        clients: conversations at the same time; where there are several, an engine may answer some of them together.
 
     Raises:
         InputError: an engine, device, depth or thread count that does not exist or cannot run here.
     """
 
-    def __init__(self, axes: Axes, anatomy: Mapping[str, Any], offers: Offers, cores: int) -> None:
-        self.teacher_layers, self.cores = int(anatomy["layers"]), cores
-        _check_drafts(axes, self.teacher_layers)
-        self.legs, self.notes = legs(axes, offers)
+    def __init__(
+        self, axes: Axes, anatomy: Mapping[str, Any], offers: Offers, cores: int, clients: int = 1
+    ) -> None:
+        self.teacher_layers, self.cores, self.clients = int(anatomy["layers"]), cores, clients
+        self.legs, self.notes = legs(axes, offers, self.teacher_layers)
         refused: Mapping[str, str] = anatomy.get("refused") or {}
         self.notes += [f"{axis}: {reason}" for axis, reason in refused.items()]
         self.depths = _depths(axes, self.teacher_layers, "student_layers" in refused)
@@ -69,15 +71,39 @@ class Space:
         #: Threads and replicas on the processor; on other devices one thread, which only hands out work.
         self.parallels = _parallels(axes, cores) if any(leg.device == _CPU for leg in self.legs) else on_card
         self._on_card = on_card
+        self._slots = axes.parallel.slots
+        self._batching = {leg.target for leg in self.legs if leg.batches}
         self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
 
     @property
     def _is_mixed(self) -> bool:
         return len({leg.device == _CPU for leg in self.legs}) > 1
 
+    def parts(self) -> list[Space]:
+        """Return the spaces of the hosts that can be chosen, each with candidates that name theirs; else this one."""
+        return [self]
+
     def parallels_on(self, device: str) -> list[tuple[int, int]]:
         """Return the pairs of threads and replicas that can be chosen on a device."""
         return self.parallels if device == _CPU else self._on_card
+
+    def slots_on(self, backend: Backend, replicas: int) -> list[int]:
+        """Return how many conversations a session may answer together, ascending.
+
+        One, where the engine knows no more, where it drafts, and where no session has more than one client.
+        """
+        most = math.ceil(self.clients / replicas)
+        if f"{backend.engine}@{backend.device}" not in self._batching or backend.draft or most == 1:
+            return [1]
+        return sorted({min(slots, most) for slots in self._slots or _doubling(most)})
+
+    def runs_on(self, backend: Backend) -> list[Parallel]:
+        """Return every way to run an artefact of an engine."""
+        return [
+            Parallel(threads=threads, replicas=replicas, slots=slots)
+            for threads, replicas in self.parallels_on(backend.device)
+            for slots in self.slots_on(backend, replicas)
+        ]
 
     @property
     def engines(self) -> list[str]:
@@ -133,7 +159,7 @@ class Space:
         self._walk(choose)
         return params
 
-    def _walk(self, choose: _Chooser) -> Candidate:
+    def _walk(self, choose: Chooser) -> Candidate:
         depth = choose(Choice("student_layers", "student_layers", self.depths))
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
@@ -143,18 +169,15 @@ class Space:
             "" if backend.device == _CPU else f"{backend.device}.",
         )
         threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
-        replicas = [r for t, r in pairs if t == threads]
-        return Candidate(
-            distillation=Distillation(student_layers=depth),
-            pruning=Pruning(heads=heads, ffn=ffn),
-            quantization=quantization,
-            parallel=Parallel(
-                threads=threads, replicas=choose(Choice(f"{place}{threads}t.replicas", "replicas", replicas))
-            ),
-            backend=backend,
-        )
+        found = [r for t, r in pairs if t == threads]
+        replicas = choose(Choice(f"{place}{threads}t.replicas", "replicas", found))
+        together = self.slots_on(backend, replicas)
+        where = f"{backend.engine}@{backend.device}.{replicas}r.slots"
+        slots = choose(Choice(where, "slots", together))
+        parallel = Parallel(threads=threads, replicas=replicas, slots=slots)
+        return _candidate(depth, heads, ffn, (quantization, backend), parallel)
 
-    def _walk_leg(self, choose: _Chooser) -> tuple[Quantization, Backend]:
+    def _walk_leg(self, choose: Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
         left = [leg for leg in self.legs if leg.target == target]
         bits = choose(Choice(f"{target}.bits", "bits", _unique(leg.bits for leg in left), ordered=False))
@@ -170,7 +193,8 @@ class Space:
             Choice(f"{prefix}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
         )
         draft = choose(Choice(f"{prefix}.draft", "draft", leg.drafts or (None,), ordered=False))
-        return leg.format(group, method, kv), leg.backend(fixed, draft)
+        student = None if draft != "student" else _walk_student(choose, leg, prefix)
+        return leg.format(group, method, kv), leg.backend(fixed, draft, student)
 
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
@@ -181,6 +205,7 @@ class Space:
             and shape.heads in self.heads
             and shape.ffn in self.ffn
             and (p.threads, p.replicas) in self.parallels_on(candidate.backend.device)
+            and p.slots in self.slots_on(candidate.backend, p.replicas)
             and (candidate.quantization, candidate.backend) in self.pairs()
         )
 
@@ -190,7 +215,7 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        ways = sum(len(self.parallels_on(backend.device)) for _, backend in self.pairs())
+        ways = sum(len(self.runs_on(backend)) for _, backend in self.pairs())
         return len(self.depths) * len(self.heads) * len(self.ffn) * ways
 
     def enumerate(self) -> Iterator[Candidate]:
@@ -200,14 +225,14 @@ class Space:
             for heads in self.heads:
                 for ffn in self.ffn:
                     for pair in pairs:
-                        for parallel in self.parallels_on(pair[1].device):
+                        for parallel in self.runs_on(pair[1]):
                             yield _candidate(depth, heads, ffn, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
         shape = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
         pair = rng.choice(self.pairs())
-        return _candidate(*shape, pair, rng.choice(self.parallels_on(pair[1].device)))
+        return _candidate(*shape, pair, rng.choice(self.runs_on(pair[1])))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -228,18 +253,29 @@ class Space:
             "legs": [leg.signature() for leg in self.legs],
             "parallel": [list(pair) for pair in self.parallels],
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
+            **({"slots": [self._slots, self.clients]} if self._batching and self.clients > 1 else {}),
         }
 
 
 def _candidate(
-    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: tuple[int, int]
+    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: Parallel
 ) -> Candidate:
     return Candidate(
         distillation=Distillation(student_layers=depth),
         pruning=Pruning(heads=heads, ffn=ffn),
         quantization=pair[0],
-        parallel=Parallel(threads=parallel[0], replicas=parallel[1]),
+        parallel=parallel,
         backend=pair[1],
+    )
+
+
+def _walk_student(choose: Chooser, leg: Leg, prefix: str) -> Drafter:
+    assert leg.students is not None  # a leg that lists `student` knows some
+    students = leg.students
+    return (
+        choose(Choice(f"{prefix}.draft_layers", "draft_layers", students.layers)),
+        choose(Choice(f"{prefix}.draft_ffn", "draft_ffn", students.ffn)),
+        choose(Choice(f"{prefix}.draft_bits", "draft_bits", students.bits)),
     )
 
 
@@ -248,10 +284,9 @@ def _known(candidate: Candidate) -> dict[str, Any]:
         "student_layers": candidate.distillation.student_layers,
         **candidate.pruning.model_dump(),
         **dict(candidate.quantization),
-        **candidate.parallel.model_dump(),
+        **dict(candidate.parallel),
+        **dict(candidate.backend),
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
-        "fixed_shape": candidate.backend.fixed_shape,
-        "draft": candidate.backend.draft,
     }
 
 
@@ -269,14 +304,6 @@ def _depths(axes: Axes, layers: int, refused: bool) -> list[int]:
                 f"axes.distillation.student_layers: {depth} is more than the model's {layers} layers"
             )
     return sorted(set(wanted)) if wanted else list(range(1, layers + 1))
-
-
-def _check_drafts(axes: Axes, layers: int) -> None:
-    for draft in axes.backend.draft:
-        if (depth := draft_layers(draft)) is not None and depth >= layers:
-            raise InputError(
-                f"axes.backend.draft: {draft} is not smaller than the model, which has {layers} layers"
-            )
 
 
 def _parallels(axes: Axes, cores: int) -> list[tuple[int, int]]:

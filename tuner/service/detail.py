@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.candidate import Candidate
 from tuner.errors import NotFoundError
-from tuner.service.points import is_baseline
+from tuner.service.points import baseline_of
 from tuner.store import Store, tuner_home
 from tuner.store.records import Artefact, Measurement, Trial
 
@@ -50,7 +51,8 @@ def detail(store: Store, study_name: str, number: int) -> Detail:
     study = store.get_study(study_name)
     trial = store.trial(study, number)
     found = store.measurements(trial.id)
-    base = next((t for t in [store.trial(study, 0)] if is_baseline(t.candidate)), None)
+    own = baseline_of(study, store.trial(study, number).candidate.backend.host)
+    base = None if own is None else store.find_trial(study, own)
     artefact = None
     if trial.artefact_key:
         with suppress(NotFoundError):
@@ -118,5 +120,16 @@ def command(study_name: str, trial: Trial) -> str:
         settings["axes.quantization.methods"] = [q.method]
     if q.kv_bits:
         settings["axes.quantization.kv_bits"] = [q.kv_bits]
+    settings |= _run_settings(c)
     lines = [f"--set {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in settings.items()]
     return " \\\n  ".join([f"tuner run {shlex.quote(study_name + '.yaml')} --trials 2", *lines])
+
+
+def _run_settings(c: Candidate) -> dict[str, Any]:
+    """Return the settings that not every study has, of how the artefact is run."""
+    run, who = c.parallel, c.backend
+    found: dict[str, Any] = {"axes.parallel.slots": [run.slots]} if run.slots > 1 else {}
+    names = ("draft", "draft_layers", "draft_ffn", "draft_bits")
+    chosen = {name: value for name, value in zip(names, who.drafting, strict=True) if value is not None}
+    chosen |= {} if who.host is None else {"hosts": who.host}
+    return found | {f"axes.backend.{name}": [value] for name, value in chosen.items()}

@@ -10,10 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from tuner.candidate import Bits
 from tuner.errors import InputError
-from tuner.metrics import LOSS, METRICS
+from tuner.metrics import COSTS, LOSS, METRICS
 from tuner.spec.constraint import Constraint, parse_constraint
-from tuner.spec.draft import Draft
 from tuner.spec.nearest import did_you_mean
+from tuner.spec.price import HostName, Price
 
 T = TypeVar("T")
 GENERATION = "text-generation"
@@ -22,6 +22,7 @@ FLOOR = "agreement >= 0.25"
 Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
+Draft = Literal["none", "lookup", "student"]
 KvBits = Literal[16, 8, 4]
 Method = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
@@ -59,6 +60,7 @@ def _wrong(field: str, message: str) -> PydanticCustomError:
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Slots = Annotated[int, Field(ge=1, le=64)]
 Label = Annotated[str, BeforeValidator(_text)]
 MetricName = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": list(METRICS)})]
 ConstraintText = Annotated[str, AfterValidator(_constraint)]
@@ -254,10 +256,15 @@ class QuantizationAxis(_Section):
 
 
 class ParallelAxis(_Section):
-    """Threads inside a session, and independent sessions on cores of their own."""
+    """Threads inside a session, independent sessions on cores of their own, and what each answers together."""
 
     threads: Choices[Count] | None = Field(default=None, description="per session; null: 1, 2, 4 … all cores")
     replicas: Choices[Count] | None = Field(default=None, description="sessions; null: what the cores allow")
+    slots: Choices[Slots] | None = Field(
+        default=None,
+        description="generation with several clients: conversations that a session answers together, where the engine "
+        "can; null: 1, 2, 4 … all clients of a session",
+    )
 
 
 class BackendAxis(_Section):
@@ -271,9 +278,24 @@ class BackendAxis(_Section):
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
     )
+    hosts: Choices[HostName] | None = Field(
+        default=None,
+        description="names of hosts, each of which has a search space of its own: a candidate asks for one of them; "
+        "null: whichever takes part",
+    )
     draft: Choices[Draft] = Field(
         default=["none"],
-        description="generation: speculative decoding; lookup: what followed the same words; student-N: N layers",
+        description="generation: speculative decoding; lookup: what followed the same words before; student: a smaller "
+        "student of the model, recovered by the study",
+    )
+    draft_layers: Choices[Count] | None = Field(
+        default=None, description="layers of a drafting student; null: a third of the model's"
+    )
+    draft_ffn: Choices[Share] = Field(
+        default=[0.0], description="share of FFN neurons removed from a drafting student"
+    )
+    draft_bits: Choices[Bits] = Field(
+        default=[4], description="number formats of a drafting student, of those that the engine has"
     )
 
 
@@ -447,6 +469,7 @@ class StudySpec(_Section):
         description="one: all trials on the hardware that first took the study; each: on several, with a front for "
         "each; choice: on several, and the hardware is part of the choice: one front",
     )
+    price: Price | None = Field(default=None, description="what hosts cost: gives cost_per_million")
     tags: Annotated[list[str], AfterValidator(_distinct)] = Field(
         default=[], max_length=20, description="words to find the study by in lists"
     )
@@ -480,6 +503,17 @@ class StudySpec(_Section):
             raise _wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
         if generates:
             self._check_generation()
+        if self.axes.backend.hosts and self.hosts == "one":
+            raise _wrong(
+                "hosts",
+                "axes.backend.hosts names some: say `each` (a front for each) or `choice` (one front)",
+            )
+        if (costs := self.asked_metrics & {*COSTS}) and self.price is None:
+            raise _wrong(
+                "price", f"{min(costs)} is asked for: say what an hour costs, `price: {{per_hour: 0.40}}`"
+            )
+        if "cost_per_million_tokens" in costs and not generates:
+            raise _wrong("objectives", "a classifier answers without tokens: ask for cost_per_million")
         if self.budget.auto is not None and self.sampler != "stage-aware":
             raise _wrong("budget.auto", f"sampler {self.sampler} expects nothing: `auto` takes stage-aware")
         return self
@@ -493,6 +527,11 @@ class StudySpec(_Section):
             raise _wrong("scenario.mode", "generation is measured single-stream, or with several `clients`")
         if self.recover.start == "larger":
             raise _wrong("recover.start", "language models' students are cut from the teacher")
+
+    @property
+    def asked_metrics(self) -> set[str]:
+        """Return the metrics that are traded or bounded: a study is nothing without them."""
+        return {*self.objectives, *(constraint.metric for constraint in self.parsed_constraints())}
 
     def parsed_constraints(self) -> list[Constraint]:
         """Return the constraints as objects."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuner.metrics import LOSS, METRICS, is_share
+from tuner.metrics import COSTS, LOSS, METRICS, is_share
 
 _CLASSIFIES = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", "memory_mb", "size_mb")
 _GENERATES = ("perplexity", "perplexity_increase", "agreement", "latency_ms", "speedup", "ttft_ms", "tpot_ms",
@@ -58,6 +58,12 @@ def unit_text(name: str) -> str:
 def drawn_quality(metric: str) -> str:
     """Return the quality that a picture shows: perplexity says little by itself, so how much more it is."""
     return LOSS[metric] if not is_share(metric) else metric
+
+
+def drawn_across(objectives: Sequence[str]) -> str:
+    """Return what a picture shows the quality against: latency, where it is not traded joules or money instead."""
+    traded = [name for name in objectives if name in ("energy_j", *COSTS)]
+    return traded[0] if traded and "latency_ms" not in objectives else "latency_ms"
 
 
 def asked_text(scenario: Mapping[str, Any], metric: str) -> str:
