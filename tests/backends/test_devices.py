@@ -124,13 +124,13 @@ def test_onnx_runtime_does_not_fall_back_unsaid(tmp_path):
     assert "CUDAExecutionProvider" in done.stderr
 
 
-def test_language_models_on_a_card_are_eager_and_their_low_bits_are_weights(host, with_cuda):
+def test_language_models_on_a_card_have_weights_alone_in_low_bits(host, with_cuda):
     there = dataclasses.replace(host, gpus=(H100,))
     found = [
         (e, o) for e, o in registry.offers(there, "text-generation") if o.device == "cuda" and o.available
     ]
+    formats = {(32, "none"), (16, "none"), (16, "fp16"), (8, "weight-only"), (4, "weight-only")}
     assert {(e, o.bits, o.scheme) for e, o in found} == {
-        ("torch", 32, "none"), ("torch", 16, "none"), ("torch", 16, "fp16"), ("torch", 8, "weight-only"),
-        ("torch", 4, "weight-only"),
-    }  # fmt: skip
+        (engine, *form) for engine in ("torch", "torch-compile") for form in formats
+    }
     assert not any(o.fixed_shape for _, o in found)

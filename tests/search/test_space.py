@@ -377,3 +377,98 @@ def test_processor_and_gpu_in_one_space():
         assert candidate in space
         assert space.params(candidate) == trial.params
         study.tell(trial, 0.0)
+
+
+# -- divided models
+
+DIVIDES = [("torch", Offer("cpu", 32, ranks=4)), ("torch", Offer("cpu", 16, ranks=4)), *OFFERS[3:6]]
+
+
+def divided(parallel, cores=4, offers=DIVIDES, **anatomy):
+    axes = {
+        "parallel": parallel,
+        "distillation": {"student_layers": [1, 2, 4]},
+        "pruning": {"heads": [0], "ffn": [0]},
+    }
+    return make(axes, offers=offers, cores=cores, **anatomy)
+
+
+def test_processes_threads_and_replicas_stay_within_the_cores():
+    space = divided({"tensor": [1, 2, 4], "pipeline": [1, 2]})
+    every = list(space.enumerate())
+    assert len(every) == len(set(every)) == space.size() and all(c in space for c in every)
+    assert max(c.parallel.cores for c in every) == 4
+    found = {(p.tensor, p.pipeline) for p in (c.parallel for c in every)}
+    assert found == {(1, 1), (2, 1), (4, 1), (1, 2)}
+    assert {c.parallel.threads for c in every if c.parallel.tensor == 2} == {1, 2}
+
+
+def test_only_who_can_divide_a_model_is_asked_to():
+    parts = [
+        c for c in divided({"tensor": [1, 2], "pipeline": [1, 2, 4]}).enumerate() if c.parallel.ranks > 1
+    ]
+    assert {c.backend.engine for c in parts} == {"torch"}
+    assert {c.distillation.student_layers for c in parts if c.parallel.pipeline == 4} == {4}
+    assert {c.distillation.student_layers for c in parts if c.parallel.tensor == 2} == {1, 2, 4}
+
+
+def test_what_leaves_no_choice_stays_in_one_process():
+    only = [c.parallel for c in divided({"pipeline": [4]}).enumerate() if c.backend.engine == "torch"]
+    assert {p.pipeline for p in only} == {1, 4}  # students of fewer than four layers cannot be divided so
+
+
+def test_divided_candidates_are_what_optuna_draws():
+    space = divided({"tensor": [1, 2], "pipeline": [1, 2, 4]})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2))
+    ranks = set()
+    for _ in range(80):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert (
+            space.distributions(candidate) == trial.distributions and space.params(candidate) == trial.params
+        )
+        study.tell(trial, 0.0)
+        ranks.add(candidate.parallel.ranks)
+    assert ranks == {1, 2, 4}
+
+
+def test_a_study_without_degrees_is_the_same_as_before():
+    assert divided({}).signature() == divided({"tensor": [1]}).signature()
+    assert "ways" not in divided({}).signature() and "ways" in divided({"tensor": [1, 2]}).signature()
+    plain = next(divided({}).enumerate())
+    assert "tensor" not in plain.canonical()["parallel"] and plain.label().endswith("1x1")
+    both = plain.model_copy(update={"parallel": plain.parallel.model_copy(update={"tensor": 2})})
+    assert both.hash != plain.hash and both.label().endswith("1x1/tp2")
+
+
+def test_seeds_are_not_divided():
+    assert {c.parallel.ranks for c in seeds(divided({"tensor": [1, 2]}))} == {1}
+
+
+@pytest.mark.parametrize(
+    ("parallel", "more", "message"),
+    [
+        ({"tensor": [1, 8]}, {}, "tensor: 8 processes: each needs a core of its own, and this host has 4"),
+        ({"tensor": [1, 2]}, {"offers": OFFERS}, "only the engine torch divides a model, in 32 or 16 bits"),
+        (
+            {"tensor": [2], "threads": [4]},
+            {},
+            "no threads x replicas of the study fits beside it into the 4 cores",
+        ),
+        ({"tensor": [1, 3]}, {"heads": 4, "ffn": 64}, "3 divides neither the 4 heads nor the 64 FFN neurons"),
+        (
+            {"pipeline": [1, 4]},
+            {"layers": 4, "undivided": "no plan for it"},
+            "pipeline: 4 processes: no plan for it",
+        ),
+        ({"tensor": [2], "pipeline": [2]}, {}, "a model is divided in one way, so let one of them be 1"),
+        (
+            {"tensor": [1, 4]},
+            {"offers": [("torch", Offer("cpu", 32, ranks=2))]},
+            "4 processes: torch@cpu can have 2 here",
+        ),
+    ],
+)
+def test_a_degree_that_nothing_can_have_is_refused_with_the_reason(parallel, more, message):
+    with pytest.raises(InputError, match=message):
+        divided(parallel, **more)

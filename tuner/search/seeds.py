@@ -18,7 +18,14 @@ from tuner.spec.model import GENERATION
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
 _RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
 #: The same for language models in few bits, which go by how fast weights are read.
-_RANK_GENERATES = {"llama-cpp": 0, "onnxruntime-genai": 1, "openvino": 2, "torch-compile": 3, "torch": 4}
+_RANK_GENERATES = {
+    "llama-cpp": 0,
+    "onnxruntime-genai": 1,
+    "openvino": 2,
+    "openvino-genai": 2,
+    "torch-compile": 3,
+    "torch": 4,
+}
 _MIDDLE = 2
 #: So many engines also get the whole model at its narrowest: a big model on a slow engine costs minutes.
 _QUICK = 2
@@ -163,19 +170,22 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    pairs = space.parallels_on(pair[1].device)
-    most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
-    found = [r for t, r in pairs if t == most]
-    replicas = max(found) if wish.replicated else min(found)
+    depth = _nearest(space.depths, wish.depth * space.teacher_layers or 1)
+    heads, ffn = _nearest(space.heads, wish.heads), _nearest(space.ffn, wish.ffn)
     return Candidate(
-        distillation=Distillation(
-            student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
-        ),
-        pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
+        distillation=Distillation(student_layers=depth),
+        pruning=Pruning(heads=heads, ffn=ffn),
         quantization=pair[0],
-        parallel=Parallel(threads=most, replicas=replicas, slots=max(space.slots_on(pair[1], replicas))),
+        parallel=_run(space.runs((depth, heads, ffn), *pair), wish.replicated),
         backend=pair[1],
     )
+
+
+def _run(runs: Iterable[Parallel], replicated: bool) -> Parallel:
+    """Return the fewest processes of a model and the most slots, with all threads in one replica or one in many."""
+    if replicated:
+        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas, -run.slots))
+    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas, -run.slots))
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:

@@ -31,8 +31,9 @@ ENGINE_COLOURS = {
     "onnxruntime": "#0072B2",
     "openvino": "#009E73",
     "onnxruntime-genai": "#56B4E9",
+    "openvino-genai": "#CC79A7",
 }
-_OTHER = ("#CC79A7", "#56B4E9", "#7A6A00", "#666666")
+_OTHER = ("#7A6A00", "#6A51A3", "#666666")
 FORMAT_MARKERS = {"fp32": "o", "tf32": "p", "16 bit": "D", "fp16": "d", "int8": "s", "fp8": "P", "int4": "^",
                   "int3": "v", "int2": "X"}  # fmt: skip
 _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
