@@ -23,6 +23,7 @@ from tuner.candidate import (
     Parallel,
     Pruning,
     Quantization,
+    Student,
     baseline,
     baseline_device,
 )
@@ -93,6 +94,13 @@ class Space:
             return [1]
         return sorted({min(slots, most) for slots in self._slots or _doubling(most)})
 
+    def sparsities(self, quantization: Quantization, backend: Backend) -> tuple[bool, ...]:
+        """Return whether weights may be 2:4 sparse in a number format on an engine."""
+        made = (backend.engine, backend.device, quantization.bits, quantization.scheme)
+        return next(
+            leg.semi_structured for leg in self.legs if (leg.engine, leg.device, leg.bits, leg.scheme) == made
+        )
+
     def runs_on(self, backend: Backend) -> list[Parallel]:
         """Return every way to run an artefact of an engine."""
         return [
@@ -160,6 +168,9 @@ class Space:
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
         quantization, backend = self._walk_leg(choose)
+        where = f"{backend.engine}@{backend.device}.{quantization.bits}.{quantization.scheme}"
+        sparsities = self.sparsities(quantization, backend)
+        sparse = choose(Choice(f"{where}.semi_structured", "semi_structured", sparsities, ordered=False))
         pairs, place = (
             self.parallels_on(backend.device),
             "" if backend.device == _CPU else f"{backend.device}.",
@@ -171,7 +182,7 @@ class Space:
         where = f"{backend.engine}@{backend.device}.{replicas}r.slots"
         slots = choose(Choice(where, "slots", together))
         parallel = Parallel(threads=threads, replicas=replicas, slots=slots)
-        return _candidate(depth, heads, ffn, (quantization, backend), parallel)
+        return _candidate(Student(depth, heads, ffn, sparse), (quantization, backend), parallel)
 
     def _walk_leg(self, choose: _Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
@@ -203,6 +214,7 @@ class Space:
             and (p.threads, p.replicas) in self.parallels_on(candidate.backend.device)
             and p.slots in self.slots_on(candidate.backend, p.replicas)
             and (candidate.quantization, candidate.backend) in self.pairs()
+            and shape.semi_structured in self.sparsities(candidate.quantization, candidate.backend)
         )
 
     def pairs(self) -> list[tuple[Quantization, Backend]]:
@@ -211,7 +223,7 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        ways = sum(len(self.runs_on(backend)) for _, backend in self.pairs())
+        ways = sum(len(self.runs_on(pair[1])) * len(self.sparsities(*pair)) for pair in self.pairs())
         return len(self.depths) * len(self.heads) * len(self.ffn) * ways
 
     def enumerate(self) -> Iterator[Candidate]:
@@ -221,14 +233,18 @@ class Space:
             for heads in self.heads:
                 for ffn in self.ffn:
                     for pair in pairs:
-                        for parallel in self.runs_on(pair[1]):
-                            yield _candidate(depth, heads, ffn, pair, parallel)
+                        for sparse in self.sparsities(*pair):
+                            for parallel in self.runs_on(pair[1]):
+                                yield _candidate(Student(depth, heads, ffn, sparse), pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
         shape = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
         pair = rng.choice(self.pairs())
-        return _candidate(*shape, pair, rng.choice(self.runs_on(pair[1])))
+        choices = self.sparsities(*pair)
+        # Where there is nothing to choose nothing is drawn: studies of before draw what they drew.
+        student = Student(*shape, rng.choice(choices) if len(choices) > 1 else choices[0])
+        return _candidate(student, pair, rng.choice(self.runs_on(pair[1])))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -253,12 +269,11 @@ class Space:
         }
 
 
-def _candidate(
-    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: Parallel
-) -> Candidate:
+def _candidate(student: Student, pair: tuple[Quantization, Backend], parallel: Parallel) -> Candidate:
+    layers, heads, ffn, sparse = student
     return Candidate(
-        distillation=Distillation(student_layers=depth),
-        pruning=Pruning(heads=heads, ffn=ffn),
+        distillation=Distillation(student_layers=layers),
+        pruning=Pruning(heads=heads, ffn=ffn, semi_structured=sparse),
         quantization=pair[0],
         parallel=parallel,
         backend=pair[1],
@@ -278,7 +293,7 @@ def _walk_student(choose: _Chooser, leg: Leg, prefix: str) -> Drafter:
 def _known(candidate: Candidate) -> dict[str, Any]:
     return {
         "student_layers": candidate.distillation.student_layers,
-        **candidate.pruning.model_dump(),
+        **dict(candidate.pruning),
         **dict(candidate.quantization),
         **dict(candidate.parallel),
         **dict(candidate.backend),

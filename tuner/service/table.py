@@ -32,8 +32,8 @@ _PLAIN = (
 )  # fmt: skip
 _TEXTS = ("kind", "reason", "artefact_key", "worker", "host", "host_name", "discard_reason")
 AXES = (
-    "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "method", "kv_bits", "threads", "replicas",
-    "engine", "device", "fixed_shape",
+    "student_layers", "heads", "ffn", "semi_structured", "bits", "scheme", "group_size", "method", "kv_bits", "threads",
+    "replicas", "engine", "device", "fixed_shape",
 )  # fmt: skip
 _ENDS = ("", "_low", "_high")
 _FLAGS = ("seed", "confirmed", "discarded", "is_baseline", "feasible", "search_feasible")
