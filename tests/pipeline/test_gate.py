@@ -1,4 +1,4 @@
-"""A candidate that is given up early, or cut from a larger student: on a tiny real study."""
+"""A candidate that is given up early, cut from a larger student, or run by XLA: on a tiny real study."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.recording.place import opened
-from tuner.candidate import Distillation, Pruning, baseline
+from tuner.candidate import Backend, Distillation, Pruning, baseline
 from tuner.metrics import Estimate
 from tuner.pipeline.evaluate import Evaluation, evaluate
 from tuner.pipeline.gate import GivenUp
@@ -107,6 +107,20 @@ def test_answers_in_parts_are_the_same_answers(tried):
     order = gate.order(np.zeros(len(plain.correct)))
     assert (np.array(plain.correct)[order[:32]] == gate.shown[0]).all()
     assert gate.heard == [32]
+
+
+def test_a_trial_on_xla_goes_through_everything(place):
+    """Cut, recovered, built as StableHLO, measured beside the baseline, and judged."""
+    form = {
+        "distillation": Distillation(student_layers=1),
+        "backend": Backend(engine="xla", fixed_shape=True),
+    }
+    candidate = baseline(place.ready.layers, 1).model_copy(update=form)
+    found = evaluate(place.shop, place.ready, place.bench, candidate, None)
+    assert isinstance(found, Evaluation)
+    assert {"shape", "recover", "build", "performance", "quality"} <= set(names(found))
+    assert found.performance["ratio"]["value"] > 0 and len(found.correct) == 60
+    assert {"accuracy", "accuracy_drop"} <= set(found.quality)
 
 
 def test_enough_is_enough_and_nothing_is_kept_of_it(tried):

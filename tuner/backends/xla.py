@@ -10,7 +10,7 @@ from typing import Any
 
 from tuner.backends.artefact import describe_artefact, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
-from tuner.backends.plugged import JAX_PLATFORMS, no_jax_platform
+from tuner.backends.plugged import JAX_PLATFORMS, NEVER_RUN, no_jax_platform
 from tuner.errors import BuildError
 from tuner.hardware import Host, usable_cores
 
@@ -60,7 +60,7 @@ class XlaBackend:
 def _on(device: str, host: Host, lacking: str) -> list[Offer]:
     reason = lacking or no_jax_platform(device, host)
     able: dict[str, Any] = {"available": not reason, "reason": reason, "fixed_shape": True}
-    able["note"] = "" if device == "cpu" else f"never run on a real {device.upper()}"
+    able["note"] = "" if device == "cpu" else NEVER_RUN
     found = [
         Offer(device, 32, tolerance=1e-3, **able),
         Offer(device, 16, tolerance=0.1, **able),
