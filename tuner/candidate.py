@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -78,23 +78,41 @@ class Quantization(_Axis):
 
 
 class Parallel(_Axis):
-    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own.
+    """`replicas` are independent sessions, each on cores of its own; `threads` those inside each of its processes.
 
+    A session is one process, or `tensor` of them that share each layer, or `pipeline` of them with some layers each.
     `slots` is how many conversations one session of a language model answers together (continuous batching).
     """
 
     threads: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=1)
     slots: int = Field(default=1, ge=1)
+    tensor: int = Field(default=1, ge=1)
+    pipeline: int = Field(default=1, ge=1)
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if name != "slots" or v > 1}
+        always = ("threads", "replicas")
+        return {name: v for name, v in write(self).items() if name in always or v > 1}
+
+    @property
+    def ranks(self) -> int:
+        """Return the processes of one session."""
+        return self.tensor * self.pipeline
+
+    @property
+    def cores(self) -> int:
+        """Return the cores that all of it takes."""
+        return self.threads * self.replicas * self.ranks
 
     @property
     def words(self) -> str:
-        """Return it as short as tables have it: `2x1`, or `2x1/8` where eight conversations are answered together."""
-        return f"{self.threads}x{self.replicas}" + (f"/{self.slots}" if self.slots > 1 else "")
+        """Return it as short as tables have it: `2x1`, or `2x1/8` where eight conversations are answered together.
+
+        Divided by tensor it ends with `/tp2`, by layers with `/pp2`.
+        """
+        more = {"": self.slots, "tp": self.tensor, "pp": self.pipeline}
+        return f"{self.threads}x{self.replicas}" + "".join(f"/{k}{v}" for k, v in more.items() if v > 1)
 
 
 class Backend(_Axis):
@@ -102,6 +120,7 @@ class Backend(_Axis):
 
     `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, `student`, or None.
     A student is a smaller one of the same model: so many layers, a share of the FFN neurons removed, so many bits.
+    `host` is the machine that is asked for by name, None: any.
     """
 
     engine: str
@@ -111,10 +130,15 @@ class Backend(_Axis):
     draft_layers: int | None = None
     draft_ffn: float | None = None
     draft_bits: Bits | None = None
+    host: str | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if not name.startswith("draft") or v is not None}
+        return {
+            name: v
+            for name, v in write(self).items()
+            if not name.startswith(("draft", "host")) or v is not None
+        }
 
     @property
     def drafting(self) -> tuple[str | None, int | None, float | None, int | None]:
@@ -165,6 +189,10 @@ class Candidate(_Axis):
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
         return self.student == Student(teacher_layers)
 
+    def on(self, host: str | None) -> Candidate:
+        """Return the same candidate as it is asked of a host, or of any."""
+        return self.model_copy(update={"backend": self.backend.model_copy(update={"host": host})})
+
     def differences(self, other: Candidate) -> dict[tuple[str, str], tuple[Any, Any]]:
         """Return what differs, by part and field: the other's value and this one's, None where there is none."""
         own, base = self.canonical(), other.canonical()
@@ -181,7 +209,8 @@ class Candidate(_Axis):
         number += f" kv{q.kv_bits}" if q.kv_bits else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
         shape += " 2:4" if self.pruning.semi_structured else ""
-        return f"{shape} {number} {self.backend.words} {self.parallel.words}"
+        where = f" on {self.backend.host}" if self.backend.host else ""
+        return f"{shape} {number} {self.backend.words} {self.parallel.words}{where}"
 
 
 def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:
@@ -196,6 +225,9 @@ def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:
     )
 
 
-def baseline_device(devices: Sequence[str]) -> str:
-    """Return where a study's baseline runs: on its first device if PyTorch has it, else on the processor."""
-    return "cuda" if devices[0] == "cuda" else "cpu"
+def baseline_device(devices: Sequence[str], has: Collection[str] = ("cpu", "cuda")) -> str:
+    """Return where a study's baseline runs: on its first device if PyTorch runs there, else on the processor.
+
+    `has` are the devices that PyTorch has on the host in question.
+    """
+    return "cuda" if devices[0] == "cuda" and "cuda" in has else "cpu"

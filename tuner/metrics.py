@@ -34,6 +34,8 @@ METRICS: dict[str, tuple[str, Direction]] = {
     "memory_mb": ("MB", "minimize"),
     "size_mb": ("MB", "minimize"),
     "energy_j": ("J/request", "minimize"),
+    "cost_per_million": ("per 10^6 requests", "minimize"),  # in the currency of the study's prices
+    "cost_per_million_tokens": ("per 10^6 tokens", "minimize"),  # of answers
 }
 
 #: What each quality metric of a study loses against the baseline's, under which name; 0 is as good, less is better.
@@ -50,8 +52,11 @@ LOST = {loss: metric for metric, loss in LOSS.items()}
 #: Metrics of what an artefact answers; all others are of a clock or a scale.
 QUALITY = frozenset([*LOSS, *LOST, "agreement"])
 
+#: What a host's price makes of its rates.
+COSTS = ("cost_per_million", "cost_per_million_tokens")
+
 #: Metrics of a clock, which moves with the study's baseline: those that grow with time, and those per second.
-TIMES = tuple(name for name, (unit, _) in METRICS.items() if unit == "ms")
+TIMES = (*(name for name, (unit, _) in METRICS.items() if unit == "ms"), *COSTS)
 RATES = ("throughput", "tokens_per_s")
 
 

@@ -14,7 +14,7 @@ from dashboard.components.picking import picking_table
 from dashboard.text import safe, table_height
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
 from dashboard.views.front_chart import PICK, drawn_for, front_alt, front_spec, occurring, role_legend, zoomed
-from dashboard.views.front_data import CHAT, TOLD, front_data
+from dashboard.views.front_data import front_data, told_metrics
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.tables import failures_table
 from tuner.service.desk import StudyInfo
@@ -28,7 +28,7 @@ def front_panel(
 ) -> None:
     """Draw the choices and the chart."""
     x, y, logs, zoom, intervals, failed = _choices(info, frame)
-    apart, told_of = info.spec.get("hosts") == "each", CHAT if generates(info.metric) else TOLD
+    apart, told_of = info.spec.get("hosts") == "each", told_metrics(frame, generates(info.metric))
     points, left_out = front_data(frame, x, y, offers, picked, failed, apart, told_of)
     if points.empty:
         st.caption("No point has both of these metrics yet.")

@@ -38,7 +38,7 @@ def picked_panel(info: StudyInfo, frame: pd.DataFrame) -> None:
         st.caption(f"Discarded: {safe(row['discard_reason'], 300)}")
     if row["reason"]:
         st.caption(f":red[{safe(row['reason'], 300)}]")
-    left_out = {LOSS[info.metric], "energy_j"} if is_share(info.metric) else {"energy_j"}
+    left_out = {LOSS[info.metric]} if is_share(info.metric) else set[str]()
     figures = [figure(name, row, base) for name in figure_names(info.metric) if name not in left_out]
     known = [f for f in figures if f.value != "–"]
     if known:

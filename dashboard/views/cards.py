@@ -9,8 +9,8 @@ import pandas as pd
 
 from dashboard.text import cut
 from dashboard.views.numbers import NONE, SHOWN, against, interval_text, is_known, metric_text
-from tuner.metrics import LOSS, RATES, TIMES
-from tuner.spec.wording import format_text, generates
+from tuner.metrics import COSTS, LOSS, RATES, TIMES
+from tuner.spec.wording import divided_text, format_text, generates
 
 TITLES = {
     "recommended": ("Recommended", "fastest within limits"),
@@ -62,8 +62,18 @@ def figure_names(metric: str) -> tuple[str, ...]:
     """Return the metrics that a trial's own numbers begin with, by the study's metric."""
     if generates(metric):
         return ("latency_ms", "speedup", "ttft_ms", "tpot_ms", "tokens_per_s", metric, LOSS[metric], "agreement",
-                "choice_accuracy", "memory_mb", "size_mb", "energy_j")  # fmt: skip
-    return ("latency_ms", "speedup", metric, LOSS[metric], "throughput", "memory_mb", "size_mb", "energy_j")
+                "choice_accuracy", "memory_mb", "size_mb", "energy_j", *COSTS)  # fmt: skip
+    return (
+        "latency_ms",
+        "speedup",
+        metric,
+        LOSS[metric],
+        "throughput",
+        "memory_mb",
+        "size_mb",
+        "energy_j",
+        COSTS[0],
+    )
 
 
 def row_of(frame: pd.DataFrame, number: int) -> pd.Series:
@@ -123,7 +133,9 @@ def candidate_text(row: pd.Series) -> str:
     parts.append(cut(row["engine"], 40) + (" (fixed shape)" if row["fixed_shape"] else ""))
     threads, replicas = int(row["threads"]), int(row["replicas"])
     parts.append(
-        f"{threads} thread{'s' if threads > 1 else ''}" + (f" × {replicas} replicas" if replicas > 1 else "")
+        f"{threads} thread{'s' if threads > 1 else ''}"
+        + (f" × {replicas} replicas" if replicas > 1 else "")
+        + divided_text(row["tensor"], row["pipeline"])
     )
     return ", ".join(parts)
 

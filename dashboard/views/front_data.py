@@ -11,8 +11,9 @@ from dashboard.text import cut
 from dashboard.views.filters import formats_of
 from dashboard.views.numbers import SHOWN, interval_text
 from dashboard.views.verdict import MEANINGS, verdicts
+from tuner.metrics import COSTS
 from tuner.service.placing import shown
-from tuner.spec.wording import format_text
+from tuner.spec.wording import divided_text, format_text
 
 #: More pale points than this tell nothing more, and cost the browser a second.
 MOST_PALE = 3000
@@ -21,6 +22,12 @@ _MOST_TIED = 40
 TOLD = ("latency_ms", "speedup", "accuracy", "accuracy_drop", "throughput", "memory_mb", "size_mb")
 CHAT = ("latency_ms", "ttft_ms", "tpot_ms", "tokens_per_s", "speedup", "perplexity", "perplexity_increase", "agreement",
         "memory_mb", "size_mb")  # fmt: skip
+
+
+def told_metrics(frame: pd.DataFrame, chat: bool) -> tuple[str, ...]:
+    """Return the metrics that the hover names: joules and money where they are known."""
+    known = [name for name in ("energy_j", *COSTS) if frame[name].notna().any()]
+    return (*(CHAT if chat else TOLD), *known)
 
 
 def front_data(
@@ -109,7 +116,10 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str]) -> None
     out["Fixed shape"] = np.where(data["fixed_shape"].fillna(False).astype(bool), "yes", "no")
     out["Host"] = [cut(h or "unknown", 60) for h in data["host_name"]]
     out["Threads × replicas"] = [
-        f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)
+        f"{int(t)} × {int(r)}{divided_text(n, p)}"
+        for t, r, n, p in zip(
+            data["threads"], data["replicas"], data["tensor"], data["pipeline"], strict=True
+        )
     ]
     out["Verdict"] = [
         ("confirmed on test data, " if c else "") + MEANINGS[r]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tuner.metrics import LOST, METRICS
+from tuner.metrics import COSTS, LOST, METRICS
 from tuner.spec.wording import loss_unit
 
 MINUS, NONE = "−", "–"
@@ -37,13 +37,21 @@ _LABELS = {
     "latency_ms": "Latency", "latency_p90_ms": "Latency, 90th percentile",
     "latency_p99_ms": "Latency, 99th percentile", "speedup": "Speedup", "throughput": "Throughput",
     "memory_mb": "Memory", "size_mb": "Size on disk", "energy_j": "Energy",
+    "cost_per_million": "Cost of a million requests", "cost_per_million_tokens": "Cost of a million tokens",
     "perplexity": "Perplexity", "perplexity_increase": "Perplexity increase", "agreement": "Agreement",
     "choice_accuracy": "Multiple choice", "choice_accuracy_drop": "Multiple choice drop",
     "ttft_ms": "First token", "ttft_p90_ms": "First token, 90th percentile",
     "ttft_p99_ms": "First token, 99th percentile", "tpot_ms": "Each further token",
     "itl_p99_ms": "Gap between tokens, 99th percentile", "tokens_per_s": "Tokens",
 }  # fmt: skip
-_UNITS = {"fraction": "%", "x": "×", "samples/s": "/s", "tokens/s": "/s", "J/request": "J per request"}
+_UNITS = {
+    "fraction": "%",
+    "x": "×",
+    "samples/s": "/s",
+    "tokens/s": "/s",
+    "J/request": "J per request",
+    **{METRICS[name][0]: "" for name in COSTS},
+}  # of a currency that the study names
 
 
 def _shown(name: str) -> Shown:

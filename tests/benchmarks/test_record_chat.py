@@ -1,4 +1,4 @@
-"""A tiny real table of a chat model: recorded in two goes on one core, replayed, searched."""
+"""A tiny real table of a chat model: recorded on one core, replayed, searched."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tuner.replay.ledger import Ledger
 from tuner.replay.noise import redrawn
 from tuner.replay.study import replay
 from tuner.replay.table import read
+from tuner.search.aware.options import Options
 from tuner.spec.load import load_spec
 
 STUDY = """
@@ -54,7 +55,7 @@ def one_core():
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory, one_core):
-    """The folder of a table, and the rows that there were when the first go ended."""
+    """The folder of a table."""
     folder = tmp_path_factory.mktemp("recorded")
     checkpoint(folder / "model", num_hidden_layers=3)
     _write_texts(folder / "data")
@@ -63,10 +64,8 @@ def recorded(tmp_path_factory, one_core):
         patch.setenv("TUNER_HOME", str(folder / "home"))
         patch.setenv("TUNER_QUIET", str(folder / "quiet"))
         spec = load_spec(folder / "study.yaml")
-        assert record(spec, folder, minutes=5, most=2) == (2, TRIALS + UNTRAINED)
-        earlier = Journal(folder / "tiny-chat.jsonl").rows
         assert record(spec, folder, minutes=5) == (TRIALS + UNTRAINED,) * 2
-    return folder, earlier
+    return folder
 
 
 def _write_texts(folder):
@@ -79,12 +78,11 @@ def _write_texts(folder):
 
 @pytest.fixture(scope="module")
 def table(recorded):
-    return read(recorded[0] / "tiny-chat.parquet")
+    return read(recorded / "tiny-chat.parquet")
 
 
-def test_it_goes_on_and_shares_what_was_made(recorded):
-    rows = Journal(recorded[0] / "tiny-chat.jsonl").rows
-    assert rows[: len(recorded[1])] == recorded[1]
+def test_what_was_made_is_shared(recorded):
+    rows = Journal(recorded / "tiny-chat.jsonl").rows
     assert all(row["state"] == "complete" for row in rows), [row["failure"] for row in rows]
     made = [stage["key"] for row in rows for stage in row["stages"] if not stage["hit"]]
     assert len(made) == len(set(made))
@@ -113,6 +111,12 @@ def test_all_searches_find_all_of_it(table):
         assert set(trace.hashes()) == whole
         assert trace.steps[0].candidate == table.baseline.candidate
         assert all(step.state == "complete" and step.metrics["perplexity"] for step in trace.steps)
+
+
+def test_a_gate_may_look_first_but_perplexity_is_judged_on_all_texts(table):
+    trace = replay_aware(table, 0, options=Options(gate=True, subsets=True, let_through=0.0))
+    assert all(step.state == "complete" or "before training" in step.reason for step in trace.steps)
+    assert set(trace.hashes()) == {candidate.hash for candidate in table.space.enumerate()}
 
 
 def test_what_was_measured_untrained_is_found_again(table):

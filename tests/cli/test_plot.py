@@ -93,7 +93,7 @@ def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
     store_chat(f"sqlite:///{home}/tuner.db")
     study = api.load("chat")
     content = drawn(study)
-    assert content.metric == "perplexity_increase" and content.floor == pytest.approx(-0.1)
+    assert content.plane.up == "perplexity_increase" and content.floor == pytest.approx(-0.1)
     assert "64 tokens asked, 32 answered" in content.caption
     figure = draw(content)
     axes = figure.axes[0]
@@ -102,7 +102,7 @@ def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
     labels = [text.get_text() for text in axes.get_yticklabels()]
     shown = [float(text) for text in labels]
     assert 0 in shown and shown == sorted(shown, reverse=True)  # from below to above
-    heights = {row.number: _xy(row, content.metric)[1].value for row in content.front}
+    heights = {row.number: _xy(row, content.plane)[1].value for row in content.front}
     assert heights[0] > heights[1] > heights[2]
     page = report_html(study, 2)
     assert (

@@ -29,6 +29,7 @@ def backends(as_json: Json = False) -> None:
         return
     memory = f"{host.memory_mb / 1000:.0f} GB"
     print(f"{host.cpu}, {len(host.cores)} cores, {memory}, {' '.join(host.flags) or 'no vector flags'}")
+    print(f"power meter: {', '.join(host.meters) or f'none ({host.unmetered})'}")
     print_table(
         ["engine", "device", "task", "precision", "fixed shape", "here", "reason, note"],
         [_line(*pair) for pair in found],

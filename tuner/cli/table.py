@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tuner.cli.output import note, print_table
-from tuner.metrics import LOSS, Estimate, is_share
+from tuner.metrics import COSTS, LOSS, Estimate, is_share
 from tuner.spec.wording import generates, loss_unit
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ def print_front(study: StudyHandle, rows: Sequence[TrialRow], everything: bool =
     metric = study.spec["metric"]
     names = _remarks(study)
     beside = [row for row, _ in comparisons(study) if row.number not in {r.number for r in rows}]
-    lines = [_cells(row, metric, names.get(row.number, ""), everything) for row in rows]
-    lines += [_cells(row, metric, names[row.number], True) for row in beside]
-    print_table(_headers(metric), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
+    figures = [*_figures(metric), *_meters(study, [*rows, *beside])]
+    lines = [_cells(row, figures, metric, names.get(row.number, ""), everything) for row in rows]
+    lines += [_cells(row, figures, metric, names[row.number], True) for row in beside]
+    print_table(_headers(figures), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
     _note_doubts(study, rows, everything)
 
 
@@ -85,6 +87,13 @@ def latency(estimate: Estimate | None) -> str:
     return interval(estimate, digits=2 if estimate is not None and estimate.value < 20 else 1)
 
 
+def small(estimate: Estimate | None) -> str:
+    """Return joules or money with three significant digits."""
+    if estimate is None:
+        return "–"
+    return interval(estimate, digits=max(2 - math.floor(math.log10(max(abs(estimate.value), 1e-9))), 0))
+
+
 def times(estimate: Estimate | None) -> str:
     """Return a ratio such as 12.4x."""
     return "–" if estimate is None else f"{estimate.value:.{2 if estimate.value < 10 else 1}f}x"
@@ -112,12 +121,27 @@ def _heading(rows: Sequence[TrialRow]) -> str:
     return f"{count}, as the search measured them on the validation split"
 
 
-def _headers(metric: str) -> list[str]:
+#: A column of what was measured: its heading, and what of a row stands below it.
+_Column = tuple[str, Callable[["TrialRow"], str]]
+
+
+def _headers(figures: Sequence[_Column]) -> list[str]:
     parts = ["trial", "layers", "pruned", "bits", "parallel", "engine"]
-    return [*parts, *(name for name, _ in _figures(metric)), "against search", ""]
+    return [*parts, *(name for name, _ in figures), "against search", ""]
 
 
-def _figures(metric: str) -> list[tuple[str, Callable[[TrialRow], str]]]:
+def _meters(study: StudyHandle, rows: Sequence[TrialRow]) -> list[_Column]:
+    """Return columns of energy and cost, where a meter or a price gave any."""
+    money = (study.spec.get("price") or {}).get("currency", "")
+    heads = {"energy_j": "J/request", **dict(zip(COSTS, (f"{money}/1M", f"{money}/1M tokens"), strict=True))}
+    return [
+        (head, lambda row, name=name: small(row.estimate(name)))  # type: ignore[misc]
+        for name, head in heads.items()
+        if any(row.estimate(name) is not None for row in rows)
+    ]
+
+
+def _figures(metric: str) -> list[_Column]:
     """Return the columns of what was measured: a heading, and what of a row stands below it."""
 
     def of(name: str, scale: float = 1.0, digits: int = 1) -> Callable[[TrialRow], str]:
@@ -150,7 +174,7 @@ def _figures(metric: str) -> list[tuple[str, Callable[[TrialRow], str]]]:
     ]
 
 
-def _cells(row: TrialRow, metric: str, why: str, standing: bool) -> list[str]:
+def _cells(row: TrialRow, figures: Sequence[_Column], metric: str, why: str, standing: bool) -> list[str]:
     c = row.candidate
     stands = row.place if standing and not row.on_front else None
     missed = stands or ("" if row.feasible else "discarded" if row.discarded else "misses a constraint")
@@ -163,7 +187,7 @@ def _cells(row: TrialRow, metric: str, why: str, standing: bool) -> list[str]:
         c.backend.engine
         + ("" if c.backend.device == "cpu" else f"@{c.backend.device}")
         + ("/fixed" if c.backend.fixed_shape else ""),
-        *(text(row) for _, text in _figures(metric)),
+        *(text(row) for _, text in figures),
         lost(row, metric),
         ", ".join(text for text in (why, missed) if text),
     ]

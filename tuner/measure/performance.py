@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -14,14 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tuner.errors import UnsupportedError
+from tuner.gpus import Gpu
 from tuner.hardware import this_host
 from tuner.measure.client import Serving, ServingLimits, run_blocks
 from tuner.measure.duet import BLOCK, LONG, SHORT, Rhythm, Subject, duet
 from tuner.measure.energy import energy_of
-from tuner.measure.gpu import account, cards_of, states
+from tuner.measure.exclusive import shared, wait_for
+from tuner.measure.gpu import account, cards_of, device_of, states
 from tuner.measure.responses import response_metrics
 from tuner.measure.stats import mean, percentile
 from tuner.metrics import Estimate
+from tuner.runtime.split import Split
 from tuner.spec.model import Scenario
 
 _CALLS = 64  # differing calls of a plan
@@ -55,7 +59,8 @@ class Plan:
 class Placed(NamedTuple):
     """An artefact as it is to be run; `draft` is how a language model drafts its answers, None: not at all.
 
-    `slots` is how many clients one replica of a language model answers together.
+    `slots` is how many clients one replica of a language model answers together. Where `split` divides the model among
+    several ranks, `threads` are those of each.
     """
 
     artefact: Path
@@ -63,6 +68,7 @@ class Placed(NamedTuple):
     replicas: int
     draft: str | None = None
     slots: int = 1
+    split: Split = Split()
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,9 @@ class Performance:
     `disturbed` is how many were set aside. `drift` is how far the reference's slowest block lies above its fastest, as
     a share; `seconds` what it all took.
 
-    `memory_mb` is what the processes hold in the memory of the device that computes. `gpu` is what the GPUs say beside:
-    see `account`; None where none computes.
+    `memory_mb` is what the processes hold in the memory of the device that computes. `energy_j` is joules a sample,
+    None without a meter or where others computed on the same GPU. `gpu` is what the GPUs say beside: see `account`,
+    with `before` and `after` (see `states`) and who `shared` them; None where none computes.
     """
 
     ratio: Estimate
@@ -87,7 +94,7 @@ class Performance:
     throughput: Estimate
     memory_mb: float
     size_mb: float
-    energy_j: float | None
+    energy_j: Estimate | None
     samples: list[float]
     reference_samples: list[float]
     pairs: int
@@ -100,7 +107,7 @@ class Performance:
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         plain = asdict(self)
-        for name in ("ratio", "p50_ms", "p90_ms", "p99_ms", "throughput"):
+        for name in ("ratio", "p50_ms", "p90_ms", "p99_ms", "throughput", "energy_j"):
             estimate = getattr(self, name)
             plain[name] = None if estimate is None else estimate.model_dump()
         plain["details"] = {k: None if v is None else v.model_dump() for k, v in self.details.items()}
@@ -209,7 +216,7 @@ def measure_together(
                 Subject(
                     [stack.enter_context(s) for s in _replicas(one, limits)],
                     rhythm=plan.rhythm,
-                    cards=[c for c in cards_of(this_host(), one.artefact, one.replicas) if c is not None],
+                    cards=[card for cards in _cards(one) for card in cards],
                 )
                 for one in placed
             ]
@@ -217,27 +224,41 @@ def measure_together(
                 for serving in subject.servings:
                     serving.plan(file, plan.cycle, plan.clients_of(one.replicas), one.draft, one.slots)
         with alone or nullcontext():
-            before = [states(subject.cards) for subject in found]
+            cards = [card for subject in found for card in subject.cards]
+            wait_for(cards)
+            begin, before = time.time(), [states(subject.cards) for subject in found]
             duet(found, reference, precision, seconds, percentiles, plan.cycle)
             after = [states(subject.cards) for subject in found]
             taken = [_performance(subject, plan) for subject in found]
-    return [
-        replace(one, gpu={**one.gpu, "before": b, "after": a}) if one.gpu is not None else one
-        for one, b, a in zip(taken, before, after, strict=True)
-    ]
+            beside = shared(cards, begin)
+    noted = [{"before": b, "after": a, "shared": beside} for b, a in zip(before, after, strict=True)]
+    return [_on_cards(one, more) for one, more in zip(taken, noted, strict=True)]
+
+
+def _on_cards(found: Performance, more: dict[str, Any]) -> Performance:
+    """Add what was noted of the cards; where others computed on them, their energy is not the subject's."""
+    if found.gpu is None:
+        return found
+    return replace(found, gpu={**found.gpu, **more}, energy_j=None if more["shared"] else found.energy_j)
 
 
 def _replicas(one: Placed, limits: ServingLimits | None = None) -> Iterator[Serving]:
     """Start a subject's replicas, on cores of their own and, where they compute on GPUs, on these in turn."""
-    artefact, threads, replicas = one[:3]
-    host = this_host()
-    cores = host.cores
-    if threads * replicas > len(cores):
-        raise UnsupportedError(f"{replicas} x {threads} threads, but this host has {len(cores)} cores")
+    host, each = this_host(), one.threads * one.split.ranks
+    if each * one.replicas > len(host.cores):
+        ranks = f" x {one.split.ranks} ranks" if one.split.ranks > 1 else ""
+        raise UnsupportedError(
+            f"{one.replicas} x {one.threads} threads{ranks}, but this host has {len(host.cores)} cores"
+        )
     several = len(host.gpus) > 1
-    for index, card in enumerate(cards_of(host, artefact, replicas)):
-        place = card.uuid if card is not None and several else None
-        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads], limits, place)
+    for index, cards in enumerate(_cards(one)):
+        cores = host.cores[index * each : (index + 1) * each]
+        places = [card.uuid for card in cards] if several else []
+        yield Serving(one.artefact, one.threads, cores, limits, places, one.split)
+
+
+def _cards(one: Placed) -> list[list[Gpu]]:
+    return cards_of(this_host(), one.artefact, one.replicas, one.split.ranks)
 
 
 @contextmanager
@@ -264,7 +285,7 @@ def _performance(subject: Subject, plan: Plan) -> Performance:
         throughput=throughput,
         memory_mb=gpu["memory_mb"] if gpu else sum(serving.memory_mb() for serving in subject.servings),
         size_mb=size_mb(subject.servings[0].artefact),
-        energy_j=_energy(subject),
+        energy_j=_energy(subject, plan),
         samples=[round(sample, 4) for q in taken for sample in q.samples],
         reference_samples=[round(sample, 4) for q in taken for sample in q.reference],
         pairs=len(quiet),
@@ -276,12 +297,12 @@ def _performance(subject: Subject, plan: Plan) -> Performance:
     )
 
 
-def _energy(subject: Subject) -> float | None:
+def _energy(subject: Subject, plan: Plan) -> Estimate | None:
     def work() -> int:
-        samples = run_blocks(subject.servings, max(_ENERGY_BLOCK, BLOCK), 1).samples
-        return len(samples) + len(subject.servings)  # each one's first call is dropped, but burns as well
+        return plan.batch * run_blocks(subject.servings, max(_ENERGY_BLOCK, BLOCK), 1, dropped=0).answers
 
-    return energy_of(this_host(), work, list(dict.fromkeys(subject.cards)))
+    device = device_of(subject.servings[0].artefact)
+    return energy_of(this_host(), work, device, list(dict.fromkeys(subject.cards)))
 
 
 def size_mb(artefact: Path) -> float:

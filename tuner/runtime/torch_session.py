@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from .padding import padded, run_padded
 from .placed import Placed
@@ -18,13 +19,14 @@ from .torch_formats import in_format
 class Session:
     """The transformers model itself, run eagerly; at a fixed shape on a GPU, its kernels as one CUDA graph."""
 
-    def __init__(self, directory: Path, threads: int) -> None:
+    def __init__(self, directory: Path, threads: int, model: nn.Module | None = None) -> None:
+        """Load; or take this `model`, already where and how it is to be run, for the artefact's own."""
         described = json.loads((directory / "artefact.json").read_text())
         torch.set_num_threads(threads)
         shape, device = described["fixed_shape"], torch.device(described["device"])
         self.fixed_shape = (int(shape[0]), int(shape[1])) if shape else None
         self.inputs = list(described["inputs"])
-        self._model = in_format(load_shaped(directory / described["model"]), described, device)
+        self._model = model or in_format(load_shaped(directory / described["model"]), described, device)
         self._placed = Placed(self._logits, device, len(self.inputs), self.fixed_shape)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -6,16 +6,17 @@ bit width and at least three depths, whatever the sampler does afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TypeVar
 
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, Student
 from tuner.search.space import Space
 from tuner.spec.model import GENERATION
 
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
-_RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
+_RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4, "xla": 5}
 #: The same for language models in few bits, which go by how fast weights are read.
 _RANK_GENERATES = {"llama-cpp": 0, "onnxruntime-genai": 1, "openvino": 2, "torch-compile": 3, "torch": 4}
 _MIDDLE = 2
@@ -41,21 +42,37 @@ def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
     """Return the first candidates, the untouched fp32 baseline always first, each once.
 
     The baseline may lie outside the space (axes without `torch`, without 32 bits, …): it is measured all the
-    same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna.
+    same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna. Where hosts
+    are named, each has its own, and they take turns.
     """
-    wishes = _chat_wishes(space) if task == GENERATION else _wishes(space)
-    found = [candidate for wish in wishes if (candidate := _grant(space, wish)) is not None]
-    return list(dict.fromkeys([*opening(space, task), *found]))
+    first = opening(space, task)
+    found = [
+        [candidate for wish in _wished(part, task) if (candidate := _grant(part, wish)) is not None]
+        for part in space.parts()
+    ]
+    return list(dict.fromkeys([*first, *_in_turn(found)]))
 
 
-def opening(space: Space, task: str) -> list[Candidate]:
-    """Return what every study tries first: the baseline; of a language model also each engine's own way."""
-    return [space.baseline, *(known_ways(space) if task == GENERATION else ())]
+def opening(space: Space, task: str = "text-classification") -> list[Candidate]:
+    """Return what is tried before anything is proposed: baselines, of a language model also what is known to work."""
+    baselines = [part.baseline for part in space.parts()]
+    if task != GENERATION:
+        return baselines
+    return [*baselines, *_in_turn([known_ways(part) for part in space.parts()])]
 
 
 def known_ways(space: Space) -> list[Candidate]:
     """Return what a study of a language model tries before anything is proposed: peers, and the fastest one's ways."""
     return [*peers(space), *ways(space)]
+
+
+def _in_turn(found: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """Return the first of each list, then the second of each."""
+    return [candidate for row in zip_longest(*found) for candidate in row if candidate is not None]
+
+
+def _wished(space: Space, task: str) -> Iterable[_Wish]:
+    return _chat_wishes(space) if task == GENERATION else _wishes(space)
 
 
 def peers(space: Space) -> list[Candidate]:
@@ -146,19 +163,23 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    pairs = space.parallels_on(pair[1].device)
-    most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
-    found = [r for t, r in pairs if t == most]
-    replicas = max(found) if wish.replicated else min(found)
+    depth = _nearest(space.depths, wish.depth * space.teacher_layers or 1)
+    heads, ffn = _nearest(space.heads, wish.heads), _nearest(space.ffn, wish.ffn)
+    student = Student(depth, heads, ffn, space.sparsities(*pair)[0])  # dense, where that may be chosen
     return Candidate(
-        distillation=Distillation(
-            student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
-        ),
-        pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
+        distillation=Distillation(student_layers=depth),
+        pruning=Pruning(heads=heads, ffn=ffn, semi_structured=student.semi_structured),
         quantization=pair[0],
-        parallel=Parallel(threads=most, replicas=replicas, slots=max(space.slots_on(pair[1], replicas))),
+        parallel=_run(space.runs(student, *pair), wish.replicated),
         backend=pair[1],
     )
+
+
+def _run(runs: Iterable[Parallel], replicated: bool) -> Parallel:
+    """Return the fewest processes of a model and the most slots, with all threads in one replica or one in many."""
+    if replicated:
+        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas, -run.slots))
+    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas, -run.slots))
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:

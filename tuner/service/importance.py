@@ -25,6 +25,8 @@ FIELDS = (
     "kv_bits",
     "threads",
     "replicas",
+    "tensor",
+    "pipeline",
     "engine",
     "fixed_shape",
 )

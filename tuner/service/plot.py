@@ -1,4 +1,5 @@
-"""Plot: the front of a study as a picture, quality against latency, with all that was measured.
+"""Plot: the front of a study as a picture, quality against latency (or joules, or money, where these are traded
+instead), with all that was measured.
 
 Better is always up: a quality that is better the smaller it is (how much perplexity grew) is drawn as a height below
 zero, and its axis says what it is.
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tuner.metrics import LOSS, METRICS, Estimate
 from tuner.service.plot_labels import lane, place_labels
 from tuner.service.rows import TrialRow
 from tuner.spec.constraint import parse_constraint
-from tuner.spec.wording import FORMATS, asked_text, drawn_quality, format_name
+from tuner.spec.wording import FORMATS, asked_text, drawn_across, drawn_quality, format_name, unit_text
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
@@ -37,15 +38,22 @@ FORMAT_MARKERS = {"fp32": "o", "tf32": "p", "16 bit": "D", "fp16": "d", "int8": 
 _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
 
 
+class Plane(NamedTuple):
+    """The two metrics of a picture: what less of is to the left, and the quality whose better is up."""
+
+    across: str
+    up: str
+
+
 @dataclass(frozen=True)
 class Drawn:
     """What is drawn: every measured row, the front fastest first, and the points that carry a label.
 
-    `metric` is the quality that is drawn, `floor` the lowest height of it that the constraints allow.
+    `plane` are the metrics that are drawn, `floor` the lowest height of it that the constraints allow.
     """
 
     name: str
-    metric: str
+    plane: Plane
     rows: list[TrialRow]
     front: list[TrialRow]
     baseline: TrialRow | None
@@ -72,13 +80,13 @@ def plot_front(study: StudyHandle, path: Path) -> Path:
 
 def drawn(study: StudyHandle) -> Drawn:
     """Choose what of a study is drawn."""
-    metric = drawn_quality(study.spec["metric"])
-    rows = [row for row in study.rows() if _point(row, metric) is not None]
-    front = [row for row in study.front_rows() if _point(row, metric) is not None]
+    plane = Plane(drawn_across(study.spec["objectives"]), drawn_quality(study.spec["metric"]))
+    rows = [row for row in study.rows() if _point(row, plane) is not None]
+    front = [row for row in study.front_rows() if _point(row, plane) is not None]
     baseline = next((row for row in rows if row.candidate == study.baseline), None)
     labels = _labels(study, rows, front, baseline)
     return Drawn(
-        study.name, metric, rows, front, baseline, labels, _floor(study, baseline), _caption(study, rows)
+        study.name, plane, rows, front, baseline, labels, _floor(study, baseline), _caption(study, rows)
     )
 
 
@@ -147,7 +155,7 @@ def _texts(content: Drawn) -> list[tuple[float, float, str]]:
     """Return the labels as x, y, text."""
     found = []
     for row, name in content.labels:
-        speedup, (x, y) = row.estimate("speedup"), _xy(row, content.metric)
+        speedup, (x, y) = row.estimate("speedup"), _xy(row, content.plane)
         fast = "" if speedup is None or name == "baseline" else f"  {speedup.value:.3g}×"
         found.append((x.value, y.value, f"{name}{fast}\n{_short(row)}"))
     return found
@@ -167,9 +175,9 @@ def _short(row: TrialRow) -> str:
 # -- numbers
 
 
-def _point(row: TrialRow, metric: str) -> tuple[Estimate, Estimate] | None:
-    x, y = row.estimate("latency_ms"), row.estimate(metric)
-    return None if x is None or y is None or x.value <= 0 else (x, height(metric, y))
+def _point(row: TrialRow, plane: Plane) -> tuple[Estimate, Estimate] | None:
+    x, y = row.estimate(plane.across), row.estimate(plane.up)
+    return None if x is None or y is None or x.value <= 0 else (x, height(plane.up, y))
 
 
 def height(metric: str, found: Estimate) -> Estimate:
@@ -179,8 +187,8 @@ def height(metric: str, found: Estimate) -> Estimate:
     return Estimate(value=-found.value, low=-found.high, high=-found.low)
 
 
-def _xy(row: TrialRow, metric: str) -> tuple[Estimate, Estimate]:
-    found = _point(row, metric)
+def _xy(row: TrialRow, plane: Plane) -> tuple[Estimate, Estimate]:
+    found = _point(row, plane)
     assert found is not None  # rows without a point are not drawn
     return found
 
@@ -198,7 +206,7 @@ def _limits(axes: Any, content: Drawn, lane: float) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    xs = [_xy(row, content.metric)[0].value for row in content.rows]
+    xs = [_xy(row, content.plane)[0].value for row in content.rows]
     axes.set_xlim(min(xs) / 1.45, max(xs) * 1.6)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -210,11 +218,11 @@ def _limits(axes: Any, content: Drawn, lane: float) -> None:
 def _span(content: Drawn) -> tuple[float, float]:
     """Return the lowest and the highest quality drawn."""
     wanted = [*content.front, *([content.baseline] if content.baseline else [])] or content.rows
-    intervals = [_xy(row, content.metric)[1] for row in wanted]
+    intervals = [_xy(row, content.plane)[1] for row in wanted]
     low, high = min(i.low for i in intervals), max(i.high for i in intervals)
     low = min(low, content.floor if content.floor is not None else low)
     spare = max(high - low, 0.01)
-    lowest = min(_xy(row, content.metric)[1].value for row in content.rows)
+    lowest = min(_xy(row, content.plane)[1].value for row in content.rows)
     below = min(0.35 * spare, max(low - lowest, 0.0))
     return low - below - _SPARE * spare, high + 0.5 * _SPARE * spare
 
@@ -225,7 +233,7 @@ def _background(axes: Any, content: Drawn) -> None:
     if content.floor is not None:
         axes.axhspan(low, content.floor, color="#b0413e", alpha=0.06, zorder=0, linewidth=0)
     if content.baseline is not None:
-        y = _xy(content.baseline, content.metric)[1].value
+        y = _xy(content.baseline, content.plane)[1].value
         axes.axhline(y, color=_GREY, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
 
 
@@ -235,16 +243,16 @@ def _points(axes: Any, content: Drawn) -> None:
     for row in content.rows:
         is_baseline = content.baseline is not None and row.number == content.baseline.number
         if row.confirmed is not None:
-            _confirmed(axes, row, content.metric, strong=row.number in front or is_baseline)
+            _confirmed(axes, row, content.plane, strong=row.number in front or is_baseline)
         else:
-            _searched(axes, row, content.metric, low, strong=row.number in front or is_baseline)
+            _searched(axes, row, content.plane, low, strong=row.number in front or is_baseline)
         if is_baseline:
-            _ring(axes, row, content.metric)
+            _ring(axes, row, content.plane)
 
 
-def _searched(axes: Any, row: TrialRow, metric: str, low: float, strong: bool) -> None:
+def _searched(axes: Any, row: TrialRow, plane: Plane, low: float, strong: bool) -> None:
     """Draw what only the search measured: small, pale; hollow where a constraint is missed."""
-    (x, y), colour = _xy(row, metric), _colour(row)
+    (x, y), colour = _xy(row, plane), _colour(row)
     height = max(y.value, low + (axes.get_ylim()[1] - low) * 0.012)
     face = colour if row.feasible else "none"
     axes.plot(
@@ -254,9 +262,9 @@ def _searched(axes: Any, row: TrialRow, metric: str, low: float, strong: bool) -
     )  # fmt: skip
 
 
-def _confirmed(axes: Any, row: TrialRow, metric: str, strong: bool) -> None:
+def _confirmed(axes: Any, row: TrialRow, plane: Plane, strong: bool) -> None:
     """Draw a confirmed point with its intervals, and a thread to where the search had seen it."""
-    (x, y), colour = _xy(row, metric), _colour(row)
+    (x, y), colour = _xy(row, plane), _colour(row)
     face, alpha = (colour if row.feasible else "white"), (1.0 if strong else 0.6)
     errors = [[[e.value - e.low], [e.high - e.value]] for e in (x, y)]
     axes.errorbar(
@@ -267,9 +275,9 @@ def _confirmed(axes: Any, row: TrialRow, metric: str, strong: bool) -> None:
         [x.value], [y.value], _marker(row), markersize=10.5, markerfacecolor=face, linestyle="none",
         markeredgecolor=_INK if row.feasible else colour, markeredgewidth=1.3, alpha=alpha, zorder=7,
     )  # fmt: skip
-    before_x, before = row.metrics.get("latency_ms"), row.metrics.get(metric)
+    before_x, before = row.metrics.get(plane.across), row.metrics.get(plane.up)
     if before_x is not None and before is not None:
-        before_y = height(metric, before)
+        before_y = height(plane.up, before)
         axes.plot(
             [before_x.value, x.value],
             [before_y.value, y.value],
@@ -284,8 +292,8 @@ def _confirmed(axes: Any, row: TrialRow, metric: str, strong: bool) -> None:
         )  # fmt: skip
 
 
-def _ring(axes: Any, row: TrialRow, metric: str) -> None:
-    x, y = _xy(row, metric)
+def _ring(axes: Any, row: TrialRow, plane: Plane) -> None:
+    x, y = _xy(row, plane)
     axes.plot(
         [x.value], [y.value], "o", markersize=19, markerfacecolor="none", markeredgecolor=_INK,
         markeredgewidth=1.2, zorder=6, linestyle="none",
@@ -296,7 +304,7 @@ def _front_line(axes: Any, content: Drawn) -> None:
     """Draw the stairs of the front: each point is the best there is up to the next one's latency."""
     if not content.front:
         return
-    points = sorted((_xy(r, content.metric)[0].value, _xy(r, content.metric)[1].value) for r in content.front)
+    points = sorted((_xy(r, content.plane)[0].value, _xy(r, content.plane)[1].value) for r in content.front)
     best: list[tuple[float, float]] = []
     for x, y in points:  # a front of three objectives has points that are no steps in this plane
         if not best or y > best[-1][1]:
@@ -325,16 +333,15 @@ def _style(axes: Any, content: Drawn) -> None:
     axes.grid(True, which="major", color="#e6e9ed", linewidth=0.8)
     axes.set_axisbelow(True)
     split = "test split" if any(row.confirmed for row in content.rows) else "validation split"
-    up = METRICS[content.metric][1] == "maximize"
-    what = "latency" if up else "whole response"
-    axes.set_xlabel(f"{what}, ms (logarithmic, drift-corrected)", color=_INK, fontsize=10.5)
-    quality = content.metric.replace("_", " ") + ("" if up else ", % (less is up)")
+    up = METRICS[content.plane.up][1] == "maximize"
+    axes.set_xlabel(_across_text(content.plane), color=_INK, fontsize=10.5)
+    quality = content.plane.up.replace("_", " ") + ("" if up else ", % (less is up)")
     axes.set_ylabel(f"{quality} on the {split}", color=_INK, fontsize=10.5)
     axes.yaxis.set_major_locator(MaxNLocator(7))
     axes.yaxis.set_major_formatter(FuncFormatter(_share if up else _increase))
     if content.baseline is None:
         return
-    base = _xy(content.baseline, content.metric)[0].value
+    base = _xy(content.baseline, content.plane)[0].value
 
     def swap(values: Any) -> Any:  # milliseconds to times faster, and back; matplotlib also asks for zero
         return base / np.maximum(values, 1e-12)
@@ -350,7 +357,15 @@ def _style(axes: Any, content: Drawn) -> None:
     top.xaxis.set_minor_formatter(NullFormatter())
     top.tick_params(colors=_GREY, labelsize=9)
     top.spines["top"].set_visible(False)
-    top.set_xlabel("times faster than the baseline", color=_GREY, fontsize=9)
+    saved = "faster" if content.plane.across == "latency_ms" else "less"
+    top.set_xlabel(f"times {saved} than the baseline", color=_GREY, fontsize=9)
+
+
+def _across_text(plane: Plane) -> str:
+    if plane.across != "latency_ms":
+        return f"{unit_text(plane.across)}, logarithmic"
+    what = "whole response" if METRICS[plane.up][1] == "minimize" else "latency"
+    return f"{what}, ms (logarithmic, drift-corrected)"
 
 
 def _share(value: float, _: int) -> str:

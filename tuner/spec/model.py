@@ -10,9 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from tuner.candidate import Bits
 from tuner.errors import InputError
-from tuner.metrics import LOSS, METRICS
+from tuner.metrics import COSTS, LOSS, METRICS
 from tuner.spec.constraint import Constraint, parse_constraint
 from tuner.spec.nearest import did_you_mean
+from tuner.spec.price import HostName, Price
 
 T = TypeVar("T")
 GENERATION = "text-generation"
@@ -259,14 +260,20 @@ class QuantizationAxis(_Section):
 
 
 class ParallelAxis(_Section):
-    """Threads inside a session, independent sessions on cores of their own, and what each answers together."""
+    """Threads of a process, independent sessions, what each answers together, and processes that share one model."""
 
-    threads: Choices[Count] | None = Field(default=None, description="per session; null: 1, 2, 4 … all cores")
+    threads: Choices[Count] | None = Field(default=None, description="per process; null: 1, 2, 4 … all cores")
     replicas: Choices[Count] | None = Field(default=None, description="sessions; null: what the cores allow")
     slots: Choices[Slots] | None = Field(
         default=None,
         description="generation with several clients: conversations that a session answers together, where the engine "
         "can; null: 1, 2, 4 … all clients of a session",
+    )
+    tensor: Choices[Count] = Field(
+        default=[1], description="processes that share each layer's heads and neurons; the engine torch"
+    )
+    pipeline: Choices[Count] = Field(
+        default=[1], description="processes with some of the layers each; the engine torch"
     )
 
 
@@ -280,6 +287,11 @@ class BackendAxis(_Section):
     )
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
+    )
+    hosts: Choices[HostName] | None = Field(
+        default=None,
+        description="names of hosts, each of which has a search space of its own: a candidate asks for one of them; "
+        "null: whichever takes part",
     )
     draft: Choices[Draft] = Field(
         default=["none"],
@@ -467,6 +479,7 @@ class StudySpec(_Section):
         description="one: all trials on the hardware that first took the study; each: on several, with a front for "
         "each; choice: on several, and the hardware is part of the choice: one front",
     )
+    price: Price | None = Field(default=None, description="what hosts cost: gives cost_per_million")
     tags: Annotated[list[str], AfterValidator(_distinct)] = Field(
         default=[], max_length=20, description="words to find the study by in lists"
     )
@@ -500,6 +513,17 @@ class StudySpec(_Section):
             raise _wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
         if generates:
             self._check_generation()
+        if self.axes.backend.hosts and self.hosts == "one":
+            raise _wrong(
+                "hosts",
+                "axes.backend.hosts names some: say `each` (a front for each) or `choice` (one front)",
+            )
+        if (costs := self.asked_metrics & {*COSTS}) and self.price is None:
+            raise _wrong(
+                "price", f"{min(costs)} is asked for: say what an hour costs, `price: {{per_hour: 0.40}}`"
+            )
+        if "cost_per_million_tokens" in costs and not generates:
+            raise _wrong("objectives", "a classifier answers without tokens: ask for cost_per_million")
         if self.budget.auto is not None and self.sampler != "stage-aware":
             raise _wrong("budget.auto", f"sampler {self.sampler} expects nothing: `auto` takes stage-aware")
         return self
@@ -513,6 +537,11 @@ class StudySpec(_Section):
             raise _wrong("scenario.mode", "generation is measured single-stream, or with several `clients`")
         if self.recover.start == "larger":
             raise _wrong("recover.start", "language models' students are cut from the teacher")
+
+    @property
+    def asked_metrics(self) -> set[str]:
+        """Return the metrics that are traded or bounded: a study is nothing without them."""
+        return {*self.objectives, *(constraint.metric for constraint in self.parsed_constraints())}
 
     def parsed_constraints(self) -> list[Constraint]:
         """Return the constraints as objects."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuner.metrics import LOSS, METRICS, is_share
+from tuner.metrics import COSTS, LOSS, METRICS, is_share
 
 _CLASSIFIES = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", "memory_mb", "size_mb")
 _GENERATES = ("perplexity", "perplexity_increase", "agreement", "latency_ms", "speedup", "ttft_ms", "tpot_ms",
@@ -27,6 +27,12 @@ def format_text(bits: int, scheme: str) -> str:
     """Return a number format with how its ranges are found: `fp32`, `tf32`, `int8 dynamic`, `int4 weight-only`."""
     name = format_name(bits, scheme)
     return name if scheme in ("none", name) else f"{name} {scheme}"
+
+
+def divided_text(tensor: int, pipeline: int) -> str:
+    """Return among how many processes a model is divided, after its threads: `, tensor parallel in 2`, or nothing."""
+    ways = {"tensor": tensor, "pipeline": pipeline}
+    return "".join(f", {name} parallel in {int(count)}" for name, count in ways.items() if count > 1)
 
 
 def headline(metric: str) -> tuple[str, ...]:
@@ -58,6 +64,12 @@ def unit_text(name: str) -> str:
 def drawn_quality(metric: str) -> str:
     """Return the quality that a picture shows: perplexity says little by itself, so how much more it is."""
     return LOSS[metric] if not is_share(metric) else metric
+
+
+def drawn_across(objectives: Sequence[str]) -> str:
+    """Return what a picture shows the quality against: latency, where it is not traded joules or money instead."""
+    traded = [name for name in objectives if name in ("energy_j", *COSTS)]
+    return traded[0] if traded and "latency_ms" not in objectives else "latency_ms"
 
 
 def asked_text(scenario: Mapping[str, Any], metric: str) -> str:

@@ -151,7 +151,7 @@ def _cheap(space: Space, made: Made, most: int) -> Iterator[Candidate]:
         for quantization, backend in space.pairs():
             if student.semi_structured not in space.sparsities(quantization, backend):
                 continue
-            for run in space.runs_on(backend):
+            for run in space.runs(student, quantization, backend):
                 count += 1
                 if count > most:
                     return
