@@ -61,15 +61,20 @@ ids = np.full((1, 5), 7)
 print(session.run({{"input_ids": ids, "attention_mask": np.ones_like(ids)}}).shape)
 print(*(name for name in ("torch", "torchax", "transformers", "pydantic") if name in sys.modules))
 print(sum("XLAEigen" in (task / "comm").read_text() for task in pathlib.Path("/proc/self/task").iterdir()))
+from tuner.measure.calls import Answers
+calls = {{f"{{name}}.{{i}}": np.ones((1, n), int) for i, n in enumerate((4, 12, 20)) for name in session.inputs}}
+Answers(session, calls)
+print(sorted(session._compiled))
 try:
     session.run({{"input_ids": np.ones((1, 49), int), "attention_mask": np.ones((1, 49), int)}})
 except ValueError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    shape, heavy, threads, refused = done.stdout.splitlines()
+    shape, heavy, threads, compiled, refused = done.stdout.splitlines()
     assert (shape, heavy) == ("(1, 3)", "")
     assert threads == "3"  # not as many as the host has cores
+    assert compiled == "[(1, 16), (1, 32)]"  # before the first call is timed
     assert refused == "49 tokens, but this artefact is built for 48"
     pins = json.loads((artefact / "artefact.json").read_text())["requirements"]
     assert {pin.partition("==")[0] for pin in pins} == {"jax", "flatbuffers", "numpy"}

@@ -116,6 +116,7 @@ _ENGINES = {
     "onnxruntime": "pip install 'tuner[onnxruntime]'",
     "onnxruntime-genai": "pip install 'tuner[generation,onnxruntime-genai]'",
     "openvino": "pip install 'tuner[openvino]'",
+    "xla": "pip install 'tuner[xla]'",
     "llama-cpp": "pip install 'tuner[generation,llama-cpp]', which compiles it: a C++ compiler and some minutes",
 }
 _OTHER_ENGINE = "see `tuner backends`; update or uninstall the package that brings this plug-in"
