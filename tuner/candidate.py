@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -20,6 +20,15 @@ _NUMBERS = {
 }
 
 
+class Student(NamedTuple):
+    """What makes a model itself: its layers, the shares of heads and FFN neurons removed, and if it is 2:4 sparse."""
+
+    layers: int
+    heads: float = 0.0
+    ffn: float = 0.0
+    semi_structured: bool = False
+
+
 class _Axis(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,10 +40,18 @@ class Distillation(_Axis):
 
 
 class Pruning(_Axis):
-    """Share of attention heads and of FFN neurons removed in each layer, 0 (none) to below 1."""
+    """Share of attention heads and of FFN neurons removed in each layer, 0 (none) to below 1.
+
+    `semi_structured` zeros two of each four weights of what is left (2:4), for kernels that skip them.
+    """
 
     heads: float = Field(default=0.0, ge=0.0, lt=1.0)
     ffn: float = Field(default=0.0, ge=0.0, lt=1.0)
+    semi_structured: bool = False
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: v for name, v in write(self).items() if name != "semi_structured" or v}
 
 
 class Quantization(_Axis):
@@ -163,13 +180,14 @@ class Candidate(_Axis):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
-    def student(self) -> tuple[int, float, float]:
-        """Return what makes the model itself: layers, and the shares of heads and FFN neurons removed."""
-        return self.distillation.student_layers, self.pruning.heads, self.pruning.ffn
+    def student(self) -> Student:
+        """Return what makes the model itself."""
+        p = self.pruning
+        return Student(self.distillation.student_layers, p.heads, p.ffn, p.semi_structured)
 
     def is_unshaped(self, teacher_layers: int) -> bool:
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
-        return self.student == (teacher_layers, 0, 0)
+        return self.student == Student(teacher_layers)
 
     def on(self, host: str | None) -> Candidate:
         """Return the same candidate as it is asked of a host, or of any."""
@@ -190,6 +208,7 @@ class Candidate(_Axis):
         number += f"-g{q.group_size}" if q.group_size else ""
         number += f" kv{q.kv_bits}" if q.kv_bits else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
+        shape += " 2:4" if self.pruning.semi_structured else ""
         where = f" on {self.backend.host}" if self.backend.host else ""
         return f"{shape} {number} {self.backend.words} {self.parallel.words}{where}"
 

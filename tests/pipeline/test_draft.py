@@ -37,7 +37,7 @@ def candidate(engine="llama-cpp", **changes):
 def test_a_drafting_student_is_a_candidate_of_its_own():
     pytest.importorskip("llama_cpp")
     found = drafter(candidate(draft_bits=4, draft_ffn=0.25), this_host())
-    assert found.student == (2, 0.0, 0.25) and found.backend.draft is None
+    assert found.student == (2, 0.0, 0.25, False) and found.backend.draft is None
     assert (found.quantization.bits, found.quantization.method) == (4, "q4_0")
     wanted = candidate(draft_bits=4, draft_ffn=0.25)
     assert "student-2L-f25%-4b" in wanted.label()

@@ -379,6 +379,43 @@ def test_processor_and_gpu_in_one_space():
         study.tell(trial, 0.0)
 
 
+def test_sparse_weights_are_a_choice_only_where_an_engine_has_kernels_for_them():
+    offers = [
+        ("torch", Offer("cpu", 32)),
+        ("torch", Offer("cuda", 32)),
+        ("torch", Offer("cuda", 16, "fp16", semi_structured=True)),
+    ]
+    axes = {
+        "pruning": {"heads": [0.0], "ffn": [0.0], "semi_structured": [False, True]},
+        "backend": {"devices": ["cuda", "cpu"], "fixed_shape": [False]},
+        "parallel": {"threads": [1], "replicas": [1]},
+        "distillation": {"student_layers": [6]},
+    }
+    space = make(axes, offers)
+    sparse = {(c.backend.device, c.quantization.bits) for c in space.enumerate() if c.pruning.semi_structured}
+    assert sparse == {("cuda", 16)}
+    assert space.size() == len(list(space.enumerate())) == 4
+    every = {space.draw(random.Random(seed)) for seed in range(60)}
+    assert every == set(space.enumerate())
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(30):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert candidate in space
+        assert (space.params(candidate), space.distributions(candidate)) == (
+            trial.params,
+            trial.distributions,
+        )
+        study.tell(trial, 0.0)
+    plain = make({**axes, "pruning": {"heads": [0.0], "ffn": [0.0]}}, offers)
+    assert not any(c.pruning.semi_structured for c in plain.enumerate())
+    dense = next(plain.enumerate())
+    assert (
+        "semi_structured" not in dense.canonical()["pruning"]
+    )  # its hash is what it was before there was the field
+    assert " 2:4 " in next(c for c in space.enumerate() if c.pruning.semi_structured).label()
+
+
 # -- divided models
 
 DIVIDES = [("torch", Offer("cpu", 32, ranks=4)), ("torch", Offer("cpu", 16, ranks=4)), *OFFERS[3:6]]

@@ -44,13 +44,18 @@ def offers_on_cuda(host: Host, lacking: str = "", compiled: bool = False) -> lis
     return [
         _offer(32, "none", none, 1e-3),
         _offer(32, "tf32", tensor, 0.03),
-        _offer(16, "none", tensor, 0.1),
-        _offer(16, "fp16", none, 0.03),
+        _sparse(_offer(16, "none", tensor, 0.1), host, compiled),
+        _sparse(_offer(16, "fp16", none, 0.03), host, compiled),
         _offer(8, "dynamic", int8, 0.3),
         _offer(8, "weight-only", torchao, 0.2),
         _offer(8, "fp8", fp8, 0.3),
         _offer(4, "weight-only", torchao, 0.4, _GROUPS),
     ]
+
+
+def _sparse(offer: Offer, host: Host, compiled: bool) -> Offer:
+    """Return the offer with 2:4 weights where the cards have sparse tensor cores; they cannot be compiled ahead."""
+    return replace(offer, semi_structured=not compiled and bool(host.gpus) and not _older(host, _AMPERE))
 
 
 def chat_on_cuda(host: Host, lacking: str = "", drafts: tuple[str, ...] = DRAFTS) -> list[Offer]:

@@ -13,7 +13,7 @@ from tuner.backends import openvino_generating as generating
 from tuner.backends.artefact import describe_artefact, describe_generating, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.calibration import documents, saturates
-from tuner.backends.plugged import OPENVINO_DEVICES, no_openvino_device
+from tuner.backends.plugged import NEVER_RUN, OPENVINO_DEVICES, no_openvino_device
 from tuner.hardware import Host
 
 _SERVING = ("openvino", "numpy")
@@ -78,6 +78,7 @@ def _elsewhere(lacking: str) -> list[Offer]:
         reason = lacking or no_openvino_device(device)
         for bits, tolerance in ((32, 0.03), (16, 0.1)):
             able: dict[str, Any] = {"available": not reason, "reason": reason, "fixed_shape": True}
+            able["note"] = NEVER_RUN
             found.append(Offer(device, bits, tolerance=tolerance, **able))  # type: ignore[arg-type]
     return found
 

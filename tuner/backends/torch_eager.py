@@ -56,7 +56,8 @@ class TorchBackend:
             describe_generating(out, request, self.name, "torch_generating_session", "model", pins)
         else:
             inputs = ["input_ids", "attention_mask"]
-            describe_artefact(out, request, self.name, "torch_session", "model", inputs, pins)
+            more = {"sparse": True} if _runs_sparse(request) else {}
+            describe_artefact(out, request, self.name, "torch_session", "model", inputs, pins, **more)
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""
@@ -65,6 +66,17 @@ class TorchBackend:
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
         return {name: version(name) for name in SERVING} | torchao_version()
+
+
+def _runs_sparse(request: BuildRequest) -> bool:
+    """Say whether kernels skip a checkpoint's zeros: of 16-bit weights on a GPU; elsewhere they are multiplied."""
+    from tuner.runtime.shaped import is_semi_structured
+
+    return (
+        request.device == "cuda"
+        and request.quantization.bits == 16
+        and is_semi_structured(request.checkpoint)
+    )
 
 
 def has_bf16(host: Host) -> bool:

@@ -1,6 +1,7 @@
 """Load a shaped checkpoint: a transformers model whose matrices are smaller than its configuration says.
 
-`shape.json` holds what the configuration cannot: {"attributes": {"path.to.module.num_attention_heads": 6}}.
+`shape.json` holds what the configuration cannot: {"attributes": {"path.to.module.num_attention_heads": 6}}, and
+{"semi_structured": true} where the weights are 2:4 sparse.
 The sizes of the matrices are read off the stored weights.
 """
 
@@ -84,6 +85,11 @@ def fill(own: Mapping[str, torch.Tensor | None], directory: Path, piece: Piece =
 def _shapes(directory: Path) -> dict[str, tuple[int, ...]]:
     with safe_open(directory / FILE, "pt") as stored:
         return {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+
+
+def is_semi_structured(directory: Path) -> bool:
+    """Say whether a checkpoint's weights are 2:4 sparse: two of each four in a row are zero."""
+    return bool(json.loads((Path(directory) / "shape.json").read_text()).get("semi_structured"))
 
 
 def auto_class(config: Any) -> Any:

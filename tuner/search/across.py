@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuner.backends.base import Offer
-from tuner.candidate import Backend, Candidate, Parallel, Quantization, baseline, baseline_device
+from tuner.candidate import Backend, Candidate, Parallel, Quantization, Student, baseline, baseline_device
 from tuner.errors import InputError
 from tuner.search.choice import Choice
 from tuner.search.precision import legs
 from tuner.search.space import Chooser, Space
-from tuner.search.ways import Student
 from tuner.spec.model import Axes
 
 _STUDENT = ("student_layers", "heads", "ffn")
@@ -76,6 +75,11 @@ class Across(Space):
         alone, space = object.__new__(Across), self._spaces[host]
         alone.__dict__ |= space.__dict__ | {"_spaces": {host: space}, "baseline": space.baseline.on(host)}
         return alone
+
+    def sparsities(self, quantization: Quantization, backend: Backend) -> tuple[bool, ...]:
+        """See `Space.sparsities`."""
+        assert backend.host is not None  # all of `pairs` name theirs
+        return self._spaces[backend.host].sparsities(quantization, backend)
 
     def runs(self, student: Student, quantization: Quantization, backend: Backend) -> list[Parallel]:
         """See `Space.runs`."""

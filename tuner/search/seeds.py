@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TypeVar
 
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, Student
 from tuner.search.space import Space
 from tuner.spec.model import GENERATION
 
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
-_RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
+_RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4, "xla": 5}
 #: The same for language models in few bits, which go by how fast weights are read.
 _RANK_GENERATES = {
     "llama-cpp": 0,
@@ -172,11 +172,12 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
         return None
     depth = _nearest(space.depths, wish.depth * space.teacher_layers or 1)
     heads, ffn = _nearest(space.heads, wish.heads), _nearest(space.ffn, wish.ffn)
+    student = Student(depth, heads, ffn, space.sparsities(*pair)[0])  # dense, where that may be chosen
     return Candidate(
         distillation=Distillation(student_layers=depth),
-        pruning=Pruning(heads=heads, ffn=ffn),
+        pruning=Pruning(heads=heads, ffn=ffn, semi_structured=student.semi_structured),
         quantization=pair[0],
-        parallel=_run(space.runs((depth, heads, ffn), *pair), wish.replicated),
+        parallel=_run(space.runs(student, *pair), wish.replicated),
         backend=pair[1],
     )
 

@@ -23,6 +23,7 @@ from tuner.candidate import (
     Parallel,
     Pruning,
     Quantization,
+    Student,
     baseline,
     baseline_device,
 )
@@ -30,7 +31,7 @@ from tuner.errors import InputError
 from tuner.runtime.split import Split
 from tuner.search.choice import Choice, distribution, from_trial, to_param
 from tuner.search.precision import Drafter, Leg, Offers, legs
-from tuner.search.ways import Student, Ways, doubling, threads_and_replicas
+from tuner.search.ways import Ways, doubling, threads_and_replicas
 from tuner.spec.model import Axes
 
 if TYPE_CHECKING:
@@ -105,6 +106,13 @@ class Space:
             return [1]
         return sorted({min(slots, most) for slots in self._slots or doubling(most)})
 
+    def sparsities(self, quantization: Quantization, backend: Backend) -> tuple[bool, ...]:
+        """Return whether weights may be 2:4 sparse in a number format on an engine."""
+        made = (backend.engine, backend.device, quantization.bits, quantization.scheme)
+        return next(
+            leg.semi_structured for leg in self.legs if (leg.engine, leg.device, leg.bits, leg.scheme) == made
+        )
+
     def runs(self, student: Student, quantization: Quantization, backend: Backend) -> list[Parallel]:
         """Return every way to run a student's artefact of an engine."""
         return [
@@ -173,9 +181,13 @@ class Space:
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
         quantization, backend = self._walk_leg(choose)
-        way = self._walk_way(choose, self.ways.of((depth, heads, ffn), backend, quantization.bits))
+        where = f"{backend.engine}@{backend.device}.{quantization.bits}.{quantization.scheme}"
+        sparsities = self.sparsities(quantization, backend)
+        sparse = choose(Choice(f"{where}.semi_structured", "semi_structured", sparsities, ordered=False))
+        student = Student(depth, heads, ffn, sparse)
+        way = self._walk_way(choose, self.ways.of(student, backend, quantization.bits))
         parallel = self._walk_parallel(choose, way, backend)
-        return _candidate((depth, heads, ffn), (quantization, backend), parallel)
+        return _candidate(student, (quantization, backend), parallel)
 
     def _walk_way(self, choose: Chooser, ways: Sequence[Split]) -> Split:
         among = "/".join(f"{way.tensor}x{way.pipeline}" for way in ways)
@@ -225,6 +237,7 @@ class Space:
             and shape.heads in self.heads
             and shape.ffn in self.ffn
             and pair in self.pairs()
+            and shape.semi_structured in self.sparsities(*pair)
             and candidate.parallel in self.runs(candidate.student, *pair)
         )
 
@@ -236,27 +249,45 @@ class Space:
         """Return the number of distinct candidates."""
         students, pairs = list(self._students()), self.pairs()
         if not self.ways.divided:  # all students are run alike
-            return len(students) * sum(len(self.runs(students[0], *pair)) for pair in pairs)
-        return sum(len(self.runs(student, *pair)) for student in students for pair in pairs)
+            return len(students) * sum(
+                len(self.runs(student, *pair))
+                for pair in pairs
+                for student in self._dense_or_sparse(students[0], pair)
+            )
+        return sum(
+            len(self.runs(student, *pair))
+            for dense in students
+            for pair in pairs
+            for student in self._dense_or_sparse(dense, pair)
+        )
+
+    def _dense_or_sparse(self, dense: Student, pair: tuple[Quantization, Backend]) -> list[Student]:
+        return [dense._replace(semi_structured=sparse) for sparse in self.sparsities(*pair)]
 
     def _students(self) -> Iterator[Student]:
+        """Yield every student with dense weights: whether they may be 2:4 sparse hangs on who runs it."""
         for depth in self.depths:
             for heads in self.heads:
                 for ffn in self.ffn:
-                    yield depth, heads, ffn
+                    yield Student(depth, heads, ffn)
 
     def enumerate(self) -> Iterator[Candidate]:
         """Yield every candidate once."""
         pairs = self.pairs()
-        for student in self._students():
+        for dense in self._students():
             for pair in pairs:
-                for parallel in self.runs(student, *pair):
-                    yield _candidate(student, pair, parallel)
+                for student in self._dense_or_sparse(dense, pair):
+                    for parallel in self.runs(student, *pair):
+                        yield _candidate(student, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
-        student = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
+        student = Student(rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn))
         pair = rng.choice(self.pairs())
+        choices = self.sparsities(*pair)
+        # Where there is nothing to choose nothing is drawn: studies draw what they drew before.
+        sparse = rng.choice(choices) if len(choices) > 1 else choices[0]
+        student = student._replace(semi_structured=sparse)
         return _candidate(student, pair, rng.choice(self.runs(student, *pair)))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
@@ -284,10 +315,10 @@ class Space:
 
 
 def _candidate(student: Student, pair: tuple[Quantization, Backend], parallel: Parallel) -> Candidate:
-    depth, heads, ffn = student
+    layers, heads, ffn, sparse = student
     return Candidate(
-        distillation=Distillation(student_layers=depth),
-        pruning=Pruning(heads=heads, ffn=ffn),
+        distillation=Distillation(student_layers=layers),
+        pruning=Pruning(heads=heads, ffn=ffn, semi_structured=sparse),
         quantization=pair[0],
         parallel=parallel,
         backend=pair[1],
@@ -307,7 +338,7 @@ def _walk_student(choose: Chooser, leg: Leg, prefix: str) -> Drafter:
 def _known(candidate: Candidate) -> dict[str, Any]:
     return {
         "student_layers": candidate.distillation.student_layers,
-        **candidate.pruning.model_dump(),
+        **dict(candidate.pruning),
         **dict(candidate.quantization),
         **dict(candidate.parallel),
         **dict(candidate.backend),

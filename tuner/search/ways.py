@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from tuner.candidate import Backend
+from tuner.candidate import Backend, Student
 from tuner.compress.widths import kept_widths
 from tuner.errors import InputError
 from tuner.runtime.split import Split, pipeline_refusal, tensor_refusal
 from tuner.search.precision import Leg
 from tuner.spec.model import Axes, ParallelAxis
 
-#: Layers, and the shares of heads and FFN neurons removed.
-Student = tuple[int, float, float]
 _ALONE = Split()
 
 
@@ -36,9 +34,9 @@ class Ways:
                 raise InputError(f"axes.parallel.{field}: {way.ranks} processes: {reason}")
 
     def of(self, student: Student, backend: Backend, bits: int) -> Sequence[Split]:
-        """Return how a student can be divided on an engine in so many bits."""
+        """Return how a student can be divided on an engine in so many bits; 2:4 weights stay in one piece."""
         most = self._ranks.get((backend.engine, backend.device, bits), 1)
-        if not self.divided or most == 1 or backend.fixed_shape or backend.draft:
+        if not self.divided or most == 1 or backend.fixed_shape or backend.draft or student.semi_structured:
             return (_ALONE,)
         return self._of(student, most)
 
@@ -58,8 +56,8 @@ class Ways:
     def _unshared(self, way: Split, student: Student) -> str:
         """Return why a student cannot be divided so, or nothing."""
         if way.tensor > 1:
-            return tensor_refusal(way.tensor, *kept_widths(self._anatomy, *student[1:]))
-        return pipeline_refusal(way.pipeline, student[0])
+            return tensor_refusal(way.tensor, *kept_widths(self._anatomy, student.heads, student.ffn))
+        return pipeline_refusal(way.pipeline, student.layers)
 
     def _refusal(self, way: Split, students: Sequence[Student]) -> str:
         """Return why nothing in the space can be divided so, or nothing."""
@@ -103,7 +101,7 @@ def _named(axis: ParallelAxis) -> Iterator[Split]:
 
 def _students(axes: Axes, layers: int) -> list[Student]:
     depth = max(axes.distillation.student_layers or [layers])
-    return [(depth, heads, ffn) for heads in axes.pruning.heads for ffn in axes.pruning.ffn]
+    return [Student(depth, heads, ffn) for heads in axes.pruning.heads for ffn in axes.pruning.ffn]
 
 
 def _no_engine(able: Mapping[tuple[str, str, int], int]) -> str:

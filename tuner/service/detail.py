@@ -106,6 +106,7 @@ def command(study_name: str, trial: Trial) -> str:
         "axes.distillation.student_layers": [c.distillation.student_layers],
         "axes.pruning.heads": [c.pruning.heads],
         "axes.pruning.ffn": [c.pruning.ffn],
+        "axes.pruning.semi_structured": [c.pruning.semi_structured],
         "axes.quantization.bits": [q.bits],
         "axes.parallel.threads": [c.parallel.threads],
         "axes.parallel.replicas": [c.parallel.replicas],

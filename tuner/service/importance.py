@@ -17,6 +17,7 @@ FIELDS = (
     "student_layers",
     "heads",
     "ffn",
+    "semi_structured",
     "bits",
     "scheme",
     "group_size",

@@ -169,6 +169,7 @@ def _short(row: TrialRow) -> str:
     whole = f"{layers} layer{'s' if layers > 1 else ''}, {_format(row)}, {c.backend.engine}"
     shares = ((c.pruning.heads, "heads"), (c.pruning.ffn, "FFN"))
     pruned = ", ".join(f"−{share:.0%} {what}" for share, what in shares if share)
+    pruned += " 2:4" if c.pruning.semi_structured else ""
     return f"{whole}\n{pruned}" if pruned else whole
 
 

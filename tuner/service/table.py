@@ -32,8 +32,8 @@ _PLAIN = (
 )  # fmt: skip
 _TEXTS = ("kind", "reason", "artefact_key", "worker", "host", "host_name", "discard_reason")
 AXES = (
-    "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "method", "kv_bits", "threads", "replicas",
-    "tensor", "pipeline", "slots", "engine", "device", "fixed_shape", "draft", "draft_layers", "draft_ffn",
+    "student_layers", "heads", "ffn", "semi_structured", "bits", "scheme", "group_size", "method", "kv_bits", "threads",
+    "replicas", "tensor", "pipeline", "slots", "engine", "device", "fixed_shape", "draft", "draft_layers", "draft_ffn",
     "draft_bits",
 )  # fmt: skip
 _ENDS = ("", "_low", "_high")

@@ -231,6 +231,10 @@ class PruningAxis(_Section):
 
     heads: Choices[Share] = Field(default=[0.0, 0.25, 0.5], description="share of attention heads removed")
     ffn: Choices[Share] = Field(default=[0.0, 0.25, 0.5, 0.75], description="share of FFN neurons removed")
+    semi_structured: Choices[bool] = Field(
+        default=[False],
+        description="true: two of each four weights are zero (2:4); on GPUs whose engine has kernels for it",
+    )
 
 
 class QuantizationAxis(_Section):

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from tuner.candidate import Candidate
+from tuner.candidate import Candidate, Student
 from tuner.metrics import Metrics
 from tuner.stage import StageRun
 
-Student = tuple[int, float, float]
 Form = tuple[str, str, bool, int, str, int | None, str | None, int | None]
 Run = tuple[int, int, int, str | None, int | None, float | None, int | None, str | None, int, int]
 Drafting = tuple[str, str, str | None, int | None, float | None, int | None]
