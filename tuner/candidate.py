@@ -61,10 +61,18 @@ class Quantization(_Axis):
 
 
 class Parallel(_Axis):
-    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own."""
+    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own.
+
+    Under load a replica answers up to `max_batch` waiting requests together.
+    """
 
     threads: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=1)
+    max_batch: int = Field(default=1, ge=1)
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: v for name, v in write(self).items() if name != "max_batch" or v > 1}
 
 
 class Backend(_Axis):
@@ -130,7 +138,9 @@ class Candidate(_Axis):
             "/fixed" if self.backend.fixed_shape else ""
         )
         engine += f"+{self.backend.draft}" if self.backend.draft else ""
-        return f"{shape} {number} {engine} {self.parallel.threads}x{self.parallel.replicas}"
+        run = f"{self.parallel.threads}x{self.parallel.replicas}"
+        run += f" b{self.parallel.max_batch}" if self.parallel.max_batch > 1 else ""
+        return f"{shape} {number} {engine} {run}"
 
 
 def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:

@@ -141,18 +141,22 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    pairs = space.parallels_on(pair[1].device)
-    most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
-    replicas = [r for t, r in pairs if t == most]
+    ways = space.ways(pair[1])
+    most = (min if wish.replicated else max)(way.threads for way in ways)
+    fitting = [way for way in ways if way.threads == most]
     return Candidate(
         distillation=Distillation(
             student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
         ),
         pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
         quantization=pair[0],
-        parallel=Parallel(threads=most, replicas=max(replicas) if wish.replicated else min(replicas)),
+        parallel=max(fitting, key=_width) if wish.replicated else min(fitting, key=_width),
         backend=pair[1],
     )
+
+
+def _width(way: Parallel) -> tuple[int, int]:
+    return way.replicas, way.max_batch
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:

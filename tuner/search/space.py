@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _CPU = "cpu"
 _ON_A_CARD = (1, 2, 4)  # replicas that share a GPU, where the study names none
+_ONE = (1,)  # requests that are answered at a time where a shape is built for one
 
 #: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
 _Chooser = Callable[[Choice], Any]
@@ -67,6 +68,7 @@ class Space:
         #: Threads and replicas on the processor; on other devices one thread, which only hands out work.
         self.parallels = _parallels(axes, cores) if any(leg.device == _CPU for leg in self.legs) else on_card
         self._on_card = on_card
+        self._batches = sorted(set(axes.parallel.max_batch or _ONE))
         self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
 
     @property
@@ -76,6 +78,18 @@ class Space:
     def parallels_on(self, device: str) -> list[tuple[int, int]]:
         """Return the pairs of threads and replicas that can be chosen on a device."""
         return self.parallels if device == _CPU else self._on_card
+
+    def ways(self, backend: Backend) -> list[Parallel]:
+        """Return all ways to run an artefact: threads, replicas, and how many requests are answered together.
+
+        What is built for one shape answers one request at a time.
+        """
+        batches = self._batches_of(backend)
+        pairs = self.parallels_on(backend.device)
+        return [Parallel(threads=t, replicas=r, max_batch=b) for t, r in pairs for b in batches]
+
+    def _batches_of(self, backend: Backend) -> Sequence[int]:
+        return self._batches[:1] if backend.fixed_shape else self._batches
 
     @property
     def engines(self) -> list[str]:
@@ -141,14 +155,15 @@ class Space:
             "" if backend.device == _CPU else f"{backend.device}.",
         )
         threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
-        replicas = [r for t, r in pairs if t == threads]
+        replicas = choose(
+            Choice(f"{place}{threads}t.replicas", "replicas", [r for t, r in pairs if t == threads])
+        )
+        batch = choose(Choice(f"{place}max_batch", "max_batch", self._batches_of(backend)))
         return Candidate(
             distillation=Distillation(student_layers=depth),
             pruning=Pruning(heads=heads, ffn=ffn),
             quantization=quantization,
-            parallel=Parallel(
-                threads=threads, replicas=choose(Choice(f"{place}{threads}t.replicas", "replicas", replicas))
-            ),
+            parallel=Parallel(threads=threads, replicas=replicas, max_batch=batch),
             backend=backend,
         )
 
@@ -173,12 +188,12 @@ class Space:
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
             return False
-        p, shape = candidate.parallel, candidate.pruning
+        shape = candidate.pruning
         return (
             candidate.distillation.student_layers in self.depths
             and shape.heads in self.heads
             and shape.ffn in self.ffn
-            and (p.threads, p.replicas) in self.parallels_on(candidate.backend.device)
+            and candidate.parallel in self.ways(candidate.backend)
             and (candidate.quantization, candidate.backend) in self.pairs()
         )
 
@@ -188,7 +203,7 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        ways = sum(len(self.parallels_on(backend.device)) for _, backend in self.pairs())
+        ways = sum(len(self.ways(backend)) for _, backend in self.pairs())
         return len(self.depths) * len(self.heads) * len(self.ffn) * ways
 
     def enumerate(self) -> Iterator[Candidate]:
@@ -198,14 +213,14 @@ class Space:
             for heads in self.heads:
                 for ffn in self.ffn:
                     for pair in pairs:
-                        for parallel in self.parallels_on(pair[1].device):
+                        for parallel in self.ways(pair[1]):
                             yield _candidate(depth, heads, ffn, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
         shape = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
         pair = rng.choice(self.pairs())
-        return _candidate(*shape, pair, rng.choice(self.parallels_on(pair[1].device)))
+        return _candidate(*shape, pair, rng.choice(self.ways(pair[1])))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -225,18 +240,19 @@ class Space:
             "ffn": list(self.ffn),
             "legs": [leg.signature() for leg in self.legs],
             "parallel": [list(pair) for pair in self.parallels],
+            **({"max_batch": list(self._batches)} if len(self._batches) > 1 else {}),
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
         }
 
 
 def _candidate(
-    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: tuple[int, int]
+    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: Parallel
 ) -> Candidate:
     return Candidate(
         distillation=Distillation(student_layers=depth),
         pruning=Pruning(heads=heads, ffn=ffn),
         quantization=pair[0],
-        parallel=Parallel(threads=parallel[0], replicas=parallel[1]),
+        parallel=parallel,
         backend=pair[1],
     )
 
@@ -246,7 +262,7 @@ def _known(candidate: Candidate) -> dict[str, Any]:
         "student_layers": candidate.distillation.student_layers,
         **candidate.pruning.model_dump(),
         **dict(candidate.quantization),
-        **candidate.parallel.model_dump(),
+        **dict(candidate.parallel),
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
         "fixed_shape": candidate.backend.fixed_shape,
         "draft": candidate.backend.draft,

@@ -15,6 +15,7 @@ from tuner.pipeline.metrics import trial_metrics
 from tuner.search.front import Point, contenders, front, losses
 from tuner.service.pipeline import Confirmation, Pipeline
 from tuner.service.points import is_baseline, search_points
+from tuner.service.record import under_load
 from tuner.store import Store
 from tuner.store.records import Measurement, Study, Trial
 
@@ -59,7 +60,7 @@ def _store(store: Store, study: Study, trial: Trial, found: Confirmation, clock:
     metrics = trial_metrics(performance, found.quality, clock or performance["reference_ms"])
     raw = Measurement("confirm", tuple(performance["samples"]), tuple(performance["reference_samples"]))
     matrix: dict[str, Any] = {"confusion": found.confusion}
-    measured = [raw, Measurement("confirm", summary=matrix)]
+    measured = [raw, *under_load("confirm", performance), Measurement("confirm", summary=matrix)]
     store.confirm_trial(study, trial.id, metrics, Estimate(**performance["ratio"]), measured, found.correct)
 
 

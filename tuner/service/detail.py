@@ -72,7 +72,7 @@ def detail(store: Store, study_name: str, number: int) -> Detail:
 
 def _samples(found: list[Measurement], kind: str) -> Samples | None:
     for m in found:
-        if m.kind == kind and m.samples:
+        if m.kind == kind and m.samples and "server" not in m.summary:
             return Samples(m.samples[:_MOST], (m.reference_samples or ())[:_MOST], m.summary)
     return None
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tuner.errors import JobError, TunerError, UnsupportedError
 from tuner.hardware import Host
 from tuner.metrics import Estimate
@@ -10,7 +13,7 @@ from tuner.pipeline.gate import GivenUp
 from tuner.pipeline.metrics import trial_metrics
 from tuner.stage import StageRun
 from tuner.store import Store
-from tuner.store.records import Artefact, Measurement, Study, Trial
+from tuner.store.records import Artefact, Measurement, MeasurementKind, Study, Trial
 
 
 def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: str = "") -> Trial:
@@ -26,7 +29,7 @@ def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: 
         trial_metrics(found.performance, found.quality, baseline_ms),
         ratio=Estimate(**found.performance["ratio"]),
         stages=found.stages,
-        measurements=[_performance(found), Measurement("quality", summary={"confusion": found.confusion})],
+        measurements=[*_performance(found), Measurement("quality", summary={"confusion": found.confusion})],
         artefact_key=found.artefact.key,
         correct=found.correct,
         reference_ms=reference_ms,
@@ -51,7 +54,7 @@ def record_given_up(store: Store, study: Study, trial: Trial, found: GivenUp, ho
         trial_metrics(found.performance, found.quality, clock),
         ratio=Estimate(**found.performance["ratio"]),
         stages=found.stages,
-        measurements=[_performance(found)],
+        measurements=_performance(found),
         reference_ms=reference_ms,
     )
 
@@ -72,10 +75,21 @@ def record_failure(
     return store.fail_trial(trial, kind, reason, log, stages)
 
 
-def _performance(found: Evaluation | GivenUp) -> Measurement:
-    summary = {k: v for k, v in found.performance.items() if k not in ("samples", "reference_samples")}
+def _performance(found: Evaluation | GivenUp) -> list[Measurement]:
+    apart = ("samples", "reference_samples", "server")
+    summary = {k: v for k, v in found.performance.items() if k not in apart}
     samples, beside = found.performance["samples"], found.performance["reference_samples"]
-    return Measurement("performance", tuple(samples), tuple(beside), summary)
+    alone = Measurement("performance", tuple(samples), tuple(beside), summary)
+    return [alone, *under_load("performance", found.performance)]
+
+
+def under_load(kind: MeasurementKind, performance: Mapping[str, Any]) -> list[Measurement]:
+    """Return what was measured under load, its latencies (ms) as samples and all probes; nothing in other scenarios."""
+    server = performance.get("server")
+    if server is None:
+        return []
+    told = {name: server[name] for name in ("capacity", "probes")}
+    return [Measurement(kind, tuple(server["latencies_ms"]), summary={"server": told})]
 
 
 def _artefact(found: Evaluation) -> Artefact:

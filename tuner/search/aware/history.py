@@ -20,21 +20,21 @@ class Item:
     """A candidate taken apart into plain tuples, which are quick to compare: a search looks at a whole space each time.
 
     `form` is engine, device, fixed shape, bits, scheme, group size, method and KV cache; `run` threads,
-    replicas and how it drafts.
+    replicas, how it drafts, and how many requests it answers together.
     """
 
     candidate: Candidate
     hash: str
     student: Student
     form: Form
-    run: tuple[int, int, str | None]
+    run: tuple[int, int, str | None, int]
 
     @classmethod
     def of(cls, c: Candidate) -> Item:
         """Take a candidate apart."""
         b, q, p = c.backend, c.quantization, c.parallel
         form = (b.engine, b.device, b.fixed_shape, q.bits, q.scheme, q.group_size, q.method, q.kv_bits)
-        return cls(c, c.hash, c.student, form, (p.threads, p.replicas, b.draft))
+        return cls(c, c.hash, c.student, form, (p.threads, p.replicas, b.draft, p.max_batch))
 
     @property
     def weights(self) -> Form:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.candidate import Candidate, Parallel
+from tuner.candidate import Candidate
 from tuner.search.aware.belief import Encoder
 from tuner.search.aware.costs import Costs, Remaining
 from tuner.search.aware.gain import gains
@@ -140,11 +140,10 @@ def _cheap(space: Space, made: Made, most: int) -> Iterator[Candidate]:
             }
         )
         for quantization, backend in space.pairs():
-            for threads, replicas in space.parallels_on(backend.device):
+            for run in space.ways(backend):
                 count += 1
                 if count > most:
                     return
-                run = Parallel(threads=threads, replicas=replicas)
                 form = {"quantization": quantization, "backend": backend, "parallel": run}
                 yield shaped.model_copy(update=form)
 
