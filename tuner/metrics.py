@@ -68,6 +68,10 @@ def is_share(name: str) -> bool:
     return METRICS[name][0] == "fraction"
 
 
+#: From here on an end of an interval is open: the store keeps infinity as the largest number there is.
+OPEN = 1e100
+
+
 class Estimate(BaseModel):
     """A measured value with its 95 % interval; `low == high == value` where it has no spread (a file's size)."""
 

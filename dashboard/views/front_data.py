@@ -109,7 +109,8 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str]) -> None
     out["Fixed shape"] = np.where(data["fixed_shape"].fillna(False).astype(bool), "yes", "no")
     out["Host"] = [cut(h or "unknown", 60) for h in data["host_name"]]
     out["Threads × replicas"] = [
-        f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)
+        f"{int(t)} × {int(r)}" + (f", {int(b)} together" if b > 1 else "")
+        for t, r, b in zip(data["threads"], data["replicas"], data["max_batch"], strict=True)
     ]
     out["Verdict"] = [
         ("confirmed on test data, " if c else "") + MEANINGS[r]

@@ -11,7 +11,7 @@ from dashboard.views.palette import Palette
 FIELDS = {
     "student_layers": "Layers kept", "heads": "Heads removed", "ffn": "FFN neurons removed", "bits": "Bits",
     "scheme": "Quantization scheme", "group_size": "Group size (int4)", "method": "Method of low bits",
-    "kv_bits": "Bits of the KV cache", "threads": "Threads", "replicas": "Replicas",
+    "kv_bits": "Bits of the KV cache", "threads": "Threads", "replicas": "Replicas", "max_batch": "Requests together",
     "engine": "Engine", "fixed_shape": "Fixed shape", "device": "Device",
 }  # fmt: skip
 
@@ -20,7 +20,7 @@ FIELDS = {
 SHORT = {
     "student_layers": "Layers", "heads": "Heads cut", "ffn": "FFN cut", "bits": "Bits", "scheme": "Scheme",
     "group_size": "Group", "method": "Method", "kv_bits": "KV bits", "threads": "Threads", "replicas": "Replicas",
-    "engine": "Engine", "fixed_shape": "Fixed",
+    "max_batch": "Batch", "engine": "Engine", "fixed_shape": "Fixed",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tuner.metrics import LOST, METRICS
+from tuner.metrics import LOST, METRICS, OPEN
 from tuner.spec.wording import loss_unit
 
 MINUS, NONE = "−", "–"
@@ -41,9 +41,19 @@ _LABELS = {
     "choice_accuracy": "Multiple choice", "choice_accuracy_drop": "Multiple choice drop",
     "ttft_ms": "First token", "ttft_p90_ms": "First token, 90th percentile",
     "ttft_p99_ms": "First token, 99th percentile", "tpot_ms": "Each further token",
+    "server_p50_ms": "Under load, median", "server_p90_ms": "Under load, 90th percentile",
+    "server_p99_ms": "Under load, 99th percentile", "server_rate": "Largest rate", "cores": "Cores",
     "itl_p99_ms": "Gap between tokens, 99th percentile", "tokens_per_s": "Tokens",
 }  # fmt: skip
-_UNITS = {"fraction": "%", "x": "×", "samples/s": "/s", "tokens/s": "/s", "J/request": "J per request"}
+_UNITS = {
+    "fraction": "%",
+    "x": "×",
+    "samples/s": "/s",
+    "tokens/s": "/s",
+    "J/request": "J per request",
+    "requests/s": "/s",
+    "cores": "",
+}
 
 
 def _shown(name: str) -> Shown:
@@ -95,7 +105,7 @@ def interval_text(name: str, low: float | None, value: float | None, high: float
     """Return the 95 % interval: `0.30 to 0.36 ms`; empty where the value has none."""
     if not (is_known(low) and is_known(high)) or low is None or high is None or low == high:
         return ""
-    if abs(low) > 1e100 or abs(high) > 1e100:  # stored for an open end
+    if abs(low) > OPEN or abs(high) > OPEN:
         return "interval open"
     shown = SHOWN[name]
     return f"{_number(name, low * shown.scale)} to {shown.with_unit(_number(name, high * shown.scale))}"

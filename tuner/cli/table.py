@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tuner.cli.output import note, print_table
-from tuner.metrics import LOSS, Estimate, is_share
-from tuner.spec.wording import generates, loss_unit
+from tuner.metrics import LOSS, OPEN, Estimate, is_share
+from tuner.spec.wording import generates, loaded, loss_unit
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
     from tuner.service.rows import TrialRow
 
+#: A column: its heading, and what of a row stands below it.
+_Figure = tuple[str, Callable[["TrialRow"], str]]
 #: Left out first where a terminal is narrow.
 _EXPENDABLE = (
     "samples/s,memory MB,size MB,parallel,against search,TPOT ms,TTFT ms,tokens/s,drop pt,agreement %,layers"
@@ -23,12 +25,13 @@ def print_front(study: StudyHandle, rows: Sequence[TrialRow], everything: bool =
     """Print a front, or with `everything` how each trial stands to it, and under it what it is compared with."""
     from rich.markup import escape
 
-    metric = study.spec["metric"]
+    metric, scenario = study.spec["metric"], study.spec["scenario"]
+    figures = [*_loaded(scenario), *_figures(metric)]
     names = _remarks(study)
     beside = [row for row, _ in comparisons(study) if row.number not in {r.number for r in rows}]
-    lines = [_cells(row, metric, names.get(row.number, ""), everything) for row in rows]
-    lines += [_cells(row, metric, names[row.number], True) for row in beside]
-    print_table(_headers(metric), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
+    lines = [_cells(row, metric, figures, names.get(row.number, ""), everything) for row in rows]
+    lines += [_cells(row, metric, figures, names[row.number], True) for row in beside]
+    print_table(_headers(figures), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
     _note_doubts(study, rows, everything)
 
 
@@ -112,12 +115,29 @@ def _heading(rows: Sequence[TrialRow]) -> str:
     return f"{count}, as the search measured them on the validation split"
 
 
-def _headers(metric: str) -> list[str]:
+def _headers(figures: Sequence[_Figure]) -> list[str]:
     parts = ["trial", "layers", "pruned", "bits", "parallel", "engine"]
-    return [*parts, *(name for name, _ in _figures(metric)), "against search", ""]
+    return [*parts, *(name for name, _ in figures), "against search", ""]
 
 
-def _figures(metric: str) -> list[tuple[str, Callable[[TrialRow], str]]]:
+def _loaded(scenario: Mapping[str, Any]) -> list[_Figure]:
+    """Return the columns of what was measured under load, none in other scenarios."""
+    known: dict[str, _Figure] = {
+        "server_rate": ("requests/s", lambda row: interval(row.estimate("server_rate"), digits=0)),
+        "server_p99_ms": ("p99 ms", lambda row: under_load(row.estimate("server_p99_ms"))),
+        "cores": ("cores", lambda row: interval(row.estimate("cores"), digits=0)),
+    }
+    return [known[name] for name in loaded(scenario)]
+
+
+def under_load(estimate: Estimate | None) -> str:
+    """Return a latency under load; of a line that only grew, the least that it is."""
+    if estimate is None or estimate.high < OPEN:
+        return latency(estimate)
+    return f"over {estimate.value:.0f}"
+
+
+def _figures(metric: str) -> list[_Figure]:
     """Return the columns of what was measured: a heading, and what of a row stands below it."""
 
     def of(name: str, scale: float = 1.0, digits: int = 1) -> Callable[[TrialRow], str]:
@@ -150,7 +170,7 @@ def _figures(metric: str) -> list[tuple[str, Callable[[TrialRow], str]]]:
     ]
 
 
-def _cells(row: TrialRow, metric: str, why: str, standing: bool) -> list[str]:
+def _cells(row: TrialRow, metric: str, figures: Sequence[_Figure], why: str, standing: bool) -> list[str]:
     c = row.candidate
     stands = row.place if standing and not row.on_front else None
     missed = stands or ("" if row.feasible else "discarded" if row.discarded else "misses a constraint")
@@ -159,11 +179,12 @@ def _cells(row: TrialRow, metric: str, why: str, standing: bool) -> list[str]:
         str(c.distillation.student_layers),
         f"{c.pruning.heads:.3g}/{c.pruning.ffn:.3g}",
         _bits(row),
-        f"{c.parallel.threads}x{c.parallel.replicas}",
+        f"{c.parallel.threads}x{c.parallel.replicas}"
+        + (f" b{c.parallel.max_batch}" if c.parallel.max_batch > 1 else ""),
         c.backend.engine
         + ("" if c.backend.device == "cpu" else f"@{c.backend.device}")
         + ("/fixed" if c.backend.fixed_shape else ""),
-        *(text(row) for _, text in _figures(metric)),
+        *(text(row) for _, text in figures),
         lost(row, metric),
         ", ".join(text for text in (why, missed) if text),
     ]

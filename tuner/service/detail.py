@@ -110,6 +110,8 @@ def command(study_name: str, trial: Trial) -> str:
         "axes.backend.engines": [c.backend.engine],
         "axes.backend.fixed_shape": [c.backend.fixed_shape],
     }
+    if c.parallel.max_batch > 1:
+        settings["axes.parallel.max_batch"] = [c.parallel.max_batch]
     if q.scheme in ("dynamic", "static"):
         settings["axes.quantization.schemes"] = [q.scheme]
     if q.group_size:

@@ -24,6 +24,7 @@ FIELDS = (
     "kv_bits",
     "threads",
     "replicas",
+    "max_batch",
     "engine",
     "fixed_shape",
 )

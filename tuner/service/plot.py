@@ -18,7 +18,7 @@ from tuner.metrics import LOSS, METRICS, Estimate
 from tuner.service.plot_labels import LANE, place_labels
 from tuner.service.rows import TrialRow
 from tuner.spec.constraint import parse_constraint
-from tuner.spec.wording import FORMATS, asked_text, drawn_quality, format_name
+from tuner.spec.wording import FORMATS, asked_text, drawn_quality, drawn_speed, format_name
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
@@ -34,6 +34,7 @@ ENGINE_COLOURS = {
 _OTHER = ("#CC79A7", "#56B4E9", "#7A6A00", "#666666")
 FORMAT_MARKERS = {"fp32": "o", "tf32": "p", "16 bit": "D", "fp16": "d", "int8": "s", "fp8": "P", "int4": "^",
                   "int3": "v", "int2": "X"}  # fmt: skip
+OPEN_END = 10.0  # times the value, where an interval's end is open
 _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
 
 
@@ -41,7 +42,8 @@ _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
 class Drawn:
     """What is drawn: every measured row, the front fastest first, and the points that carry a label.
 
-    `metric` is the quality that is drawn, `floor` the lowest height of it that the constraints allow.
+    `metric` is the quality that is drawn, `speed` what it is drawn across, `floor` the lowest height of it that the
+    constraints allow.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Drawn:
     labels: list[tuple[TrialRow, str]]
     floor: float | None
     caption: str
+    speed: str = "latency_ms"
 
 
 def plot_front(study: StudyHandle, path: Path) -> Path:
@@ -72,13 +75,21 @@ def plot_front(study: StudyHandle, path: Path) -> Path:
 
 def drawn(study: StudyHandle) -> Drawn:
     """Choose what of a study is drawn."""
-    metric = drawn_quality(study.spec["metric"])
-    rows = [row for row in study.rows() if _point(row, metric) is not None]
-    front = [row for row in study.front_rows() if _point(row, metric) is not None]
+    metric, speed = drawn_quality(study.spec["metric"]), drawn_speed(study.spec["scenario"])
+    rows = [row for row in study.rows() if _point(row, speed, metric) is not None]
+    front = [row for row in study.front_rows() if _point(row, speed, metric) is not None]
     baseline = next((row for row in rows if row.candidate == study.baseline), None)
     labels = _labels(study, rows, front, baseline)
     return Drawn(
-        study.name, metric, rows, front, baseline, labels, _floor(study, baseline), _caption(study, rows)
+        study.name,
+        metric,
+        rows,
+        front,
+        baseline,
+        labels,
+        _floor(study, baseline),
+        _caption(study, rows),
+        speed,
     )
 
 
@@ -147,7 +158,7 @@ def _texts(content: Drawn) -> list[tuple[float, float, str]]:
     """Return the labels as x, y, text."""
     found = []
     for row, name in content.labels:
-        speedup, (x, y) = row.estimate("speedup"), _xy(row, content.metric)
+        speedup, (x, y) = row.estimate("speedup"), _xy(row, content)
         fast = "" if speedup is None or name == "baseline" else f"  {speedup.value:.3g}×"
         found.append((x.value, y.value, f"{name}{fast}\n{_short(row)}"))
     return found
@@ -166,9 +177,17 @@ def _short(row: TrialRow) -> str:
 # -- numbers
 
 
-def _point(row: TrialRow, metric: str) -> tuple[Estimate, Estimate] | None:
-    x, y = row.estimate("latency_ms"), row.estimate(metric)
-    return None if x is None or y is None or x.value <= 0 else (x, height(metric, y))
+def _point(row: TrialRow, speed: str, metric: str) -> tuple[Estimate, Estimate] | None:
+    x, y = row.estimate(speed), row.estimate(metric)
+    return None if x is None or y is None or x.value <= 0 else (across(speed, x), height(metric, y))
+
+
+def across(speed: str, found: Estimate) -> Estimate:
+    """Return what is drawn across such that less is better, in ms: a rate as the time from a request to the next."""
+    if METRICS[speed][1] == "minimize":
+        return found.model_copy(update={"high": min(found.high, OPEN_END * found.value)})
+    low = max(found.low, found.value / OPEN_END)
+    return Estimate(value=1e3 / found.value, low=1e3 / found.high, high=1e3 / low)
 
 
 def height(metric: str, found: Estimate) -> Estimate:
@@ -178,8 +197,8 @@ def height(metric: str, found: Estimate) -> Estimate:
     return Estimate(value=-found.value, low=-found.high, high=-found.low)
 
 
-def _xy(row: TrialRow, metric: str) -> tuple[Estimate, Estimate]:
-    found = _point(row, metric)
+def _xy(row: TrialRow, content: Drawn) -> tuple[Estimate, Estimate]:
+    found = _point(row, content.speed, content.metric)
     assert found is not None  # rows without a point are not drawn
     return found
 
@@ -197,10 +216,11 @@ def _limits(axes: Any, content: Drawn) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    xs = [_xy(row, content.metric)[0].value for row in content.rows]
+    xs = [_xy(row, content)[0].value for row in content.rows]
     axes.set_xlim(min(xs) / 1.45, max(xs) * 1.6)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    rate = METRICS[content.speed][1] == "maximize"
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1e3 / value if rate else value:.4g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     low, high = _span(content)
     axes.set_ylim(low, high)
@@ -209,11 +229,11 @@ def _limits(axes: Any, content: Drawn) -> None:
 def _span(content: Drawn) -> tuple[float, float]:
     """Return the lowest and the highest quality drawn."""
     wanted = [*content.front, *([content.baseline] if content.baseline else [])] or content.rows
-    intervals = [_xy(row, content.metric)[1] for row in wanted]
+    intervals = [_xy(row, content)[1] for row in wanted]
     low, high = min(i.low for i in intervals), max(i.high for i in intervals)
     low = min(low, content.floor if content.floor is not None else low)
     spare = max(high - low, 0.01)
-    lowest = min(_xy(row, content.metric)[1].value for row in content.rows)
+    lowest = min(_xy(row, content)[1].value for row in content.rows)
     below = min(0.35 * spare, max(low - lowest, 0.0))
     low, high = low - below - _SPARE * spare, high + 0.5 * _SPARE * spare
     return low, high + (high - low) * LANE / (1 - LANE)
@@ -225,7 +245,7 @@ def _background(axes: Any, content: Drawn) -> None:
     if content.floor is not None:
         axes.axhspan(low, content.floor, color="#b0413e", alpha=0.06, zorder=0, linewidth=0)
     if content.baseline is not None:
-        y = _xy(content.baseline, content.metric)[1].value
+        y = _xy(content.baseline, content)[1].value
         axes.axhline(y, color=_GREY, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
 
 
@@ -235,16 +255,16 @@ def _points(axes: Any, content: Drawn) -> None:
     for row in content.rows:
         is_baseline = content.baseline is not None and row.number == content.baseline.number
         if row.confirmed is not None:
-            _confirmed(axes, row, content.metric, strong=row.number in front or is_baseline)
+            _confirmed(axes, row, content, strong=row.number in front or is_baseline)
         else:
-            _searched(axes, row, content.metric, low, strong=row.number in front or is_baseline)
+            _searched(axes, row, content, low, strong=row.number in front or is_baseline)
         if is_baseline:
-            _ring(axes, row, content.metric)
+            _ring(axes, row, content)
 
 
-def _searched(axes: Any, row: TrialRow, metric: str, low: float, strong: bool) -> None:
+def _searched(axes: Any, row: TrialRow, content: Drawn, low: float, strong: bool) -> None:
     """Draw what only the search measured: small, pale; hollow where a constraint is missed."""
-    (x, y), colour = _xy(row, metric), _colour(row)
+    (x, y), colour = _xy(row, content), _colour(row)
     height = max(y.value, low + (axes.get_ylim()[1] - low) * 0.012)
     face = colour if row.feasible else "none"
     axes.plot(
@@ -254,9 +274,9 @@ def _searched(axes: Any, row: TrialRow, metric: str, low: float, strong: bool) -
     )  # fmt: skip
 
 
-def _confirmed(axes: Any, row: TrialRow, metric: str, strong: bool) -> None:
+def _confirmed(axes: Any, row: TrialRow, content: Drawn, strong: bool) -> None:
     """Draw a confirmed point with its intervals, and a thread to where the search had seen it."""
-    (x, y), colour = _xy(row, metric), _colour(row)
+    (x, y), colour = _xy(row, content), _colour(row)
     face, alpha = (colour if row.feasible else "white"), (1.0 if strong else 0.6)
     errors = [[[e.value - e.low], [e.high - e.value]] for e in (x, y)]
     axes.errorbar(
@@ -267,9 +287,9 @@ def _confirmed(axes: Any, row: TrialRow, metric: str, strong: bool) -> None:
         [x.value], [y.value], _marker(row), markersize=10.5, markerfacecolor=face, linestyle="none",
         markeredgecolor=_INK if row.feasible else colour, markeredgewidth=1.3, alpha=alpha, zorder=7,
     )  # fmt: skip
-    before_x, before = row.metrics.get("latency_ms"), row.metrics.get(metric)
-    if before_x is not None and before is not None:
-        before_y = height(metric, before)
+    raw_x, before = row.metrics.get(content.speed), row.metrics.get(content.metric)
+    if raw_x is not None and raw_x.value > 0 and before is not None:
+        before_x, before_y = across(content.speed, raw_x), height(content.metric, before)
         axes.plot(
             [before_x.value, x.value],
             [before_y.value, y.value],
@@ -284,8 +304,8 @@ def _confirmed(axes: Any, row: TrialRow, metric: str, strong: bool) -> None:
         )  # fmt: skip
 
 
-def _ring(axes: Any, row: TrialRow, metric: str) -> None:
-    x, y = _xy(row, metric)
+def _ring(axes: Any, row: TrialRow, content: Drawn) -> None:
+    x, y = _xy(row, content)
     axes.plot(
         [x.value], [y.value], "o", markersize=19, markerfacecolor="none", markeredgecolor=_INK,
         markeredgewidth=1.2, zorder=6, linestyle="none",
@@ -296,7 +316,7 @@ def _front_line(axes: Any, content: Drawn) -> None:
     """Draw the stairs of the front: each point is the best there is up to the next one's latency."""
     if not content.front:
         return
-    points = sorted((_xy(r, content.metric)[0].value, _xy(r, content.metric)[1].value) for r in content.front)
+    points = sorted((_xy(r, content)[0].value, _xy(r, content)[1].value) for r in content.front)
     best: list[tuple[float, float]] = []
     for x, y in points:  # a front of three objectives has points that are no steps in this plane
         if not best or y > best[-1][1]:
@@ -314,6 +334,14 @@ def _front_line(axes: Any, content: Drawn) -> None:
     )
 
 
+def _speed_text(speed: str, classifies: bool) -> str:
+    if speed == "server_rate":
+        return "largest rate, requests a second (logarithmic, more is left)"
+    if speed == "server_p99_ms":
+        return "99th percentile of latency under load, ms (logarithmic)"
+    return f"{'latency' if classifies else 'whole response'}, ms (logarithmic, drift-corrected)"
+
+
 def _style(axes: Any, content: Drawn) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
@@ -326,15 +354,14 @@ def _style(axes: Any, content: Drawn) -> None:
     axes.set_axisbelow(True)
     split = "test split" if any(row.confirmed for row in content.rows) else "validation split"
     up = METRICS[content.metric][1] == "maximize"
-    what = "latency" if up else "whole response"
-    axes.set_xlabel(f"{what}, ms (logarithmic, drift-corrected)", color=_INK, fontsize=10.5)
+    axes.set_xlabel(_speed_text(content.speed, up), color=_INK, fontsize=10.5)
     quality = content.metric.replace("_", " ") + ("" if up else ", % (less is up)")
     axes.set_ylabel(f"{quality} on the {split}", color=_INK, fontsize=10.5)
     axes.yaxis.set_major_locator(MaxNLocator(7))
     axes.yaxis.set_major_formatter(FuncFormatter(_share if up else _increase))
     if content.baseline is None:
         return
-    base = _xy(content.baseline, content.metric)[0].value
+    base = _xy(content.baseline, content)[0].value
 
     def swap(values: Any) -> Any:  # milliseconds to times faster, and back; matplotlib also asks for zero
         return base / np.maximum(values, 1e-12)

@@ -33,6 +33,7 @@ _PLAIN = (
 _TEXTS = ("kind", "reason", "artefact_key", "worker", "host", "host_name", "discard_reason")
 AXES = (
     "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "method", "kv_bits", "threads", "replicas",
+    "max_batch",
     "engine", "device", "fixed_shape",
 )  # fmt: skip
 _ENDS = ("", "_low", "_high")
@@ -100,6 +101,7 @@ def flat(cell: Cell, objectives: Sequence[str]) -> dict[str, Any]:
     intervals = decisive(objectives)
     for part in cell.candidate.values():
         row.update(part)
+    row.setdefault("max_batch", 1)
     row["discarded"], row["discard_reason"] = cell.discarded_at is not None, cell.discard_reason
     row["confirmed"] = cell.confirmed is not None
     candidate = Candidate.model_construct(

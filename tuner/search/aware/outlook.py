@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtri
 
-from tuner.metrics import LOST, METRICS, Metrics
+from tuner.metrics import LOST, METRICS, OPEN, Metrics
 from tuner.search.aware.belief import Belief, CountedCores, Encoder, Told
 from tuner.search.aware.gain import gains
 from tuner.search.aware.history import Item, Seen
@@ -28,7 +28,6 @@ from tuner.search.objective import (
 )
 from tuner.spec.constraint import Constraint
 
-_OPEN = 1e100  # an end that is open is stored as the largest number there is
 _RUINED = math.log(4)  # of perplexity: far beyond all that counts
 _DRAWS = 32  # quasi-random draws of what a candidate may turn out to be
 
@@ -177,7 +176,7 @@ def _error(seen: Seen, name: str) -> float:
     What is judged on all documents is what it is: the front is made of it.
     """
     estimate = seen.metrics.get(name)
-    if estimate is None or not estimate.high - estimate.low < _OPEN:
+    if estimate is None or not estimate.high - estimate.low < OPEN:
         return 0.0
     if not is_clocked(name) and seen.state != "pruned":
         return 0.0
