@@ -10,7 +10,7 @@ from tuner.spec.model import StudySpec
 from tuner.spec.wording import asked_text, drawn_speed, loaded
 
 STUDY = Path(__file__).parents[2] / "studies" / "server.yaml"
-CHAT = STUDY.with_name("chat.yaml")
+CHAT, QUICKSTART = STUDY.with_name("chat.yaml"), STUDY.with_name("quickstart.yaml")
 
 
 def plain(**scenario):
@@ -27,7 +27,9 @@ def test_the_cheapest_configuration_that_holds_fifty_a_second():
     spec = load_spec(STUDY)
     assert spec.constraints == ["accuracy_drop <= 0.01", "server_p99_ms <= 30"]
     assert spec.objectives == ["cores", "memory_mb"]
-    assert asked_text(spec.scenario.model_dump(), spec.metric) == "50 requests/s, p99 within 30 ms, 128 tokens"
+    assert (
+        asked_text(spec.scenario.model_dump(), spec.metric) == "50 requests/s, p99 within 30 ms, 128 tokens"
+    )
     assert drawn_speed(spec.scenario.model_dump()) == "server_p99_ms"
 
 
@@ -50,7 +52,7 @@ def test_a_stored_study_reads_back():
 
 
 def test_other_scenarios_keep_their_candidates():
-    spec = load_spec(STUDY.with_name("quickstart.yaml"))
+    spec = load_spec(QUICKSTART)
     assert spec.axes.parallel.max_batch is None
     assert loaded(spec.scenario.model_dump()) == ()
     assert drawn_speed(spec.scenario.model_dump()) == "latency_ms"
@@ -66,10 +68,10 @@ def test_other_scenarios_keep_their_candidates():
         (STUDY, "scenario.batch=4", r"scenario\.batch: a request is one document"),
         (STUDY, "scenario.wait_ms=30", r"scenario\.wait_ms: .*leaves nothing"),
         (STUDY, "scenario.mode=single-stream", r"scenario\.rate: belongs to `mode: server`"),
-        (STUDY.with_name("quickstart.yaml"), "objectives=[accuracy, server_rate]", r"objectives: server_rate is measured"),
-        (STUDY.with_name("quickstart.yaml"), "constraints=[server_p99_ms <= 5]", r"constraints: server_p99_ms is"),
-        (STUDY.with_name("quickstart.yaml"), "axes.parallel.max_batch=[4]", r"axes\.parallel\.max_batch: only the server"),
-        (CHAT, "scenario={mode: server, rate: 2, p99_ms: 900}", r"scenario\.mode: the server scenario is of text-class"),
+        (QUICKSTART, "objectives=[accuracy, server_rate]", r"objectives: server_rate is measured"),
+        (QUICKSTART, "constraints=[server_p99_ms <= 5]", r"constraints: server_p99_ms is"),
+        (QUICKSTART, "axes.parallel.max_batch=[4]", r"axes\.parallel\.max_batch: only the server"),
+        (CHAT, "scenario={mode: server, rate: 2, p99_ms: 900}", r"scenario\.mode: the server scenario is of text"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_name(file, change, said):

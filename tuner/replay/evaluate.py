@@ -120,6 +120,7 @@ class Evaluator:
             "throughput": plain("throughput"),
             "memory_mb": plain("memory_mb")["value"],
             "size_mb": plain("size_mb")["value"],
+            "cores": row.candidate.parallel.threads * row.candidate.parallel.replicas,
             **{
                 "samples": [],
                 "reference_samples": [],

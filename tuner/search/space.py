@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import (
@@ -79,14 +80,12 @@ class Space:
         """Return the pairs of threads and replicas that can be chosen on a device."""
         return self.parallels if device == _CPU else self._on_card
 
-    def ways(self, backend: Backend) -> list[Parallel]:
+    def ways(self, backend: Backend) -> tuple[Parallel, ...]:
         """Return all ways to run an artefact: threads, replicas, and how many requests are answered together.
 
         What is built for one shape answers one request at a time.
         """
-        batches = self._batches_of(backend)
-        pairs = self.parallels_on(backend.device)
-        return [Parallel(threads=t, replicas=r, max_batch=b) for t, r in pairs for b in batches]
+        return _ways(tuple(self.parallels_on(backend.device)), tuple(self._batches_of(backend)))
 
     def _batches_of(self, backend: Backend) -> Sequence[int]:
         return self._batches[:1] if backend.fixed_shape else self._batches
@@ -255,6 +254,11 @@ def _candidate(
         parallel=parallel,
         backend=pair[1],
     )
+
+
+@cache
+def _ways(pairs: tuple[tuple[int, int], ...], batches: tuple[int, ...]) -> tuple[Parallel, ...]:
+    return tuple(Parallel(threads=t, replicas=r, max_batch=b) for t, r in pairs for b in batches)
 
 
 def _known(candidate: Candidate) -> dict[str, Any]:
