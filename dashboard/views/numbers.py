@@ -98,6 +98,8 @@ def metric_text(name: str, value: float | None) -> str:
 def _number(name: str, scaled: float) -> str:
     if METRICS[name][0] == "fraction":
         return f"{MINUS if round(scaled, 1) < 0 else ''}{abs(scaled):.1f}"
+    if METRICS[name][0] == "cores":
+        return f"{scaled:.0f}"
     return significant(scaled)
 
 
