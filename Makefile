@@ -1,5 +1,5 @@
 # The project's verbs. Each sets up its own virtual environment (.venv, pinned by constraints.txt).
-.PHONY: help setup demo demo-chat first-steps dashboard pictures test test-slow check format bench record peers clean
+.PHONY: help setup demo demo-chat first-steps dashboard pictures test test-slow check format bench record record-chat peers clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := .demo
@@ -66,6 +66,9 @@ bench: setup  ## all figures of docs/benchmarks.md, on this machine: three hours
 
 record: setup  ## build and measure a grid of candidates, for benchmarks of the search: two hours alone on the machine
 	$(BIN)/python -m benchmarks.record --minutes $(MINUTES)
+
+record-chat: setup  ## the same of the chat model: each row costs ten to forty seconds; alone on the machine
+	$(BIN)/python -m benchmarks.record --study studies/chat.yaml --minutes $(MINUTES)
 
 peers: setup  ## our tool beside its peers, each with the same minutes (14): an hour alone on the machine
 	$(BIN)/python -m benchmarks.peers --minutes $(if $(filter file,$(origin MINUTES)),14,$(MINUTES))

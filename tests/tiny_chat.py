@@ -72,9 +72,10 @@ def checkpoint(folder, **sizes):
     texts(folder)
     torch.manual_seed(0)
     given = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    given["tie_word_embeddings"] = True
     config = LlamaConfig(
         vocab_size=tokenizer().get_vocab_size(), intermediate_size=64, max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, pad_token_id=0, **{**given, **sizes},
+        bos_token_id=1, eos_token_id=2, pad_token_id=0, **{**given, **sizes},
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder, safe_serialization=True)
     (folder / "shape.json").write_text(json.dumps({"attributes": {}}))
@@ -133,19 +134,23 @@ def artefact(folder, context=CONTEXT, **settings):
     return folder
 
 
-def torch_artefact(folder):
-    """Build the random Llama for the engine torch; return the artefact and its checkpoint."""
+#: For a random Llama that does not repeat itself.
+LIVELY = {"tie_word_embeddings": False, "initializer_range": 0.4}
+
+
+def built_artefact(folder, engine, **sizes):
+    """Build the random Llama in fp32 for an engine; return the artefact and its checkpoint."""
     from tuner.backends.base import BuildRequest
-    from tuner.backends.torch_eager import TorchBackend
+    from tuner.backends.registry import backends
     from tuner.candidate import Quantization
 
-    source, made = checkpoint(folder / "source"), folder / "made"
+    source, made = checkpoint(folder / "source", **sizes), folder / "made"
     made.mkdir()
     request = BuildRequest(
         checkpoint=source, quantization=Quantization(bits=32), device="cpu", fixed_shape=None, max_length=64,
         calibration=folder / "none.npz", cache=folder, task="text-generation",
     )  # fmt: skip
-    TorchBackend().build(request, made)
+    backends()[engine].build(request, made)
     return made, source
 
 

@@ -63,32 +63,63 @@ class Quantization(_Axis):
 class Parallel(_Axis):
     """`threads` inside one session; `replicas` are independent sessions, each on cores of its own.
 
-    Under load a replica answers up to `max_batch` waiting requests together.
+    `slots` is how many conversations one session of a language model answers together (continuous batching). In the
+    server scenario a replica answers up to `max_batch` waiting requests in one call.
     """
 
     threads: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=1)
+    slots: int = Field(default=1, ge=1)
     max_batch: int = Field(default=1, ge=1)
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if name != "max_batch" or v > 1}
+        return {name: v for name, v in write(self).items() if name not in ("slots", "max_batch") or v > 1}
+
+    @property
+    def words(self) -> str:
+        """Return it as tables have it: `2x1`, `2x1/8` with eight conversations together, `2x1 b8` in batches."""
+        words = f"{self.threads}x{self.replicas}" + (f"/{self.slots}" if self.slots > 1 else "")
+        return words + (f" b{self.max_batch}" if self.max_batch > 1 else "")
 
 
 class Backend(_Axis):
     """Engine and device that run the artefact; `fixed_shape` pads every input to the scenario's shape.
 
-    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, or None.
+    `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, `student`, or None.
+    A student is a smaller one of the same model: so many layers, a share of the FFN neurons removed, so many bits.
     """
 
     engine: str
     device: str = "cpu"
     fixed_shape: bool = False
     draft: str | None = None
+    draft_layers: int | None = None
+    draft_ffn: float | None = None
+    draft_bits: Bits | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if name != "draft" or v is not None}
+        return {name: v for name, v in write(self).items() if not name.startswith("draft") or v is not None}
+
+    @property
+    def drafting(self) -> tuple[str | None, int | None, float | None, int | None]:
+        """Return how it drafts, by its fields."""
+        return self.draft, self.draft_layers, self.draft_ffn, self.draft_bits
+
+    @property
+    def words(self) -> str:
+        """Return it as tables have it: `llama-cpp@cpu+student-10L-4b`."""
+        place = f"{self.engine}@{self.device}" + ("/fixed" if self.fixed_shape else "")
+        return f"{place}+{self.draft_words}" if self.draft else place
+
+    @property
+    def draft_words(self) -> str:
+        """Return how it drafts: `lookup`, `student-10L-4b`, nothing where it does not."""
+        if self.draft != "student":
+            return self.draft or ""
+        ffn = f"-f{self.draft_ffn:.0%}" if self.draft_ffn else ""
+        return f"student-{self.draft_layers}L{ffn}-{self.draft_bits}b"
 
 
 class Candidate(_Axis):
@@ -134,13 +165,7 @@ class Candidate(_Axis):
         number += f"-g{q.group_size}" if q.group_size else ""
         number += f" kv{q.kv_bits}" if q.kv_bits else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
-        engine = f"{self.backend.engine}@{self.backend.device}" + (
-            "/fixed" if self.backend.fixed_shape else ""
-        )
-        engine += f"+{self.backend.draft}" if self.backend.draft else ""
-        run = f"{self.parallel.threads}x{self.parallel.replicas}"
-        run += f" b{self.parallel.max_batch}" if self.parallel.max_batch > 1 else ""
-        return f"{shape} {number} {engine} {run}"
+        return f"{shape} {number} {self.backend.words} {self.parallel.words}"
 
 
 def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:

@@ -15,18 +15,28 @@ from tuner.candidate import Candidate
 from tuner.metrics import Estimate
 from tuner.pipeline.metrics import trial_metrics
 
-#: Metrics that are kept, each with the two ends of its interval.
+#: Metrics that are kept, each with the two ends of its interval; a task has its own of the qualities and times.
 KEPT = (
     "accuracy",
     "accuracy_drop",
     "f1_macro",
     "f1_macro_drop",
+    "perplexity",
+    "perplexity_increase",
+    "agreement",
+    "choice_accuracy",
+    "choice_accuracy_drop",
     "latency_ms",
     "speedup",
     "throughput",
+    "ttft_ms",
+    "tpot_ms",
+    "tokens_per_s",
     "memory_mb",
     "size_mb",
 )
+#: What a language model's quality is made of: a number for each document, and for each of the baseline's answers.
+COUNTS = ("nll", "tokens", "hits", "answered")
 _RAW = ("reference_ms", "pairs", "disturbed", "drift")
 _STAGE = pa.struct(
     [("name", pa.string()), ("key", pa.string()), ("seconds", pa.float64()), ("hit", pa.bool_())]
@@ -42,7 +52,10 @@ SCHEMA = pa.schema(
         ("bits", pa.int32()),
         ("scheme", pa.string()),
         ("group_size", pa.int32()),
+        ("method", pa.string()),
+        ("kv_bits", pa.int32()),
         ("fixed_shape", pa.bool_()),
+        ("draft", pa.string()),
         *((name, pa.int32()) for name in ("threads", "replicas")),
         *((name, pa.string()) for name in ("state", "failure", "reason")),
         *((f"{name}{end}", pa.float64()) for name in KEPT for end in ("", "_low", "_high")),
@@ -50,6 +63,7 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in _RAW),
         ("correct", pa.binary()),
         ("documents", pa.int32()),
+        *((name, pa.list_(pa.float64())) for name in COUNTS),
         ("stages", pa.list_(_STAGE)),
         ("start", pa.string()),
         ("steps", pa.int32()),
@@ -81,7 +95,7 @@ def _flat(row: Mapping[str, Any], clock: float | None) -> dict[str, Any]:
     failure = row["failure"] or {}
     return {
         **{name: row.get(name) for name in ("id", "kind", "hash", "state", "documents", "start", "steps")},
-        **{name: row.get(name) for name in ("stages", "elapsed", "load", "at")},
+        **{name: row.get(name) for name in ("stages", "elapsed", "load", "at", *COUNTS)},
         **axes(candidate),
         **_metrics(row, clock),
         "failure": failure.get("kind"),

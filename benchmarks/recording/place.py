@@ -53,7 +53,9 @@ def opened(spec: StudySpec, home: Path) -> Iterator[Place]:
         shop = Workshop(spec, Cache(home / "cache"), jobs, host)
         once = {"start": _timed(jobs, ())}
         ready = prepare(shop)
-        space = Space(spec.axes, ready.description, offers(host, spec.task), len(host.cores))
+        space = Space(
+            spec.axes, ready.description, offers(host, spec.task), len(host.cores), spec.scenario.clients
+        )
         once |= {f"preload:{engine}": _timed(jobs, backends()[engine].preload) for engine in space.engines}
         once |= {run.name: made_in(shop, run.name, run.key) for run in shop.take_runs()}
         with Bench(shop, ready) as bench:

@@ -16,12 +16,10 @@ import numpy as np
 
 from benchmarks.recording.place import Place, made_in
 from benchmarks.recording.tasks import Task
-from tuner.backends.registry import backends
 from tuner.errors import BuildError, JobError, UnsupportedError
 from tuner.pipeline.building import artefact_for, shared_folder
 from tuner.pipeline.cache import Entry
-from tuner.pipeline.evaluate import build_candidate
-from tuner.pipeline.quality import answers, judge
+from tuner.pipeline.quality import answers, counts, judge
 from tuner.pipeline.shaping import checkpoint_for, recovered, shaped_for
 from tuner.pipeline.workshop import Workshop
 from tuner.stage import StageRun
@@ -86,17 +84,14 @@ class Recorder:
     def _trial(self, task: Task) -> dict[str, Any]:
         """A candidate as a worker evaluates it: shaped, recovered, built, measured, judged."""
         shop, ready = self._place.shop, self._place.ready
-        checkpoint = checkpoint_for(shop, ready, task.candidate)
-        self._exported(shop, checkpoint, task)
-        artefact = artefact_for(shop, ready, checkpoint, task.candidate)
+        artefact = self._built(shop, checkpoint_for(shop, ready, task.candidate), task)
         return {**self._performance(artefact, task), **self._quality(artefact)}
 
     def _untrained(self, task: Task) -> dict[str, Any]:
         """A candidate's shape built and measured before it learnt anything."""
         shop = self._with_steps(0)
         checkpoint = checkpoint_for(shop, self._place.ready, task.candidate)
-        self._exported(shop, checkpoint, task)
-        return self._performance(build_candidate(shop, self._place.ready, task.candidate), task)
+        return self._performance(self._built(shop, checkpoint, task), task)
 
     def _student(self, task: Task) -> dict[str, Any]:
         """A shape's quality after some steps, cut from the teacher or from a larger recovered student."""
@@ -119,18 +114,19 @@ class Recorder:
         spec = shop.spec.model_copy(update={"recover": shop.spec.recover.model_copy(update={"steps": steps})})
         return replace(shop, spec=spec)
 
-    def _exported(self, shop: Workshop, checkpoint: Entry, task: Task) -> None:
-        """Make the export that all ONNX Runtime builds of a checkpoint share before the first: a stage of its own."""
-        if task.candidate.backend.engine != "onnxruntime":
-            return
-        folder = shared_folder(shop, checkpoint)
-        key, begin = f"{checkpoint.key}/{folder.name}", time.monotonic()
-        hit = (folder / "onnx").exists()
-        if not hit:
-            length = shop.spec.model.max_length
-            call, preload = "tuner.backends.onnx_export:export_job", backends()["onnxruntime"].preload
-            shop.compute(call, preload, checkpoint=checkpoint.path, cache=folder, max_length=length)
-        shop.runs.append(StageRun("export", key, hit, time.monotonic() - begin))
+    def _built(self, shop: Workshop, checkpoint: Entry, task: Task) -> Entry:
+        """Return the artefact; what all builds of the checkpoint share, such as an export, is a stage of its own."""
+        artefact = artefact_for(shop, self._place.ready, checkpoint, task.candidate)
+        run, where = shop.runs.pop(), shared_folder(shop, checkpoint).name
+        whole = made_in(shop, run.name, run.key) if run.hit else run.seconds
+        for name, (seconds, made) in artefact.info["shared"].items():
+            key, mine = f"{checkpoint.key}/{where}/{name}", made and not run.hit
+            whole -= seconds if made else 0.0
+            self._took[key] = seconds
+            shop.runs.append(StageRun("export", key, not mine, seconds if mine else 0.0))
+        self._took.setdefault(run.key, max(whole, 0.0))
+        shop.runs.append(run if run.hit else replace(run, seconds=max(whole, 0.0)))
+        return artefact
 
     def _performance(self, artefact: Entry, task: Task) -> dict[str, Any]:
         found = self._place.bench.performance(artefact, task.candidate).info
@@ -141,16 +137,19 @@ class Recorder:
 
     def _quality(self, artefact: Entry) -> dict[str, Any]:
         shop, ready = self._place.shop, self._place.ready
+        before = shop.take_runs()
         own = answers(shop, ready, artefact, "validation")
-        runs = shop.take_runs()
+        runs = [run for run in shop.take_runs() if run.name != "build"]  # that would be the baseline's
         base = answers(shop, ready, self._place.bench.reference_artefact, "validation")
-        shop.take_runs()  # the baseline's own trial has them
-        shop.runs.extend(runs)
         quality, correct, _ = judge(shop, ready, "validation", own, base)
+        made_of = counts(shop, ready, "validation", own)
+        shop.take_runs()  # the baseline's own trial has them
+        shop.runs.extend([*before, *runs])
         return {
             "quality": {name: one.model_dump() for name, one in quality.items() if one is not None},
-            "correct": np.packbits(correct).tobytes().hex(),
+            "correct": np.packbits(np.array(correct, dtype=bool)).tobytes().hex(),
             "documents": len(correct),
+            **made_of,
         }
 
     def _stage(self, run: StageRun) -> dict[str, Any]:
@@ -158,7 +157,5 @@ class Recorder:
         if not run.hit:
             self._took[run.key] = run.seconds
         elif run.key not in self._took:  # made for the study as a whole, or a crash came before its row
-            self._took[run.key] = (
-                0.0 if run.name == "export" else made_in(self._place.shop, run.name, run.key)
-            )
+            self._took[run.key] = made_in(self._place.shop, run.name, run.key)
         return {"name": run.name, "key": run.key, "seconds": round(self._took[run.key], 4), "hit": run.hit}

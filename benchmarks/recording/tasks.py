@@ -8,11 +8,12 @@ from typing import Literal
 
 from tuner.candidate import Candidate, Distillation, Pruning, baseline
 from tuner.search.space import Space
+from tuner.spec.model import GENERATION
 
 Kind = Literal["trial", "untrained", "student"]
 
 #: Number formats by how much they tell for what they cost: first what decides fronts, last what takes half a minute.
-_ORDER = (
+_CLASSIFIES = (
     ("openvino", 8),
     ("onnxruntime", 8),
     ("torch", 32),
@@ -23,6 +24,19 @@ _ORDER = (
     ("onnxruntime", 4),
     ("openvino", 32),
 )
+_GENERATES = (
+    ("llama-cpp", 8),
+    ("onnxruntime-genai", 8),
+    ("openvino", 8),
+    ("llama-cpp", 4),
+    ("onnxruntime-genai", 4),
+    ("openvino", 4),
+    ("torch", 16),
+    ("openvino", 16),
+    ("llama-cpp", 16),
+)
+_ORDER = {"text-classification": _CLASSIFIES, GENERATION: _GENERATES}
+_CALIBRATED = ("gptq", "awq")  # a minute or two for each shape: after all that is quick
 _UNTRAINED = 2  # number formats of which each shape is also built and measured untrained
 _EXTRAS_AFTER = 5  # number formats; then the tables of questions beside the grid, then the rest
 _STEPS = (
@@ -52,14 +66,17 @@ class Task:
         return ":".join(parts)
 
 
-def tasks(space: Space, steps: int) -> list[Task]:
+def tasks(space: Space, steps: int, task: str = "text-classification") -> list[Task]:
     """Return all tasks, each once: the baseline, then number format by number format over all shapes.
 
-    `steps` are the study's own for recovery; with 0 there is nothing to ask about untrained shapes or students.
+    `steps` are the study's own for recovery; with 0 there is nothing to ask about untrained shapes or students. A
+    language model's students cannot be cut from a larger one, and each takes minutes: nothing is asked about them.
     """
     first = baseline(space.teacher_layers, space.cores)
-    passes = [list(_pass(space, leg)) for leg in _legs(space)]
-    extras = [] if not steps else [*_students(space, steps), *_untrained(space)]
+    formats = _formats(space, _ORDER[task])
+    passes = [list(_pass(space, form)) for form in formats]
+    students = _students(space, steps) if steps and task != GENERATION else ()
+    extras = [*students, *(_untrained(space, formats[:_UNTRAINED]) if steps else ())]
     trials = [[Task("trial", c) for c in found] for found in passes]
     early = [task for found in trials[:_EXTRAS_AFTER] for task in found]
     late = [task for found in trials[_EXTRAS_AFTER:] for task in found]
@@ -67,23 +84,34 @@ def tasks(space: Space, steps: int) -> list[Task]:
     return list({task.id: task for task in [*begin, *early, *extras, *late]}.values())
 
 
-def _legs(space: Space) -> list[tuple[str, int]]:
-    """Return (engine, bits) in the order to record them; what is not named comes last, the widest bits first."""
-    found = {(leg.engine, leg.bits) for leg in space.legs}
-    known = [leg for leg in _ORDER if leg in found]
-    return [*known, *sorted(found - set(_ORDER), key=lambda leg: (leg[0], -leg[1]))]
+_Format = tuple[str, int, str | None]
 
 
-def _pass(space: Space, leg: tuple[str, int]) -> Iterator[Candidate]:
+def _formats(space: Space, order: Sequence[tuple[str, int]]) -> list[_Format]:
+    """Return (engine, bits, method) in the order to record them; what is not named comes last, the widest first."""
+
+    def place(form: _Format) -> tuple[bool, int, str, int]:
+        engine, bits, method = form
+        rank = order.index((engine, bits)) if (engine, bits) in order else len(order)
+        return (method or "").startswith(_CALIBRATED), rank, engine, -bits
+
+    return sorted(dict.fromkeys(_format(c) for c in space.enumerate()), key=place)
+
+
+def _format(candidate: Candidate) -> _Format:
+    return candidate.backend.engine, candidate.quantization.bits, candidate.quantization.method
+
+
+def _pass(space: Space, form: _Format) -> Iterator[Candidate]:
     """Yield one number format's candidates, all shapes with one way to run them before the next way."""
-    own = [c for c in space.enumerate() if (c.backend.engine, c.quantization.bits) == leg]
+    own = [c for c in space.enumerate() if _format(c) == form]
     for threads, replicas in sorted(space.parallels, key=lambda pair: (pair[1], -pair[0])):
         yield from (c for c in own if (c.parallel.threads, c.parallel.replicas) == (threads, replicas))
 
 
-def _untrained(space: Space) -> Iterator[Task]:
-    for leg in _legs(space)[:_UNTRAINED]:
-        found = list(_pass(space, leg))
+def _untrained(space: Space, formats: Sequence[_Format]) -> Iterator[Task]:
+    for form in formats:
+        found = list(_pass(space, form))
         most = found[0].parallel if found else None
         for candidate in found:
             if candidate.parallel == most and not candidate.is_unshaped(space.teacher_layers):

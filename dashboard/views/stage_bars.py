@@ -48,4 +48,4 @@ def stage_names(rows: pd.DataFrame) -> list[str]:
     return [*known, *more, *([OTHER] if OTHER in set(rows["stage"]) else [])]
 
 
-_ORDER = ("importance", "shape", "teacher-outputs", "recover", "build", "performance", "quality")
+_ORDER = ("importance", "shape", "teacher-outputs", "recover", "build", "draft", "performance", "quality")

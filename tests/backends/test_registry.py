@@ -4,10 +4,12 @@ import dataclasses
 import importlib.metadata
 import subprocess
 import sys
+from itertools import chain
 
 import pytest
 
 from tuner.backends import registry
+from tuner.errors import UnsupportedError
 from tuner.hardware import this_host
 
 ZEN5 = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16")
@@ -43,10 +45,11 @@ def test_every_engine_answers_for_every_width(host):
         assert {bits for bits, _ in offered(host, engine)} == {32, 16, 8, 4}
 
 
-def test_a_missing_package_is_a_reason(host, monkeypatch):
-    def absent(name):
-        raise importlib.metadata.PackageNotFoundError(name)
+def absent(name):
+    raise importlib.metadata.PackageNotFoundError(name)
 
+
+def test_a_missing_package_is_a_reason(host, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", absent)
     for engine in ("onnxruntime", "openvino"):
         for offer in offered(host, engine).values():
@@ -95,10 +98,25 @@ def test_a_session_loads_its_engine_only(session, engine):
     assert "pydantic" not in loaded
 
 
+def pins(plugin):
+    """Return an engine's pins; none where it is not installed, which is said."""
+    try:
+        return plugin.requirements()
+    except UnsupportedError as error:
+        assert "pip install" in str(error)
+        return []
+
+
 def test_pins_have_no_local_part():
-    for plugin in registry.backends().values():
-        for pin in plugin.requirements():
-            name, _, version = pin.partition("==")
-            assert name
-            assert version
-            assert "+" not in version
+    found = {name: pins(plugin) for name, plugin in registry.backends().items()}
+    assert found["torch"] and found["onnxruntime"] and found["openvino"]
+    for pin in chain.from_iterable(found.values()):
+        name, _, version = pin.partition("==")
+        assert name
+        assert version
+        assert "+" not in version
+
+
+def test_what_is_not_installed_has_no_pins(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    assert not any(pins(plugin) for plugin in registry.backends().values())

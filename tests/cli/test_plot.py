@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from madeup import int8, store_chat, store_served, store_study
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from tuner.candidate import Pruning
 from tuner.errors import TunerError
 from tuner.service import api
 from tuner.service.plot import _short, _xy, draw, drawn
-from tuner.service.plot_labels import packed
+from tuner.service.plot_labels import lane, packed, place_labels
 from tuner.service.report import report_html
 
 
@@ -69,6 +70,23 @@ def test_labels_do_not_overlap_and_stay_inside():
     ends = [left + width for left, width in zip(lefts, widths, strict=True)]
     assert lefts[0] >= 0 and ends[-1] <= 500
     assert all(end < left for end, left in zip(ends, lefts[1:], strict=False))
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 8])
+def test_labels_that_one_row_cannot_hold_take_more(count):
+    figure = Figure(figsize=(10, 6.2))
+    axes = figure.add_axes((0.1, 0.1, 0.7, 0.7))
+    name = "fastest and best whole model  8.25×\n30 layers, int4 weights (gptq_20), llama-cpp"
+    labels = [(1.0 + 0.1 * number, 0.5, name) for number in range(count)]
+    axes.set(xlim=(0, 8), ylim=(0, 1))
+    share = lane(figure, axes, labels)
+    place_labels(figure, axes, labels)
+    FigureCanvasAgg(figure).draw()
+    boxes, inside = [text.get_window_extent() for text in axes.texts], axes.get_window_extent()
+    assert len(boxes) == 2 * count
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    lowest = inside.y1 - share * inside.height
+    assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 and lowest <= box.y0 for box in boxes)
 
 
 def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):

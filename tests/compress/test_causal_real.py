@@ -61,9 +61,9 @@ def test_the_chat_model_is_made_smaller_and_brought_back(tmp_path):
         assert torch.equal(load_shaped(whole)(ids).logits, load_shaped(teacher)(ids).logits)
     shape(str(teacher), str(dear), 28, 0.0, 0.25, str(fitted))
     (dear / FILE).unlink()
-    shape(str(teacher), str(dear), 28, 0.0, 0.25, str(plain))
+    kept = shape(str(teacher), str(dear), 28, 0.0, 0.25, str(plain))["layers"]
     teacher_outputs(str(teacher), str(data), 1.0, 256, str(outputs))
     settings = {"steps": 20, "batch_size": 4, "temperature": 1.0}
-    recover(str(fitted), str(outputs), str(data), settings, 0, str(back))
+    recover(str(fitted), str(teacher), kept, str(outputs), str(data), settings, 0, str(back))
     of = {folder.name: perplexity(folder, data) for folder in (teacher, plain, fitted, back)}
     assert of["teacher"] < of["back"] < of["fitted"] < of["plain"]

@@ -144,16 +144,29 @@ class Terminal:
         start, end = self.seen, time.monotonic() + seconds
         while words not in self.text[start:]:
             assert time.monotonic() < end, self.text
-            if select.select([self.end], [], [], 0.1)[0]:
-                self.text += os.read(self.end, 10_000).decode(errors="replace")
+            self.hear(0.1)
         self.seen = self.text.index(words, start) + len(words)
         return self.text[start : self.seen]
+
+    def hear(self, seconds):
+        """Read what comes, if anything does within the seconds."""
+        if select.select([self.end], [], [], seconds)[0]:
+            self.text += os.read(self.end, 10_000).decode(errors="replace")
 
     def say(self, text):
         os.write(self.end, text.encode())
 
-    def code(self):
-        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+    def code(self, seconds=20):
+        """Return the exit code; a process that does not end is killed."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found, status = os.waitpid(self.process, os.WNOHANG)
+            if found:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        os.kill(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
+        pytest.fail(f"it did not end after {self.text!r}")
 
 
 def prompt_tokens(said):
@@ -182,13 +195,29 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(tmp_path):
     slow = bundle(tmp_path, pause=0.05)
     terminal = Terminal(slow, "--max-tokens", "1000")
     terminal.until("> ")
-    terminal.say("hello\n")
-    time.sleep(1.0)
+    begun_answer(terminal)
     terminal.say("\x03")
     terminal.until("[stopped]", 5)
     terminal.until("> ", 5)
     terminal.say("\x03")  # at the prompt it ends nothing
     terminal.until("/exit or Ctrl-D", 5)
+    terminal.say("\x04")  # though the next prompt may not be there yet
+    assert terminal.code() == 0
+
+
+def begun_answer(terminal):
+    """Ask, and wait for the first letters."""
+    terminal.say("hello\n")
+    terminal.until("hello\r\n")
+    while not terminal.text[terminal.seen :]:
+        terminal.hear(20)
+
+
+def test_ctrl_d_in_the_middle_of_an_answer_ends_the_conversation_after_it(tmp_path):
+    slow = bundle(tmp_path, pause=0.02)
+    terminal = Terminal(slow, "--max-tokens", "20")
+    terminal.until("> ")
+    begun_answer(terminal)
     terminal.say("\x04")
     assert terminal.code() == 0
 
@@ -297,6 +326,16 @@ def test_a_bundle_that_answers_otherwise_does_not_hold(here):
     assert "check prompt 1: the first 0 of 16 greedy tokens" in found["notes"][0]
     done = talk(here, "--check")
     assert done.returncode == 1 and b"check prompt 2" in done.stdout
+
+
+def test_no_bytecode_stands_for_an_artefacts_own_session(here):
+    session = here / "artefact" / "tiny_session.py"
+    before = session.stat()
+    load_session(here / "artefact", 1)
+    changed(here)  # to a source of the same length
+    os.utime(session, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert not verify_bundle(here)["ok"]
+    assert not (here / "artefact" / "__pycache__").exists()
 
 
 def test_on_another_host_other_tokens_are_no_broken_claim(whole, tmp_path, monkeypatch):

@@ -12,6 +12,12 @@ def double(n):
     return 2 * n
 
 
+def cards_seen():
+    from _asks_for_cards import SEEN
+
+    return {"imported": SEEN, "job": os.environ.get("CUDA_VISIBLE_DEVICES")}
+
+
 def raises_ours():
     raise BuildError("the outputs do not agree")
 

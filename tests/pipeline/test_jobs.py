@@ -137,6 +137,21 @@ def test_children_hold_no_database_credentials(jobs):
     assert "TUNER_DB" not in run(jobs, "environment")
 
 
+def test_a_library_that_asks_for_cards_before_the_fork_finds_none(jobs):
+    found = jobs.run("_jobs_under_test:cards_seen", {}, preload=["_asks_for_cards"])
+    assert found == {"imported": "", "job": None}
+
+
+def test_a_fresh_job_sees_the_cards_from_its_first_import_and_dies_with_its_parent_like_others(jobs):
+    jobs.run("_jobs_under_test:cards_seen", {}, preload=["_asks_for_cards"])
+    found = jobs.run("_jobs_under_test:cards_seen", {}, preload=["_asks_for_cards"], fresh=True, cores=1)
+    assert found == {"imported": None, "job": None}
+    with pytest.raises(BuildError, match="do not agree"):
+        jobs.run("_jobs_under_test:raises_ours", {}, fresh=True)
+    with pytest.raises(JobError, match="time"):
+        jobs.run("_jobs_under_test:sleeps", {"seconds": 60}, JobLimits(1, 8000), fresh=True)
+
+
 def test_kill_9_of_the_parent_leaves_no_process(tmp_path):
     script = textwrap.dedent(f"""
         import sys

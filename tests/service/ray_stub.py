@@ -16,6 +16,7 @@ from tuner.errors import InputError
 from tuner.hardware import Host
 from tuner.pipeline.evaluate import Evaluation
 from tuner.pipeline.gate import Gate
+from tuner.service.ray_task import Answer, Place
 from tuner.store import Study
 
 
@@ -34,6 +35,15 @@ class FolderPipeline(StubPipeline):
         if (folder / candidate.hash).exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return super().evaluate(study, candidate)
+
+
+def busy(place: Place, folder: Path) -> Answer:
+    """Say that it has begun, and compute for a second."""
+    (folder / "busy").touch()
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        sum(range(1000))
+    return Answer("whole")
 
 
 def from_folder(host: Host, stage: Callable[[str], None]) -> FolderPipeline:

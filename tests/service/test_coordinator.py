@@ -164,16 +164,19 @@ def test_a_budget_is_spent_and_never_exceeded(store, count):
     assert Spent.of(store.spans(study)).candidates == 9
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @sqlite_only
-def test_a_budget_of_minutes_ends_a_study_by_the_time_in_which_something_ran(store):
+def test_a_budget_of_minutes_ends_a_study_by_the_time_in_which_something_ran(store, count):
     study = store.create_study(stub_study("s", trials=None, budget={"minutes": 0.5 / 60}))
-    work(*(stub_worker(store, f"w{i}", StubPipeline(0.15), drain=True) for i in range(2)))
+    work(*(stub_worker(store, f"w{i}", StubPipeline(0.15), drain=True) for i in range(count)))
     trials = store.trials(study, ("complete",))
     assert store.get_study("s").state == "finished" and len(trials) >= 2
     assert Spent.of(store.spans(study)).seconds >= 0.5
     spans = [(t.hash, t.started_at, t.finished_at) for t in trials]
-    for trial in trials:  # and nothing was asked for once it was spent
-        assert Spent.of([s for s in spans if s[2] < trial.created_at]).seconds < 0.5
+    late = [t for t in trials if Spent.of([s for s in spans if s[2] < t.created_at]).seconds >= 0.5]
+    assert (
+        len(late) < count
+    )  # asked for once it was spent: what was being asked for while another one's trial ended
 
 
 @sqlite_only

@@ -202,6 +202,22 @@ def test_a_node_that_cannot_do_it_gets_no_more_work(url, cluster, folder):
     assert_each_once(url, study, trials)
 
 
+def test_what_has_begun_is_not_interrupted_in_the_middle(cluster, folder):
+    """Half of something that is made once for a process would be left to the next task."""
+    import ray
+
+    from tests.service.ray_stub import busy
+    from tuner.service.ray_cluster import Cluster
+
+    known = Cluster(ray, STUB, print)
+    known.first_look()
+    task = known.submit(busy, known.ready(), {"cores": 1}, folder, name="busy")
+    while not (folder / "busy").exists():
+        time.sleep(0.02)
+    known.cancel(task)
+    assert ray.get(task).value == "whole"
+
+
 @only_sqlite
 def test_signals_drain_and_abort(url, cluster, hold):
     def twice(event):

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from tests.serving.conftest import CHAT, hello, wait_for
-from tests.tiny_chat import content, torch_artefact
+from tests.tiny_chat import built_artefact, content
 from tuner.cli.main import main
 from tuner.export.bundle import write_bundle
 
@@ -30,12 +30,12 @@ def requests_of(child):
     return [line for text in child.lines if (line := json.loads(text))["message"] == "request"]
 
 
-@pytest.fixture(params=["quick", pytest.param("torch", marks=pytest.mark.slow)])
+@pytest.fixture(params=["quick", "llama-cpp", pytest.param("torch", marks=pytest.mark.slow)])
 def tiny(request, quick, tmp_path):
-    """The quick bundle, and a Llama on the engine torch."""
+    """The quick bundle, and a Llama on two engines, of which llama.cpp answers several together."""
     if request.param == "quick":
         return quick
-    return write_bundle(content(tmp_path, *torch_artefact(tmp_path)), tmp_path / "tiny")
+    return write_bundle(content(tmp_path, *built_artefact(tmp_path, request.param)), tmp_path / "tiny")
 
 
 def test_the_standard_client(child, tiny):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.backends.base import BuildRequest
+from tuner.errors import UnsupportedError
 
 
 def describe_artefact(
@@ -56,7 +57,13 @@ def describe_generating(
 
 
 def pinned(*distributions: str) -> list[str]:
-    """Return `name==version` of installed distributions, without a local part such as `+cpu`."""
+    """Return `name==version` of installed distributions, without a local part such as `+cpu`.
+
+    Raises:
+        UnsupportedError: one of them is not installed: there is no version that an artefact could have been made with.
+    """
+    if lacking := missing(*distributions):
+        raise UnsupportedError(lacking)
     return [f"{name}=={version(name)}" for name in distributions]
 
 

@@ -11,6 +11,8 @@ from tuner.candidate import Bits, Quantization
 from tuner.hardware import Host
 
 TaskName = Literal["text-classification", "text-generation"]
+#: The ways to guess ahead that all sessions of `runtime/drafting.py` know.
+DRAFTS = ("lookup", "student")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Offer:
 
     `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
     cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
-    that its sessions know.
+    that its sessions know (`lookup`, `student`); `batches` says that they answer several requests together.
     """
 
     device: str
@@ -38,6 +40,7 @@ class Offer:
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str, ...] = ()
+    batches: bool = False
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Offer:
@@ -84,7 +87,11 @@ class BackendPlugin(Protocol):
         ...
 
     def requirements(self) -> list[str]:
-        """Return the pinned distributions (`name==version`) that serving an artefact needs."""
+        """Return the pinned distributions (`name==version`) that serving an artefact needs.
+
+        Raises:
+            UnsupportedError: one of them is not installed here.
+        """
         ...
 
     def versions(self) -> dict[str, str]:

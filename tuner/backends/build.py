@@ -11,6 +11,7 @@ from tuner.backends.agreement import check_agreement
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.generating_agreement import check_generating_agreement
 from tuner.backends.registry import backends
+from tuner.backends.shared import noted
 from tuner.candidate import Quantization
 from tuner.errors import BuildError
 from tuner.hardware import this_host
@@ -21,7 +22,9 @@ _CHECKED_WINDOWS = 12  # the same of text, where each position is compared
 
 
 def build(engine: str, request: dict[str, Any], out: str) -> dict[str, Any]:
-    """Build into `out` and check it; returns `{"agreement": {...}}`.
+    """Build into `out` and check it.
+
+    Returns {"agreement": {...}, "shared": {name: [seconds, made by this build]}}: what a checkpoint's builds share.
 
     Raises:
         BuildError: the engine failed, or the outputs do not agree within the offer's tolerance.
@@ -29,9 +32,10 @@ def build(engine: str, request: dict[str, Any], out: str) -> dict[str, Any]:
     samples, check = request.pop("samples"), Path(request.pop("check"))
     calibration = _head(Path(request["calibration"]), samples, Path(out) / "calibration.npz")
     asked = _request(request, calibration)
-    backends()[engine].build(asked, Path(out))
+    with noted() as shared:
+        backends()[engine].build(asked, Path(out))
     calibration.unlink()
-    return {"agreement": _agreement(engine, asked, check, Path(out))}
+    return {"agreement": _agreement(engine, asked, check, Path(out)), "shared": shared}
 
 
 def _agreement(engine: str, asked: BuildRequest, check: Path, out: Path) -> dict[str, float]:

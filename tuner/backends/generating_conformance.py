@@ -16,7 +16,7 @@ from tuner.backends.conformance import description
 from tuner.backends.generating_agreement import check_generating_agreement, texts
 from tuner.candidate import Quantization
 from tuner.errors import BuildError
-from tuner.runtime.generating import GeneratingSession
+from tuner.runtime.generating import GeneratingSession, can_batch
 from tuner.runtime.loader import load_session
 
 _MOST = 12  # tokens of each answer
@@ -61,6 +61,7 @@ def check(
         *_scores_what_it_says(session, prompts),
         *_stops(session, prompts[0]),
         *_lets_choose(session, prompts[0]),
+        *_batches(session, prompts),
         *_refuses(session),
     ]
 
@@ -74,17 +75,28 @@ def _agrees(session: GeneratingSession, checkpoint: Path, rows: Path, tolerance:
 
 def _scores_what_it_says(session: GeneratingSession, prompts: list[list[int]]) -> Iterator[str]:
     """Check that scoring an answer finds its tokens likeliest, and that the same question gets the same answer."""
-    same = []
+    answers = []
     for prompt in prompts:
         answer = list(session.stream(prompt, _MOST))
+        answers.append(answer)
         if answer != list(session.stream(prompt, _MOST)):
             yield f"two answers to one prompt of {len(prompt)} tokens differ"
         taken, likeliest = session.score(np.array(prompt + answer))
         if taken.dtype != np.float32 or likeliest.dtype != np.int64 or (taken > 0).any():
             yield f"score gives {taken.dtype} and {likeliest.dtype}, or probabilities above one"
-        same.append(likeliest[len(prompt) - 1 :] == np.array(answer))
+    yield from _are_its_own(session, prompts, answers, "answers")
+
+
+def _are_its_own(
+    session: GeneratingSession, prompts: list[list[int]], answers: list[list[int]], what: str
+) -> Iterator[str]:
+    """Check that scoring finds the tokens of greedy answers likeliest."""
+    same = [
+        (session.score(np.array(prompt + answer))[1][len(prompt) - 1 :] == np.array(answer)).mean()
+        for prompt, answer in zip(prompts, answers, strict=True)
+    ]
     if np.mean(same) < _SAME:
-        yield f"scoring finds {np.mean(same):.0%} of the answers' own tokens likeliest, at least {_SAME:.0%} are due"
+        yield f"scoring finds {np.mean(same):.0%} of the {what}' own tokens likeliest, at least {_SAME:.0%} are due"
 
 
 def _stops(session: GeneratingSession, prompt: list[int]) -> Iterator[str]:
@@ -112,6 +124,31 @@ def _lets_choose(session: GeneratingSession, prompt: list[int]) -> Iterator[str]
     chosen = list(session.stream(prompt, 1, choose=second))
     if shapes != {(session.vocabulary,)} or chosen == list(session.stream(prompt, 1)):
         yield f"`choose` is not asked, or sees logits of shape {sorted(shapes)}"
+
+
+def _batches(session: GeneratingSession, prompts: list[list[int]]) -> Iterator[str]:
+    """Check answers that are made together, where a session can: one joins later, one leaves early, one stops."""
+    if not can_batch(session):
+        return
+    batch, found = session.batch(len(prompts)), dict[int, list[int]]()
+    left = batch.add(prompts[0], _MOST)
+    heard = [batch.step(), batch.step()]  # one by itself, at first
+    numbers = [batch.add(prompt, _MOST) for prompt in prompts[1:]]
+    batch.drop(left)
+    while any(len(found.get(number, ())) < _MOST for number in numbers) and len(heard) < 20 * _MOST:
+        heard.append(batch.step())
+        for said in heard[-1]:
+            found.setdefault(said.number, []).append(-1 if said.token is None else said.token)
+    answers = [found.get(number, []) for number in numbers]
+    if left in found or [len(answer) for answer in answers] != [_MOST] * len(numbers):
+        yield f"answers made together: {[len(a) for a in answers]} tokens, or one that was dropped goes on"
+        return
+    yield from _are_its_own(session, prompts[1:], answers, "answers made together")
+    stop = answers[0][_MOST // 2]
+    again = batch.add(prompts[1], _MOST, (stop,))
+    last = [one for _ in range(2 * _MOST) for one in batch.step() if one.number == again]
+    if [one.token for one in last] != [*answers[0][: answers[0].index(stop)], None] or not last[-1].finished:
+        yield "a stop token does not end an answer of a batch before it"
 
 
 def _refuses(session: GeneratingSession) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.backends.artefact import describe_generating, missing, pinned, version
-from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.base import DRAFTS, BuildRequest, Offer
 from tuner.backends.shared import made_once
 from tuner.errors import BuildError, UnsupportedError
 from tuner.hardware import Host
@@ -44,7 +44,8 @@ class LlamaCppBackend:
             "reason": lacking,
             "task": "text-generation",
             "kv_bits": (None, 8, 4),
-            "drafts": ("lookup",),
+            "drafts": DRAFTS,
+            "batches": True,
         }
         low: dict[str, Any] = {"scheme": "weight-only", **able}
         return [
@@ -108,7 +109,7 @@ def _plain(request: BuildRequest) -> Path:
 def _quantize(source: Path, target: Path, method: str, threads: int) -> None:
     import llama_cpp
 
-    from tuner.runtime.llama_cpp_session import hush
+    from tuner.runtime.llama_cpp_cache import hush
 
     hush()
     form = method.removesuffix("_all")

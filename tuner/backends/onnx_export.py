@@ -60,12 +60,6 @@ def onnx_model(checkpoint: Path, cache: Path, max_length: int) -> Path:
     return made_once(cache / "onnx", make) / "model.onnx"
 
 
-def export_job(checkpoint: str, cache: str, max_length: int) -> None:
-    """Make the export ahead of any build, as a job of its own: for whoever wants to know what it costs."""
-    Path(cache).mkdir(parents=True, exist_ok=True)
-    onnx_model(Path(checkpoint), Path(cache), max_length)
-
-
 def _export(checkpoint: Path, target: Path, max_length: int) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     model = LogitsOnly(load_shaped(checkpoint)).eval()

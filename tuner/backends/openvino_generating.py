@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.base import DRAFTS, BuildRequest, Offer
 from tuner.backends.calibration import documents
 
 EIGHT = ("rtn", "rtn_asym")
@@ -26,7 +26,7 @@ KV = (None, 16, 4)
 
 def offers(lacking: str, lacking_nncf: str) -> list[Offer]:
     """Return the offers of text generation, given why OpenVINO and NNCF are not there, or nothing."""
-    task: dict[str, Any] = {"task": "text-generation", "kv_bits": KV, "drafts": ("lookup",)}
+    task: dict[str, Any] = {"task": "text-generation", "kv_bits": KV, "drafts": DRAFTS}
     able: dict[str, Any] = {"available": not lacking, "reason": lacking, **task}
     nncf: dict[str, Any] = {"available": not lacking_nncf, "reason": lacking_nncf, **task}
     return [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.backends.artefact import describe_artefact, describe_generating, pinned, version
-from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.base import DRAFTS, BuildRequest, Offer
 from tuner.backends.cuda import chat_on_cuda, low_bit_pins, offers_on_cuda, torchao_version
 from tuner.hardware import Host
 
@@ -40,8 +40,8 @@ class TorchBackend:
             Offer("cpu", 16, tolerance=0.1, **bf16),
             Offer("cpu", 8, "dynamic", **none),
             Offer("cpu", 4, "weight-only", **none),
-            Offer("cpu", 32, tolerance=0.01, task="text-generation"),
-            Offer("cpu", 16, tolerance=0.1, task="text-generation", **bf16),
+            Offer("cpu", 32, tolerance=0.01, task="text-generation", drafts=DRAFTS),
+            Offer("cpu", 16, tolerance=0.1, task="text-generation", drafts=DRAFTS, **bf16),
             Offer("cpu", 8, "weight-only", task="text-generation", **none),
             Offer("cpu", 4, "weight-only", task="text-generation", **none),
         ]

@@ -20,7 +20,16 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0 for any")] = 8000,
     name: Annotated[str | None, typer.Option(help="the model's name (default: the directory's)")] = None,
     replicas: Annotated[
-        int | None, typer.Option(min=1, help="sessions: so many answers at a time (default: as measured)")
+        int | None, typer.Option(min=1, help="sessions, each with threads of its own (default: as measured)")
+    ] = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="answers that a session makes together, where its engine can (default: as measured with several "
+            "clients, else 8, or 1 where it drafts)",
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="of each session (default: as measured)")] = None,
     queue: Annotated[int, typer.Option(min=0, help="requests that may wait; beyond it: 429")] = 16,
@@ -60,7 +69,16 @@ def serve(
         except (OSError, ValueError):
             replicas = 1  # what is wrong with the bundle is said where it is opened
     settings = Settings(
-        name or bundle.resolve().name, host, port, replicas, threads, queue, timeout, grace, api_key
+        name or bundle.resolve().name,
+        host,
+        port,
+        replicas,
+        threads,
+        queue,
+        timeout,
+        grace,
+        api_key,
+        slots=slots,
     )
     _run(bundle, settings, log_format)
 

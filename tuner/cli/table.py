@@ -179,8 +179,7 @@ def _cells(row: TrialRow, metric: str, figures: Sequence[_Figure], why: str, sta
         str(c.distillation.student_layers),
         f"{c.pruning.heads:.3g}/{c.pruning.ffn:.3g}",
         _bits(row),
-        f"{c.parallel.threads}x{c.parallel.replicas}"
-        + (f" b{c.parallel.max_batch}" if c.parallel.max_batch > 1 else ""),
+        c.parallel.words,
         c.backend.engine
         + ("" if c.backend.device == "cpu" else f"@{c.backend.device}")
         + ("/fixed" if c.backend.fixed_shape else ""),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from tuner.compress.batches import Batch
 from tuner.hardware import this_host
 
 WARM_UP = 0.06  # share of the run over which the rate rises: BERT's tenth, shortened for short runs
 _LAST = 20  # steps that the reported loss is the mean of
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Plan:
 
 
 def train(
-    model: nn.Module, batches: Iterator[Batch], loss: Callable[[Batch], torch.Tensor], plan: Plan
+    model: nn.Module, batches: Iterator[T], loss: Callable[[T], torch.Tensor], plan: Plan
 ) -> dict[str, Any]:
     """Minimise `loss(batch)` with AdamW (Loshchilov & Hutter, arXiv 1711.05101); return steps, seconds, loss.
 
@@ -56,7 +58,7 @@ def _progress(plan: Plan, step: int, elapsed: float) -> float:
 
 
 def _step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[Batch], torch.Tensor], batch: Batch
+    model: nn.Module, optimizer: torch.optim.Optimizer, loss: Callable[[T], torch.Tensor], batch: T
 ) -> float:
     optimizer.zero_grad(set_to_none=True)
     with mixed_precision():

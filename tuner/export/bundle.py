@@ -108,9 +108,14 @@ def _fill(content: BundleContent, out: Path) -> None:
 
 
 def _copy_files(source: Path, out: Path) -> None:
-    """Copy a directory file by file: `shutil.copytree` hides a full disk in a list of texts."""
-    for path in sorted(p for p in source.rglob("*") if p.is_file() and p.name != "entry.json"):
-        copy = out / path.relative_to(source)
+    """Copy a directory file by file: `shutil.copytree` hides a full disk in a list of texts.
+
+    What the manifest would not list stays behind: bytecode, and the cache's own note.
+    """
+    left = {"entry.json", "__pycache__"}
+    names = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    for name in sorted(name for name in names if not left & set(name.parts)):
+        path, copy = source / name, out / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
 

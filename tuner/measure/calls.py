@@ -6,11 +6,14 @@ Imported by the serving child, so nothing but numpy and the artefact's own engin
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
+
+from tuner.runtime.generating import Batch
 
 Arrays = dict[str, np.ndarray]
 
@@ -73,13 +76,14 @@ class Responses:
 
     Of several clients that share this session each waits for those before it: with all of them asking again as soon as
     they are answered, a client's response takes as long as one answer to each of them. So one call is an answer to
-    each client, and its first token comes after the others' answers. A session that can answer several at once
-    (`stream_together`) does so.
+    each client, and its first token comes after the others' answers. With several `slots` so many clients are answered
+    together, and whoever waits joins them as soon as one is done.
     """
 
-    def __init__(self, session: Any, arrays: Arrays, clients: int = 1) -> None:
+    def __init__(self, session: Any, arrays: Arrays, clients: int = 1, slots: int = 1) -> None:
         self._session, self._prompts = session, arrays["prompts"]
-        self._most, self._clients = int(arrays["new_tokens"]), clients
+        self._most, self._clients, self._slots = int(arrays["new_tokens"]), clients, slots
+        self._batch: Batch | None = session.batch(slots) if slots > 1 else None
 
     def __len__(self) -> int:
         return len(self._prompts)
@@ -89,8 +93,8 @@ class Responses:
         prompts = [self._prompts[(index + i) % len(self)].tolist() for i in range(self._clients)]
         before = self._drafts()
         begin = time.perf_counter()
-        if self._clients > 1 and hasattr(self._session, "stream_together"):
-            moments = self._together(prompts)
+        if self._batch is not None:
+            moments = self._together(self._batch, prompts)
         else:
             for prompt in prompts:
                 moments = self._stream(prompt)
@@ -119,16 +123,22 @@ class Responses:
             raise RuntimeError(f"{len(moments)} tokens instead of {self._most}")
         return moments
 
-    def _together(self, prompts: list[list[int]]) -> list[float]:
+    def _together(self, batch: Batch, prompts: list[list[int]]) -> list[float]:
         """Return when each token of the client that was answered last came."""
-        found: list[list[float]] = [[] for _ in prompts]
-        for client, _ in self._session.stream_together(prompts, self._most):
-            found[client].append(time.perf_counter())
-        if any(len(moments) != self._most for moments in found):
-            raise RuntimeError(f"{[len(m) for m in found]} tokens instead of {self._most} each")
-        return max(found, key=lambda moments: moments[-1])
+        found, waiting = dict[int, list[float]](), deque(prompts)
+        left = 0  # requests in the batch
+        while waiting or left:
+            while waiting and left < self._slots:
+                found[batch.add(waiting.popleft(), self._most)] = []
+                left += 1
+            for said in batch.step():
+                found[said.number].append(time.perf_counter())
+                left -= said.finished
+        if any(len(moments) != self._most for moments in found.values()):
+            raise RuntimeError(f"{[len(m) for m in found.values()]} tokens instead of {self._most} each")
+        return max(found.values(), key=lambda moments: moments[-1])
 
 
-def calls_of(session: Any, arrays: Arrays, clients: int) -> Calls:
+def calls_of(session: Any, arrays: Arrays, clients: int, slots: int = 1) -> Calls:
     """Return the calls that a plan's file stands for."""
-    return Responses(session, arrays, clients) if "prompts" in arrays else Answers(session, arrays)
+    return Responses(session, arrays, clients, slots) if "prompts" in arrays else Answers(session, arrays)

@@ -105,9 +105,14 @@ class Serving:
         """Return the child's process id."""
         return self._process.pid
 
-    def plan(self, file: Path, cycle: int = 1, clients: int = 1, draft: str | None = None) -> None:
-        """Load the calls that blocks go through, in whole cycles; a language model has `clients`, and may draft."""
-        self.ask("plan", file=str(file), cycle=cycle, clients=clients, draft=draft)
+    def plan(
+        self, file: Path, cycle: int = 1, clients: int = 1, draft: str | None = None, slots: int = 1
+    ) -> None:
+        """Load the calls that blocks go through, in whole cycles.
+
+        A language model has `clients`, answers `slots` of them together, and may draft.
+        """
+        self.ask("plan", file=str(file), cycle=cycle, clients=clients, draft=draft, slots=slots)
 
     def begin_block(
         self,

@@ -63,13 +63,15 @@ class Plan:
 class Placed(NamedTuple):
     """An artefact as it is to be run; `draft` is how a language model drafts its answers, None: not at all.
 
-    Under load a replica answers up to `max_batch` requests together.
+    `slots` is how many clients one replica of a language model answers together. Under load a replica answers up to
+    `max_batch` requests together.
     """
 
     artefact: Path
     threads: int
     replicas: int
     draft: str | None = None
+    slots: int = 1
     max_batch: int = 1
 
 
@@ -228,7 +230,7 @@ def measure_together(
             ]
             for subject, one in zip(found, placed, strict=True):
                 for serving in subject.servings:
-                    serving.plan(file, plan.cycle, plan.clients_of(one.replicas), one.draft)
+                    serving.plan(file, plan.cycle, plan.clients_of(one.replicas), one.draft, one.slots)
         with alone or nullcontext():
             before = [states(subject.cards) for subject in found]
             duet(found, reference, precision, seconds, percentiles, plan.cycle)
@@ -247,7 +249,7 @@ def measure_together(
 
 def _replicas(one: Placed, limits: ServingLimits | None = None) -> Iterator[Serving]:
     """Start a subject's replicas, on cores of their own and, where they compute on GPUs, on these in turn."""
-    artefact, threads, replicas = one.artefact, one.threads, one.replicas
+    artefact, threads, replicas = one[:3]
     host = this_host()
     cores = host.cores
     if threads * replicas > len(cores):

@@ -36,8 +36,13 @@ class Server:
         self._calls: Calls
         self._next, self._cycle = 0, 1
 
-    def plan(self, file: str, cycle: int = 1, clients: int = 1, draft: str | None = None) -> dict[str, Any]:
-        """Load the calls to go through in whole cycles (see `calls`); `clients` share it, and it may `draft`."""
+    def plan(
+        self, file: str, cycle: int = 1, clients: int = 1, draft: str | None = None, slots: int = 1
+    ) -> dict[str, Any]:
+        """Load the calls to go through in whole cycles (see `calls`).
+
+        `clients` share the session, which answers `slots` of them together, and may `draft`.
+        """
         import numpy as np
 
         from tuner.measure.calls import calls_of
@@ -45,7 +50,9 @@ class Server:
         if draft is not None:
             self._session.draft = draft
         with np.load(file) as arrays:
-            self._calls = calls_of(self._session, {name: arrays[name] for name in arrays.files}, clients)
+            self._calls = calls_of(
+                self._session, {name: arrays[name] for name in arrays.files}, clients, slots
+            )
         self._next, self._cycle = 0, cycle
         return {"calls": len(self._calls)}
 

@@ -62,8 +62,7 @@ class Bench:
 
     def together(self, built: Sequence[tuple[Entry, Candidate]]) -> list[Performance]:
         """Measure several artefacts in one run, interleaved with each other and with the reference."""
-        ways = [(entry.path, c.parallel, c.backend.draft) for entry, c in built]
-        subjects = [Placed(path, p.threads, p.replicas, draft, p.max_batch) for path, p, draft in ways]
+        subjects = [_placed(entry, c) for entry, c in built]
         with self._shop.quiet.shared():
             reference = self.reference()
         return measure_together(
@@ -131,3 +130,9 @@ class Bench:
             "host": self._shop.host.fingerprint,
             "code": code_hash("tuner.measure", "tuner.runtime"),
         }
+
+
+def _placed(artefact: Entry, candidate: Candidate) -> Placed:
+    run = candidate.parallel
+    draft = candidate.backend.draft
+    return Placed(artefact.path, run.threads, run.replicas, draft, run.slots, run.max_batch)

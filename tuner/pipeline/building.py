@@ -19,6 +19,7 @@ _EXPORTERS = (
     "tuner.backends.openvino_stateful",
     "tuner.backends.gguf_file",
     "tuner.backends.gptq",
+    "tuner.backends.shared",
 )
 #: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
 _CALIBRATION = 64
@@ -42,9 +43,9 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
         "isa": shop.host.fingerprint,  # engines compile for the processor at hand
         "code": code_hash(type(plugin).__module__, *_SHARED),
     }
-    engine = candidate.backend.engine
+    engine, fresh = candidate.backend.engine, candidate.backend.device != "cpu"
     call, preload = "tuner.backends.build:build", plugin.preload
-    return shop.job("build", parts, call, preload, engine=engine, request=request)
+    return shop.job("build", parts, call, preload, fresh, engine=engine, request=request)
 
 
 def study_baseline(shop: Workshop, ready: Prepared) -> Candidate:

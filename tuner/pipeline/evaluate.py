@@ -13,6 +13,7 @@ from tuner.metrics import Metrics
 from tuner.pipeline.bench import Bench
 from tuner.pipeline.building import artefact_for
 from tuner.pipeline.cache import Entry
+from tuner.pipeline.drafting import with_draft
 from tuner.pipeline.gate import Gate, GivenUp
 from tuner.pipeline.parts import EnoughError
 from tuner.pipeline.prepared import Prepared
@@ -49,7 +50,7 @@ def evaluate(
     """
     shop.take_runs()  # what a failed candidate left
     if gate is not None and gate.looks_first():
-        untrained = artefact_for(shop, ready, shaped_for(shop, ready, candidate), candidate)
+        untrained = built_from(shop, ready, shaped_for(shop, ready, candidate), candidate)
         performance = bench.performance(untrained, candidate).info
         if (why := gate.refuses(performance)) is not None:
             return GivenUp(candidate, "gate", why, performance, {}, shop.take_runs())
@@ -109,4 +110,10 @@ def _reference(shop: Workshop, ready: Prepared, bench: Bench) -> Entry:
 
 def build_candidate(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
     """Return the candidate's built artefact, all stages before it included."""
-    return artefact_for(shop, ready, checkpoint_for(shop, ready, candidate), candidate)
+    return built_from(shop, ready, checkpoint_for(shop, ready, candidate), candidate)
+
+
+def built_from(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Candidate) -> Entry:
+    """Return the artefact of a checkpoint, with the student that drafts for it, if the candidate has one."""
+    artefact = artefact_for(shop, ready, checkpoint, candidate)
+    return with_draft(shop, ready, checkpoint, artefact, candidate)

@@ -32,7 +32,9 @@ def scores(shop: Workshop, ready: Prepared, artefact: Entry, split: str) -> Entr
         return {}
 
     parts = {
-        "artefact": artefact.key,
+        "artefact": artefact.info.get(
+            "answers", artefact.key
+        ),  # drafted answers are those of the model itself
         "data": ready.data.key,
         "asked": asked.key,
         "split": split,
@@ -74,3 +76,16 @@ def judge(shop: Workshop, ready: Prepared, split: str, own: Entry, base: Entry) 
     found = task.evaluate(rows, scored, before, asked, task.Scores.load(own.path / "asked.npz"))
     right = task.choices(scored, rows) == rows.answer if len(rows.answer) else np.zeros(0, dtype=bool)
     return Judgement(found, right.tolist(), [])
+
+
+def counts(shop: Workshop, ready: Prepared, split: str, own: Entry) -> dict[str, list[float]]:
+    """Return what quality is made of: `nll` and `tokens` of each document, `hits` and `answered` of each answer."""
+    rows, asked = ready.data.path / f"{split}.npz", _asked(shop, ready).path / f"{split}.npz"
+    loss = task.text_loss(task.Scores.load(own.path / "scores.npz"), task.Rows.load(rows))
+    found = task.answer_hits(task.Scores.load(own.path / "asked.npz").greedy, task.Rows.load(asked))
+    return {
+        "nll": loss.nll.tolist(),
+        "tokens": loss.tokens.tolist(),
+        "hits": found.hits.tolist(),
+        "answered": found.tokens.tolist(),
+    }

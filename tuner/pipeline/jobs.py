@@ -68,11 +68,13 @@ class Jobs:
         limits: JobLimits | None = None,
         preload: Sequence[str] = (),
         cores: int | None = None,
+        fresh: bool = False,
     ) -> Any:
         """Run `module:function(**kwargs)` in a child and return its JSON-able result. Paths travel as strings.
 
         `preload` names modules that this job and later ones need: they are imported once, before the fork.
         `cores`: how many threads it should compute with; without, as many as there are.
+        `fresh`: in an interpreter of its own, not a fork's (see `tuner.pipeline.zygote`).
 
         Raises:
             JobError: the child raised, was killed, ran out of memory or time; `kind` says which.
@@ -86,6 +88,7 @@ class Jobs:
                 "result": f"{folder}/result",
                 "preload": list(preload),
                 "cores": cores,
+                "fresh": fresh,
             }
             status = self._supervise(request, limits or self.limits)
             self._logs.append(tail(Path(folder) / "log"))

@@ -11,7 +11,7 @@ from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop
 from tuner.spec.model import GENERATION
 
-__all__ = ["Watch", "answers", "correct", "judge"]
+__all__ = ["Watch", "answers", "correct", "counts", "judge"]
 
 
 def answers(
@@ -32,3 +32,8 @@ def judge(shop: Workshop, ready: Prepared, split: str, own: Entry, base: Entry) 
     if shop.spec.task == GENERATION:
         return expectations.judge(shop, ready, split, own, base)
     return predictions.judge(ready, split, own, base)
+
+
+def counts(shop: Workshop, ready: Prepared, split: str, own: Entry) -> dict[str, list[float]]:
+    """Return what a language model's metrics are made of, by document and by answer; nothing of a classifier's."""
+    return expectations.counts(shop, ready, split, own) if shop.spec.task == GENERATION else {}

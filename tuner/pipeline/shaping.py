@@ -115,8 +115,9 @@ def _teacher_outputs(shop: Workshop, ready: Prepared) -> Entry:
 
 
 def recovered(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
-    """Return a shaped student after it learnt from the answers of `ready.teacher`."""
+    """Return a shaped student after it learnt from `ready.teacher`: its answers, and of a language model its layers."""
     outputs = _teacher_outputs(shop, ready)
+    beside = {"teacher": ready.teacher.path, "layers": shaped.info["layers"]}
     settings = shop.spec.recover.model_dump(mode="json", exclude={"start", "share"})
     return shop.job(
         "recover",
@@ -130,6 +131,7 @@ def recovered(shop: Workshop, ready: Prepared, shaped: Entry) -> Entry:
         },
         f"{_STEPS[shop.spec.task]}.recover:recover",
         shaped=shaped.path,
+        **(beside if shop.spec.task == GENERATION else {}),
         teacher_outputs=outputs.path,
         data_dir=ready.data.path,
         settings=settings,

@@ -46,16 +46,22 @@ class Workshop:
         return entry
 
     def job(
-        self, name: str, parts: Mapping[str, Any], call: str, preload: Sequence[str] = (), **kwargs: Any
+        self,
+        name: str,
+        parts: Mapping[str, Any],
+        call: str,
+        preload: Sequence[str] = (),
+        fresh: bool = False,
+        **kwargs: Any,
     ) -> Entry:
         """Return the stage's output, made by `call(**kwargs, out=directory)` in a child process."""
 
         def made(out: Path) -> Any:
-            return self.compute(call, preload, out=out, **kwargs)
+            return self.compute(call, preload, fresh, out=out, **kwargs)
 
         return self.stage(name, parts, made)
 
-    def compute(self, call: str, preload: Sequence[str] = (), **kwargs: Any) -> Any:
+    def compute(self, call: str, preload: Sequence[str] = (), fresh: bool = False, **kwargs: Any) -> Any:
         """Return what `call(**kwargs)` returns, run in a child process while nobody measures.
 
         Those who build at the same time share the cores: with more threads than cores, each waits for the slowest.
@@ -63,7 +69,7 @@ class Workshop:
         with self.quiet.shared() as builders:
             fault("in_build")
             cores = max(len(self.host.cores) // builders, 1)
-            return self.jobs.run(call, _plain(kwargs), preload=preload, cores=cores)
+            return self.jobs.run(call, _plain(kwargs), preload=preload, cores=cores, fresh=fresh)
 
     def take_runs(self) -> list[StageRun]:
         """Return the runs noted since the last call."""

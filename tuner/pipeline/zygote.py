@@ -4,8 +4,12 @@ Importing torch and transformers costs seconds; a fork costs milliseconds and st
 runaway library. `multiprocessing`'s fork server would re-import the user's main script in each child, so a script
 that calls `tuner.run` without a `__main__` guard would start itself again: hence this small one.
 
-Protocol (JSON lines): requests `{"call": "module:function", "kwargs": {…}, "log", "result": paths, "preload": […]}` on
-stdin; answers `{"pid": n}` and, when the child ended, `{"status": wait status}` on the original stdout; one at a time.
+A job for a device other than the processor starts from a fresh interpreter instead: what libraries find out about
+cards when they are imported is remembered, and neither that nor a begun CUDA survives a fork.
+
+Protocol (JSON lines): requests `{"call": "module:function", "kwargs": {…}, "log", "result": paths, "preload": […],
+"fresh": bool}` on stdin; answers `{"pid": n}` and, when the child ended, `{"status": wait status}` on the original
+stdout; one at a time.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from tuner.runtime.orphans import die_with_parent
 
 #: Bytes: with less left on the disk, a job that failed is taken to have failed for want of room.
 _ROOM = 4_000_000
+_CARDS = "CUDA_VISIBLE_DEVICES"
 
 
 def _preload() -> None:
@@ -40,8 +45,25 @@ def _preload() -> None:
 def _import_once(request: dict[str, Any]) -> None:
     """Import here, before the fork, what this job and those like it need; an error shows in the child, with its log."""
     for name in [request["call"].partition(":")[0], *request.get("preload", [])]:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception), _cards_hidden():
             importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _cards_hidden() -> Iterator[None]:
+    """Show no GPU meanwhile: a library that asks one for its abilities (torchao does, when imported) begins CUDA.
+
+    Begun before the fork, CUDA is of no use in any child. Where torch counts cards through NVML, as jobs ask it to
+    (`job_environment`), it reads this variable anew each time.
+    """
+    shown = os.environ.get(_CARDS)
+    os.environ[_CARDS] = ""
+    try:
+        yield
+    finally:
+        del os.environ[_CARDS]
+        if shown is not None:
+            os.environ[_CARDS] = shown
 
 
 def _describe(error: BaseException, out: str | None = None) -> dict[str, Any]:
@@ -95,6 +117,19 @@ def _child(request: dict[str, Any], zygote: int) -> None:
     """Run the job with its output in the log file, write the result, and leave without clean-up handlers."""
     os.setsid()
     die_with_parent(zygote)
+    if request.get("fresh"):
+        _begin_anew(request)
+    _work(request)
+
+
+def _begin_anew(request: dict[str, Any]) -> None:
+    """Become a fresh interpreter with this one's process number, group and parent."""
+    asked = Path(request["result"] + ".asked")
+    asked.write_text(json.dumps(request))
+    os.execv(sys.executable, [sys.executable, "-m", "tuner.pipeline.zygote", str(asked)])
+
+
+def _work(request: dict[str, Any]) -> None:
     if request.get("cores"):
         _compute_with(request["cores"])
     try:
@@ -134,16 +169,20 @@ def _answer(request: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Serve jobs until stdin closes or the parent dies."""
+    """Serve jobs until stdin closes or the parent dies; with a file's name, do the one job that it asks for."""
+    if sys.argv[1:]:
+        _work(json.loads(Path(sys.argv[1]).read_text()))
     die_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print while they load must not reach the protocol
-    _preload()
+    with _cards_hidden():
+        _preload()
     zygote = os.getpid()
     for line in sys.stdin:
         request = json.loads(line)
-        _import_once(request)
+        if not request.get("fresh"):
+            _import_once(request)
         request["faults"] = due(_point(request))  # counted here, and not in each child
         pid = os.fork()
         if pid == 0:

@@ -21,7 +21,7 @@ from tuner.search.aware.history import Seen
 from tuner.search.aware.options import Options
 from tuner.search.aware.outlook import Goal, Outlook
 from tuner.search.aware.propose import Ground, promised, propose
-from tuner.search.seeds import seeds
+from tuner.search.seeds import opening, seeds
 
 ALL = Options()
 
@@ -61,7 +61,8 @@ class _Aware:
         self._goal = Goal(tuple(spec.objectives), tuple(spec.parsed_constraints()))
         self._ground = Ground(self.table.space, self.table.meta["anatomy"], self.options, spec.task)
         self._evaluator = Evaluator(self.table, self.ledger)
-        for candidate in seeds(self.table.space, spec.task)[: self.options.first]:
+        first = seeds(self.table.space, spec.task)[: self.options.first]
+        for candidate in dict.fromkeys([*opening(self.table.space, spec.task), *first]):
             if candidate.hash in self.table.rows:
                 self._try(candidate, None)
         while not budget.over(self.steps, self.ledger.now) and self._turn():

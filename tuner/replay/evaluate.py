@@ -9,7 +9,7 @@ from typing import Any
 
 from tuner.candidate import Candidate
 from tuner.errors import BuildError, JobError, UnsupportedError
-from tuner.metrics import Metrics
+from tuner.metrics import QUALITY, Metrics
 from tuner.pipeline.cache import Entry
 from tuner.pipeline.evaluate import Evaluation
 from tuner.pipeline.gate import Gate, GivenUp
@@ -19,6 +19,7 @@ from tuner.replay.table import Row, Table
 from tuner.stage import StageRun
 
 _BEFORE_TRAINING = ("importance", "shape")
+_DETAILS = ("ttft_ms", "tpot_ms", "tokens_per_s")  # of a language model's responses
 _AGAIN = ("build", "performance", "export")  # of an untrained shape: other files than the trained one's
 
 
@@ -121,6 +122,7 @@ class Evaluator:
             "memory_mb": plain("memory_mb")["value"],
             "size_mb": plain("size_mb")["value"],
             "cores": row.candidate.parallel.threads * row.candidate.parallel.replicas,
+            "details": {name: plain(name) for name in _DETAILS if row.metrics.get(name) is not None},
             **{
                 "samples": [],
                 "reference_samples": [],
@@ -134,7 +136,7 @@ class Evaluator:
 
 def quality(row: Row) -> Metrics:
     """Return what of a row's metrics was judged on documents."""
-    return {name: row.metrics[name] for name in row.metrics if name.startswith(("accuracy", "f1"))}
+    return {name: estimate for name, estimate in row.metrics.items() if name in QUALITY}
 
 
 def _error(row: Row) -> Exception:

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tuner.backends.base import Offer
 from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
 from tuner.errors import InputError
 from tuner.metrics import METRICS, Estimate, Metrics
-from tuner.search.space import Space
+from tuner.search.space import Leg, Space
 from tuner.spec.model import StudySpec
 from tuner.stage import StageRun
 
@@ -31,10 +31,25 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What a language model's quality is made of.
+
+    Of each document the negative log-likelihood `nll` (nats) of its `tokens`, float (documents,); of each of the
+    baseline's answers how many of the `answered` tokens are `hits`, float (answers,).
+    """
+
+    nll: np.ndarray
+    tokens: np.ndarray
+    hits: np.ndarray
+    answered: np.ndarray
+
+
+@dataclass(frozen=True)
 class Row:
     """A recorded candidate. `stages` hold full costs in seconds; `correct` is bool (documents,) in the split's order.
 
     `ratio` is the latency's ratio to the baseline. What failed has no metrics, and its last stage is called `failed`.
+    Of a language model `correct` is of the multiple-choice questions, and `counts` is what else was judged.
     """
 
     candidate: Candidate
@@ -43,6 +58,7 @@ class Row:
     correct: np.ndarray
     stages: tuple[StageRun, ...]
     failure: Failure | None = None
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,7 @@ class Table:
         space.parallels = list(parallels)
         missing = {c for c in space.enumerate() if c.hash not in self.rows}
         short = {(c.quantization, c.backend) for c in missing}
-        space.legs = [leg for leg in space.legs if not short.intersection(leg.pairs())]
+        space.legs = [kept for leg in space.legs if (kept := _whole(leg, short)) is not None]
         return space
 
     @cached_property
@@ -135,7 +151,14 @@ def _row(stored: Mapping[str, Any]) -> Row:
         correct=np.unpackbits(bits, count=stored["documents"] or 0).astype(bool),
         stages=tuple(StageRun(s["name"], s["key"], s["hit"], s["seconds"]) for s in stored["stages"]),
         failure=Failure(stored["failure"], stored["reason"]) if failed else None,
+        counts=_counts(stored),
     )
+
+
+def _counts(stored: Mapping[str, Any]) -> Counts | None:
+    if stored.get("nll") is None:
+        return None
+    return Counts(**{part.name: np.array(stored[part.name]) for part in fields(Counts)})
 
 
 def _estimate(stored: Mapping[str, Any], name: str) -> Estimate | None:
@@ -160,9 +183,16 @@ def _part(kind: Any, stored: Mapping[str, Any]) -> Any:
     return kind.model_validate({name: stored[name] for name in kind.model_fields if name in stored})
 
 
+def _whole(leg: Leg, short: set[tuple[Quantization, Backend]]) -> Leg | None:
+    """Return a leg with those of its methods of which nothing is `short`; None if none is left."""
+    kept = tuple(m for m in leg.methods if not short.intersection(replace(leg, methods=(m,)).pairs()))
+    found = replace(leg, methods=kept)
+    return None if short.intersection(found.pairs()) or (leg.methods and not kept) else found
+
+
 def _space(meta: Mapping[str, Any], spec: StudySpec) -> Space:
     offers = [(engine, Offer.from_plain(plain)) for engine, plain in meta["offers"]]
-    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]))
+    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]), spec.scenario.clients)
 
 
 def _subsets(parallels: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:

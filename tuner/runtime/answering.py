@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from tokenizers import Tokenizer
 
 from .detokenizing import Detokenizer
-from .generating import GeneratingSession
+from .generating import AnsweringSession, GeneratingSession
 from .loader import load_session
 from .sampling import Sampling
 from .stopping import StopStrings
@@ -134,7 +134,7 @@ class Chat:
 
     def answer(
         self,
-        session: GeneratingSession,
+        session: AnsweringSession,
         prompt: Sequence[int],
         asked: Asked = Asked(),
         gone: Callable[[], bool] = lambda: False,

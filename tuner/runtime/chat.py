@@ -51,11 +51,12 @@ class Conversation:
     def run(self) -> int:
         """Answer until there are no more questions; return the exit code."""
         print(_HELP, file=sys.stderr)
-        while (question := _question()) not in (None, "/exit"):
-            if question == "/new":
-                self._messages = opening(self._asked.system)
-            elif question:
-                self._turn(question)
+        with _typing_ahead():
+            while (question := _question()) not in (None, "/exit"):
+                if question == "/new":
+                    self._messages = opening(self._asked.system)
+                elif question:
+                    self._turn(question)
         return 0
 
     def _turn(self, question: str) -> None:
@@ -127,10 +128,33 @@ def _check(bundle: Path, session: GeneratingSession, as_json: bool) -> int:
     return 1 if wrong else 0
 
 
+@contextlib.contextmanager
+def _typing_ahead() -> Iterator[None]:
+    """Keep the keys that are hit between two prompts, Ctrl-D among them, for the next one; Ctrl-C stays what it is.
+
+    In a terminal's usual mode Ctrl-D is no key but the end of the input, and a prompt of readline that begins only
+    after it was hit does not see it.
+    """
+    try:
+        import readline  # noqa: F401 — line editing and history
+        import termios
+    except ImportError:  # lines are the terminal's own, and Ctrl-D waits by itself
+        yield
+        return
+    if not sys.stdout.isatty():  # and so they are here
+        yield
+        return
+    before, keys = termios.tcgetattr(0), termios.tcgetattr(0)
+    keys[3] &= ~termios.ICANON
+    termios.tcsetattr(0, termios.TCSADRAIN, keys)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
 def _question() -> str | None:
     """Return the next line of the terminal, empty after Ctrl-C, None at its end."""
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401 — line editing and history
     try:
         return input("> ").strip()
     except EOFError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
@@ -11,15 +11,18 @@ import numpy as np
 Choose = Callable[[np.ndarray], int]
 
 
-class GeneratingSession(Protocol):
-    """A loaded language model with a KV cache of its own, for one conversation at a time.
+class AnsweringSession(Protocol):
+    """What answers one conversation at a time."""
 
-    `context` is the most tokens that prompt and answer may have together; `vocabulary` the number of tokens. Where an
-    engine can draft (its offer says so), `draft` may be set to `lookup` for greedy answers, and `drafts` counts.
-    """
+    @property
+    def context(self) -> int:
+        """Return the most tokens of prompt and answer together."""
+        ...
 
-    context: int
-    vocabulary: int
+    @property
+    def vocabulary(self) -> int:
+        """Return the number of tokens."""
+        ...
 
     def stream(
         self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
@@ -34,6 +37,14 @@ class GeneratingSession(Protocol):
         """
         ...
 
+
+class GeneratingSession(AnsweringSession, Protocol):
+    """A loaded language model with a KV cache of its own.
+
+    Where an engine can draft (its offer says so), `draft` may be set to `lookup` or `student` for greedy answers, and
+    `drafts` counts (see `drafting`).
+    """
+
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return what the model expects after each token of int64 (n,), in one pass.
 
@@ -44,6 +55,60 @@ class GeneratingSession(Protocol):
             ValueError: fewer than two tokens, one outside the vocabulary, or more than the context holds.
         """
         ...
+
+
+class Said(NamedTuple):
+    """What a step says of one request: its next `token`, None where a stop token or an `error` ended it without one.
+
+    `finished`: it has left the batch.
+    """
+
+    number: int
+    token: int | None
+    finished: bool
+    error: Exception | None = None
+
+
+class Batch(Protocol):
+    """Answers that are made together, the weights being read once for all: continuous batching (Orca, Yu et al. 2022).
+
+    Requests join and leave between any two steps. One thread uses a batch.
+    """
+
+    def add(
+        self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
+    ) -> int:
+        """Take in a request, as `GeneratingSession.stream` does, and return its number.
+
+        Raises:
+            ValueError: the prompt does not fit, or all slots are taken.
+        """
+        ...
+
+    def step(self) -> list[Said]:
+        """Compute once for all requests, and return what was said; a request whose prompt is long says nothing yet.
+
+        Raises:
+            RuntimeError: the engine failed; the batch is empty.
+        """
+        ...
+
+    def drop(self, number: int) -> None:
+        """Take out a request, which frees its part of the KV cache; one that has left already is let be."""
+        ...
+
+
+class BatchingSession(GeneratingSession, Protocol):
+    """A session that can answer several requests together."""
+
+    def batch(self, slots: int) -> Batch:
+        """Return a batch for so many requests at a time."""
+        ...
+
+
+def can_batch(session: object) -> TypeGuard[BatchingSession]:
+    """Say whether a session can answer several requests together."""
+    return hasattr(session, "batch")
 
 
 def check_room(prompt: Sequence[int], most: int, context: int, vocabulary: int) -> None:

@@ -1,53 +1,14 @@
-"""Speculative decoding by prompt lookup: what followed the same words earlier is drafted, and read in one pass.
+"""Prompt lookup: what followed the same words earlier is drafted.
 
-Saxena 2023, "Prompt Lookup Decoding"; Yang et al. 2023, "Inference with Reference" (arXiv 2304.04487). Greedy answers
-stay what they are: a drafted token is kept only where the model itself would have chosen it (Leviathan et al. 2023,
-arXiv 2211.17192, for the greedy case). Reading a few tokens at once costs little more than reading one where reading
-the weights is what takes the time.
+Saxena 2023, "Prompt Lookup Decoding"; Yang et al. 2023, "Inference with Reference" (arXiv 2304.04487).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-
-from .token_loop import ReadAll
+from collections.abc import Sequence
 
 #: Tokens that must repeat, the more the better. After a single one anything may follow: drafts would mostly be wrong.
 _LONGEST, _SHORTEST = 3, 2
-_DRAFTED = 4  # tokens at most: each costs a little, and the farther the less likely it is right
-
-#: Takes back so many of the tokens that were read last.
-Forget = Callable[[int], None]
-
-
-@dataclass
-class Drafts:
-    """How many tokens were drafted, and how many of them were right."""
-
-    drafted: int = 0
-    accepted: int = 0
-
-
-def lookup_loop(
-    read: ReadAll, forget: Forget, prompt: Sequence[int], most: int, stop: Collection[int], counts: Drafts
-) -> Iterator[int]:
-    """Yield up to `most` tokens after the prompt, the likeliest each time, ending before one of `stop`."""
-    known, unread, draft = list(prompt), list(prompt), list[int]()
-    left = most
-    while left:
-        likeliest = read([*unread, *draft])[len(unread) - 1 :].argmax(axis=-1).tolist()
-        right = next((i for i, token in enumerate(draft) if likeliest[i] != token), len(draft))
-        forget(len(draft) - right)
-        counts.drafted += len(draft)
-        counts.accepted += right
-        for token in likeliest[: right + 1]:
-            if token in stop:
-                return
-            yield token
-            known.append(token)
-        left -= right + 1
-        unread, draft = known[-1:], propose(known, min(_DRAFTED, left - 1))
 
 
 def propose(known: Sequence[int], most: int) -> list[int]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from .drafting import Drafting
 from .generating import Choose, check_room
-from .lookup import Drafts, lookup_loop
-from .token_loop import check_tokens, scored, token_loop
+from .token_loop import check_tokens, scored
 
 #: Tokens scored together. Within one pass attention sees exact keys and values, afterwards what the cache made of them:
 #: scored in one pass, a cache of 4 bits would look as good as one of 16. It also keeps the logits small.
@@ -20,10 +20,11 @@ _TOGETHER = 32
 _KV = {16: "f16", 8: "u8", 4: "u4"}
 
 
-class Session:
+class Session(Drafting):
     """One compiled model that holds its own KV cache; one stream, for the lowest latency of a single answer."""
 
     def __init__(self, directory: Path, threads: int) -> None:
+        super().__init__(directory, threads)
         described = json.loads((directory / "artefact.json").read_text())
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
         core = ov.Core()
@@ -32,8 +33,6 @@ class Session:
         )
         self._request = compiled.create_infer_request()
         self._beam = np.zeros(1, dtype=np.int32)
-        self.draft: str | None = None
-        self.drafts = Drafts()
 
     def stream(
         self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
@@ -44,10 +43,7 @@ class Session:
             ValueError: the prompt does not fit.
         """
         check_room(prompt, most, self.context, self.vocabulary)
-        told = _Told(self._infer, self._request.reset_state, self.context)
-        if self.draft == "lookup" and choose is None:
-            return lookup_loop(told.read_all, told.forget, prompt, most, stop, self.drafts)
-        return token_loop(told.read, prompt, most, stop, choose)
+        return self.answered(prompt, most, stop, choose)
 
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return log-probabilities and likeliest tokens (n - 1,) of tokens (n,) in one pass.
@@ -56,8 +52,11 @@ class Session:
             ValueError: the tokens do not fit.
         """
         check_tokens(tokens, self.context, self.vocabulary)
-        told = _Told(self._infer, self._request.reset_state, self.context)
-        return scored(told.read_all, tokens, _TOGETHER)
+        return scored(self.told(len(tokens)).read_all, tokens, _TOGETHER)
+
+    def told(self, room: int) -> _Told:
+        """Return a new conversation of at most so many tokens; the one before is over."""
+        return _Told(self._infer, self._request.reset_state, room)
 
     def _infer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Return logits (kept, vocabulary), valid until the next call."""

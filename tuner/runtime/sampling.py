@@ -47,25 +47,25 @@ class Sampling:
         """Return what chooses the tokens of one answer to this prompt; None is the session's own greedy way."""
         if not self.temperature and self.repetition_penalty == 1.0:
             return None
-        return _Chooser(self, prompt)
+        return Chooser(self, prompt)
 
 
-class _Chooser:
-    """Chooses the tokens of one answer."""
+class Chooser:
+    """Chooses the tokens of one answer. An engine that draws by itself, and shows no logits, reads `sampling`."""
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int]) -> None:
-        self._sampling = sampling
+        self.sampling = sampling
         self._seen = set(prompt)
         self._random = np.random.default_rng(None if sampling.seed is None else sampling.seed % 2**64)
 
     def __call__(self, logits: np.ndarray) -> int:
         """Return the next token by its logits (vocabulary,)."""
-        token = self._choose(penalised(logits, self._seen, self._sampling.repetition_penalty))
+        token = self._choose(penalised(logits, self._seen, self.sampling.repetition_penalty))
         self._seen.add(token)
         return token
 
     def _choose(self, logits: np.ndarray) -> int:
-        wanted = self._sampling
+        wanted = self.sampling
         if not wanted.temperature:
             return int(logits.argmax())
         tokens, shares = nucleus(logits / wanted.temperature, wanted.top_k, wanted.top_p)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import DynamicCache
 
+from .drafting import Drafting
 from .generating import Choose, check_room
 from .shaped import load_shaped
-from .token_loop import check_tokens, token_loop
+from .token_loop import check_tokens
 from .torch_formats import in_format
 
 
-class Session:
+class Session(Drafting):
     """The transformers model itself, run eagerly, with a cache that grows by what is read."""
 
     def __init__(self, directory: Path, threads: int) -> None:
+        super().__init__(directory, threads)
         described = json.loads((directory / "artefact.json").read_text())
         torch.set_num_threads(threads)
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
@@ -35,7 +37,7 @@ class Session:
             ValueError: the prompt does not fit.
         """
         check_room(prompt, most, self.context, self.vocabulary)
-        return token_loop(self._reader(), prompt, most, stop, choose)
+        return self.answered(prompt, most, stop, choose)
 
     @torch.inference_mode()
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,16 +52,38 @@ class Session:
         taken = logits.gather(1, given[1:, None])[:, 0] - logits.logsumexp(dim=1)
         return taken.cpu().numpy(), logits.argmax(dim=1).cpu().numpy()
 
-    def _reader(self) -> Callable[[Sequence[int]], np.ndarray]:
-        cache = DynamicCache(config=self._model.config)
+    def told(self, room: int) -> _Told:
+        """Return a new conversation; its cache grows by what is read."""
+        return _Told(self._model, self._device)
 
-        @torch.inference_mode()
-        def read(tokens: Sequence[int]) -> np.ndarray:
-            given = torch.tensor([list(tokens)], device=self._device)
-            found = self._model(input_ids=given, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            return found.logits[0, -1].float().cpu().numpy()
 
-        return read
+class _Told:
+    """What one conversation's model was told so far."""
+
+    def __init__(self, model: torch.nn.Module, device: torch.device) -> None:
+        self._model, self._device = model, device
+        self._cache = DynamicCache(config=model.config)
+        self._cache.activate_past_recording()  # else sliding windows could take nothing back
+
+    def read(self, tokens: Sequence[int]) -> np.ndarray:
+        """Read tokens after those before; return the logits (vocabulary,) of what may follow."""
+        return self._read(tokens, 1)[0]
+
+    def read_all(self, tokens: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the logits (tokens, vocabulary) after each."""
+        return self._read(tokens, len(tokens))
+
+    def forget(self, count: int) -> None:
+        """Take back the last tokens."""
+        if count:
+            self._cache.crop(-count)
+
+    @torch.inference_mode()
+    def _read(self, tokens: Sequence[int] | np.ndarray, kept: int) -> np.ndarray:
+        given = torch.tensor([list(tokens)], device=self._device)
+        found = self._model(input_ids=given, past_key_values=self._cache, use_cache=True, logits_to_keep=kept)
+        logits: np.ndarray = found.logits[0, -kept:].float().cpu().numpy()
+        return logits
 
 
 def load(directory: Path, threads: int) -> Session:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -14,6 +15,24 @@ from tuner.spec.nearest import did_you_mean
 
 Offers = Sequence[tuple[str, Offer]]
 T = TypeVar("T")
+_SHALLOWER = 3  # a drafting student has such a part of the model's layers, where a study says nothing
+
+
+@dataclass(frozen=True)
+class Students:
+    """What may be chosen of a student that drafts: its layers, the share of FFN neurons removed, and its bits."""
+
+    layers: tuple[int, ...]
+    ffn: tuple[float, ...]
+    bits: tuple[int, ...]
+
+    def all(self) -> list[Drafter]:
+        """Return every student."""
+        return list(itertools.product(self.layers, self.ffn, self.bits))
+
+
+#: Layers, share of FFN neurons removed, and bits of a student that drafts.
+Drafter = tuple[int, float, int]
 
 
 @dataclass(frozen=True)
@@ -21,7 +40,8 @@ class Leg:
     """One engine @ device with one number format, and what of it may be chosen.
 
     `fixed_shape` holds the builds that may be tried, `methods` the ways to find low-bit weights, `kv_bits` precisions
-    of the KV cache, `drafts` ways to guess ahead; () where an engine has nothing of the kind.
+    of the KV cache, `drafts` ways to guess ahead; () where an engine has nothing of the kind. `students` is set where
+    `student` is among the drafts, and `batches` where several conversations may be answered together.
     """
 
     engine: str
@@ -33,6 +53,8 @@ class Leg:
     methods: tuple[str, ...] = ()
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str | None, ...] = ()
+    students: Students | None = None
+    batches: bool = False
 
     @property
     def target(self) -> str:
@@ -42,22 +64,32 @@ class Leg:
     def pairs(self) -> list[tuple[Quantization, Backend]]:
         """Return the candidate parts that this leg allows."""
         return [
-            (self.format(group, method, kv), self.backend(fixed, draft))
+            (self.format(group, method, kv), self.backend(fixed, draft, student))
             for group in self.group_sizes or (None,)
             for method in self.methods or (None,)
             for kv in self.kv_bits or (None,)
             for fixed in self.fixed_shape
-            for draft in self.drafts or (None,)
+            for draft, student in self._drafting()
         ]
+
+    def _drafting(self) -> Iterator[tuple[str | None, Drafter | None]]:
+        for draft in self.drafts or (None,):
+            if draft == "student" and self.students is not None:
+                yield from ((draft, student) for student in self.students.all())
+            else:
+                yield draft, None
 
     def format(self, group_size: int | None, method: str | None, kv_bits: int | None) -> Quantization:
         """Return the number format with these choices."""
         chosen = {"group_size": group_size, "method": method, "kv_bits": kv_bits}
         return Quantization.model_validate({"bits": self.bits, "scheme": self.scheme, **chosen})
 
-    def backend(self, fixed_shape: bool, draft: str | None = None) -> Backend:
-        """Return who runs it, and how."""
-        return Backend(engine=self.engine, device=self.device, fixed_shape=fixed_shape, draft=draft)
+    def backend(self, fixed_shape: bool, draft: str | None = None, student: Drafter | None = None) -> Backend:
+        """Return who runs it, and how; `student` is who drafts."""
+        layers, ffn, bits = student or (None, None, None)
+        drafting = {"draft": draft, "draft_layers": layers, "draft_ffn": ffn, "draft_bits": bits}
+        plain = {"engine": self.engine, "device": self.device, "fixed_shape": fixed_shape, **drafting}
+        return Backend.model_validate(plain)
 
     def signature(self) -> list[object]:
         """Return it as plain data; what only generation has is named where there is any of it."""
@@ -70,11 +102,14 @@ class Leg:
             list(self.fixed_shape),
             *own,
             *([list(self.drafts)] if self.drafts else []),
+            *([[list(student) for student in self.students.all()]] if self.students else []),
         ]
 
 
-def legs(axes: Axes, offers: Offers) -> tuple[list[Leg], list[str]]:
+def legs(axes: Axes, offers: Offers, layers: int | None = None) -> tuple[list[Leg], list[str]]:
     """Return every leg inside the axes that this host can run, and notes on what was left out and why.
+
+    `layers` are the teacher's; without them nothing is known of students that draft.
 
     Raises:
         InputError: the study names an engine or device that does not exist or cannot run here, or nothing is
@@ -86,7 +121,7 @@ def legs(axes: Axes, offers: Offers) -> tuple[list[Leg], list[str]]:
     for engine, offer in offers:
         if not _wanted(axes, engine, offer):
             continue
-        leg = _leg(axes, engine, offer)
+        leg = _leg(axes, engine, offer, _students(axes, offers, engine, offer, layers))
         if not offer.available or leg is None:
             why = offer.reason if not offer.available else "no value of the study's ranges fits"
             notes.append(f"{engine}@{offer.device} {offer.bits} bits {offer.scheme}: {why}")
@@ -109,7 +144,7 @@ def _wanted(axes: Axes, engine: str, offer: Offer) -> bool:
     return named and offer.device in axes.backend.devices and offer.bits in axes.quantization.bits and scheme
 
 
-def _leg(axes: Axes, engine: str, offer: Offer) -> Leg | None:
+def _leg(axes: Axes, engine: str, offer: Offer, students: Students | None) -> Leg | None:
     wanted = axes.quantization
     groups = tuple(g for g in sorted(set(wanted.group_size)) if g in offer.group_sizes)
     methods = offer.methods[:1] if wanted.methods is None else _both(offer.methods, wanted.methods)
@@ -125,15 +160,34 @@ def _leg(axes: Axes, engine: str, offer: Offer) -> Leg | None:
     if not shapes:  # the study wants fixed shapes only, and this engine has none: dynamic is all it can do
         shapes = (False,)
     scheme = cast(Scheme, offer.scheme)
+    drafts = _drafts(axes, offer, students)
     return Leg(
-        engine, offer.device, offer.bits, scheme, groups, shapes, methods, caches, _drafts(axes, offer)
-    )
+        engine, offer.device, offer.bits, scheme, groups, shapes, methods, caches,
+        drafts, students if "student" in drafts else None, offer.batches,
+    )  # fmt: skip
 
 
-def _drafts(axes: Axes, offer: Offer) -> tuple[str | None, ...]:
+def _drafts(axes: Axes, offer: Offer, students: Students | None) -> tuple[str | None, ...]:
     """Return how answers may be drafted; () where there is no choice but not to."""
-    able = [name for name in axes.backend.draft if name == "none" or name in offer.drafts]
+    known = [name for name in offer.drafts if name != "student" or students is not None]
+    able = [name for name in axes.backend.draft if name == "none" or name in known]
     return () if able in ([], ["none"]) else tuple(None if name == "none" else name for name in able)
+
+
+def _students(axes: Axes, offers: Offers, engine: str, offer: Offer, layers: int | None) -> Students | None:
+    """Return the students that may draft on an engine: less deep than any model they draft for."""
+    if layers is None or "student" not in axes.backend.draft:
+        return None
+    least = min(axes.distillation.student_layers or [layers])
+    wanted = axes.backend.draft_layers or [max(layers // _SHALLOWER, 1)]
+    able = {
+        o.bits
+        for e, o in offers
+        if (e, o.device, o.task) == (engine, offer.device, offer.task) and o.available
+    }
+    depths = tuple(sorted(depth for depth in wanted if depth < least))
+    bits = tuple(sorted(bits for bits in axes.backend.draft_bits if bits in able))
+    return Students(depths, tuple(sorted(axes.backend.draft_ffn)), bits) if depths and bits else None
 
 
 def _both(values: Sequence[T], others: Sequence[T | None]) -> tuple[T, ...]:

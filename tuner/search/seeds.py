@@ -6,7 +6,7 @@ bit width and at least three depths, whatever the sampler does afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -34,6 +34,7 @@ class _Wish:
     bits: int = 8
     engine: str | None = None
     replicated: bool = False  # one thread in as many replicas as possible, instead of all threads in one
+    draft: str | None = None
 
 
 def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
@@ -42,11 +43,14 @@ def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
     The baseline may lie outside the space (axes without `torch`, without 32 bits, …): it is measured all the
     same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna.
     """
-    first = space.baseline
-    generates = task == GENERATION
-    wishes = _chat_wishes(space) if generates else _wishes(space)
+    wishes = _chat_wishes(space) if task == GENERATION else _wishes(space)
     found = [candidate for wish in wishes if (candidate := _grant(space, wish)) is not None]
-    return list(dict.fromkeys([first, *(known_ways(space) if generates else ()), *found]))
+    return list(dict.fromkeys([*opening(space, task), *found]))
+
+
+def opening(space: Space, task: str) -> list[Candidate]:
+    """Return what every study tries first: the baseline; of a language model also each engine's own way."""
+    return [space.baseline, *(known_ways(space) if task == GENERATION else ())]
 
 
 def known_ways(space: Space) -> list[Candidate]:
@@ -93,6 +97,7 @@ def _chat_wishes(space: Space) -> Iterable[_Wish]:
         yield _Wish(engine=engine, bits=few[engine], depth=0.9)
     yield _Wish(engine=engines[0], bits=few[engines[0]], depth=0.9, ffn=0.25)
     yield _Wish(engine=engines[0], bits=few[engines[0]], replicated=True)
+    yield _Wish(engine=engines[0], bits=few[engines[0]], draft="student")
     for bits in space.bits:
         yield _Wish(engine=_first_with(space, engines, bits), bits=bits)
 
@@ -141,28 +146,30 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    ways = space.ways(pair[1])
-    most = (min if wish.replicated else max)(way.threads for way in ways)
-    fitting = [way for way in ways if way.threads == most]
+    runs = space.runs_on(pair[1])
+    most = (min if wish.replicated else max)(run.threads for run in runs)
+    fitting = [run for run in runs if run.threads == most]
+    replicas = (max if wish.replicated else min)(run.replicas for run in fitting)
     return Candidate(
         distillation=Distillation(
             student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
         ),
         pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
         quantization=pair[0],
-        parallel=max(fitting, key=_width) if wish.replicated else min(fitting, key=_width),
+        parallel=_widest([run for run in fitting if run.replicas == replicas], wish.replicated),
         backend=pair[1],
     )
 
 
-def _width(way: Parallel) -> tuple[int, int]:
-    return way.replicas, way.max_batch
+def _widest(runs: Sequence[Parallel], replicated: bool) -> Parallel:
+    """Return the way with all slots; in large batches where it is throughput that is wished for."""
+    return max(runs, key=lambda run: (run.slots, run.max_batch if replicated else -run.max_batch))
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:
-    """Return engine and number format as wished; a fixed shape where there is one, it is worth 15 to 20 %."""
+    """Return engine and number format, drafting as wished; a fixed shape where there is one, it is worth 15 to 20 %."""
     fitting = [p for p in space.pairs() if p[1].engine == wish.engine and p[0].bits == wish.bits]
-    return max(fitting, key=lambda p: p[1].fixed_shape, default=None)
+    return max(fitting, key=lambda p: (p[1].draft == wish.draft, p[1].fixed_shape), default=None)
 
 
 def _nearest(values: list[_N], wanted: float) -> _N:

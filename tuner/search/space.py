@@ -1,9 +1,9 @@
 """Space: every candidate that a study may try on this host, as a conditional search space for Optuna.
 
 The space is the product of three independent parts: shapes (depth, heads, FFN), legs (engine, number format
-and what hangs on it) and parallel (threads, replicas). Inside a part the parameters are conditional and their
+and what hangs on it) and parallel (threads, replicas, slots). Inside a part the parameters are conditional and their
 names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `openvino@cpu.4.method`,
-`2t.replicas`), so that grouped
+`2t.replicas`, `llama-cpp@cpu.1r.slots`), so that grouped
 TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not
 shown to Optuna.
 Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
@@ -11,9 +11,9 @@ Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tuner.candidate import (
@@ -28,7 +28,7 @@ from tuner.candidate import (
 )
 from tuner.errors import InputError
 from tuner.search.choice import Choice, distribution, from_trial, to_param
-from tuner.search.precision import Leg, Offers, legs
+from tuner.search.precision import Drafter, Leg, Offers, legs
 from tuner.spec.model import Axes
 
 if TYPE_CHECKING:
@@ -52,14 +52,17 @@ class Space:
             axis (`student_layers`, `heads`, `ffn`) keeps the untouched value only.
         offers: what the engines offer on this host, refusals included.
         cores: CPU cores this process may use; threads x replicas stay within.
+        clients: conversations at the same time; where there are several, an engine may answer some of them together.
 
     Raises:
         InputError: an engine, device, depth or thread count that does not exist or cannot run here.
     """
 
-    def __init__(self, axes: Axes, anatomy: Mapping[str, Any], offers: Offers, cores: int) -> None:
-        self.teacher_layers, self.cores = int(anatomy["layers"]), cores
-        self.legs, self.notes = legs(axes, offers)
+    def __init__(
+        self, axes: Axes, anatomy: Mapping[str, Any], offers: Offers, cores: int, clients: int = 1
+    ) -> None:
+        self.teacher_layers, self.cores, self.clients = int(anatomy["layers"]), cores, clients
+        self.legs, self.notes = legs(axes, offers, self.teacher_layers)
         refused: Mapping[str, str] = anatomy.get("refused") or {}
         self.notes += [f"{axis}: {reason}" for axis, reason in refused.items()]
         self.depths = _depths(axes, self.teacher_layers, "student_layers" in refused)
@@ -69,7 +72,9 @@ class Space:
         #: Threads and replicas on the processor; on other devices one thread, which only hands out work.
         self.parallels = _parallels(axes, cores) if any(leg.device == _CPU for leg in self.legs) else on_card
         self._on_card = on_card
+        self._slots = axes.parallel.slots
         self._batches = sorted(set(axes.parallel.max_batch or _ONE))
+        self._batching = {leg.target for leg in self.legs if leg.batches}
         self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
 
     @property
@@ -80,15 +85,28 @@ class Space:
         """Return the pairs of threads and replicas that can be chosen on a device."""
         return self.parallels if device == _CPU else self._on_card
 
-    def ways(self, backend: Backend) -> tuple[Parallel, ...]:
-        """Return all ways to run an artefact: threads, replicas, and how many requests are answered together.
+    def slots_on(self, backend: Backend, replicas: int) -> list[int]:
+        """Return how many conversations a session may answer together, ascending.
 
-        What is built for one shape answers one request at a time.
+        One, where the engine knows no more, where it drafts, and where no session has more than one client.
         """
-        return _ways(tuple(self.parallels_on(backend.device)), tuple(self._batches_of(backend)))
+        most = math.ceil(self.clients / replicas)
+        if f"{backend.engine}@{backend.device}" not in self._batching or backend.draft or most == 1:
+            return [1]
+        return sorted({min(slots, most) for slots in self._slots or _doubling(most)})
 
-    def _batches_of(self, backend: Backend) -> Sequence[int]:
+    def batches_on(self, backend: Backend) -> Sequence[int]:
+        """Return how many requests a call may answer, ascending; the fewest where a shape is built for one."""
         return self._batches[:1] if backend.fixed_shape else self._batches
+
+    def runs_on(self, backend: Backend) -> list[Parallel]:
+        """Return every way to run an artefact of an engine."""
+        return [
+            Parallel(threads=threads, replicas=replicas, slots=slots, max_batch=batch)
+            for threads, replicas in self.parallels_on(backend.device)
+            for slots in self.slots_on(backend, replicas)
+            for batch in self.batches_on(backend)
+        ]
 
     @property
     def engines(self) -> list[str]:
@@ -154,17 +172,14 @@ class Space:
             "" if backend.device == _CPU else f"{backend.device}.",
         )
         threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
-        replicas = choose(
-            Choice(f"{place}{threads}t.replicas", "replicas", [r for t, r in pairs if t == threads])
-        )
-        batch = choose(Choice(f"{place}max_batch", "max_batch", self._batches_of(backend)))
-        return Candidate(
-            distillation=Distillation(student_layers=depth),
-            pruning=Pruning(heads=heads, ffn=ffn),
-            quantization=quantization,
-            parallel=Parallel(threads=threads, replicas=replicas, max_batch=batch),
-            backend=backend,
-        )
+        found = [r for t, r in pairs if t == threads]
+        replicas = choose(Choice(f"{place}{threads}t.replicas", "replicas", found))
+        together = self.slots_on(backend, replicas)
+        where = f"{backend.engine}@{backend.device}.{replicas}r.slots"
+        slots = choose(Choice(where, "slots", together))
+        batch = choose(Choice(f"{place}max_batch", "max_batch", self.batches_on(backend)))
+        parallel = Parallel(threads=threads, replicas=replicas, slots=slots, max_batch=batch)
+        return _candidate(depth, heads, ffn, (quantization, backend), parallel)
 
     def _walk_leg(self, choose: _Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
@@ -182,17 +197,20 @@ class Space:
             Choice(f"{prefix}.{scheme}.fixed_shape", "fixed_shape", leg.fixed_shape, ordered=False)
         )
         draft = choose(Choice(f"{prefix}.draft", "draft", leg.drafts or (None,), ordered=False))
-        return leg.format(group, method, kv), leg.backend(fixed, draft)
+        student = None if draft != "student" else _walk_student(choose, leg, prefix)
+        return leg.format(group, method, kv), leg.backend(fixed, draft, student)
 
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
             return False
-        shape = candidate.pruning
+        p, shape = candidate.parallel, candidate.pruning
         return (
             candidate.distillation.student_layers in self.depths
             and shape.heads in self.heads
             and shape.ffn in self.ffn
-            and candidate.parallel in self.ways(candidate.backend)
+            and (p.threads, p.replicas) in self.parallels_on(candidate.backend.device)
+            and p.slots in self.slots_on(candidate.backend, p.replicas)
+            and p.max_batch in self.batches_on(candidate.backend)
             and (candidate.quantization, candidate.backend) in self.pairs()
         )
 
@@ -202,7 +220,7 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        ways = sum(len(self.ways(backend)) for _, backend in self.pairs())
+        ways = sum(len(self.runs_on(backend)) for _, backend in self.pairs())
         return len(self.depths) * len(self.heads) * len(self.ffn) * ways
 
     def enumerate(self) -> Iterator[Candidate]:
@@ -212,14 +230,14 @@ class Space:
             for heads in self.heads:
                 for ffn in self.ffn:
                     for pair in pairs:
-                        for parallel in self.ways(pair[1]):
+                        for parallel in self.runs_on(pair[1]):
                             yield _candidate(depth, heads, ffn, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
         shape = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
         pair = rng.choice(self.pairs())
-        return _candidate(*shape, pair, rng.choice(self.ways(pair[1])))
+        return _candidate(*shape, pair, rng.choice(self.runs_on(pair[1])))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -241,6 +259,7 @@ class Space:
             "parallel": [list(pair) for pair in self.parallels],
             **({"max_batch": list(self._batches)} if len(self._batches) > 1 else {}),
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
+            **({"slots": [self._slots, self.clients]} if self._batching and self.clients > 1 else {}),
         }
 
 
@@ -256,9 +275,14 @@ def _candidate(
     )
 
 
-@cache
-def _ways(pairs: tuple[tuple[int, int], ...], batches: tuple[int, ...]) -> tuple[Parallel, ...]:
-    return tuple(Parallel(threads=t, replicas=r, max_batch=b) for t, r in pairs for b in batches)
+def _walk_student(choose: _Chooser, leg: Leg, prefix: str) -> Drafter:
+    assert leg.students is not None  # a leg that lists `student` knows some
+    students = leg.students
+    return (
+        choose(Choice(f"{prefix}.draft_layers", "draft_layers", students.layers)),
+        choose(Choice(f"{prefix}.draft_ffn", "draft_ffn", students.ffn)),
+        choose(Choice(f"{prefix}.draft_bits", "draft_bits", students.bits)),
+    )
 
 
 def _known(candidate: Candidate) -> dict[str, Any]:
@@ -267,9 +291,8 @@ def _known(candidate: Candidate) -> dict[str, Any]:
         **candidate.pruning.model_dump(),
         **dict(candidate.quantization),
         **dict(candidate.parallel),
+        **dict(candidate.backend),
         "engine": f"{candidate.backend.engine}@{candidate.backend.device}",
-        "fixed_shape": candidate.backend.fixed_shape,
-        "draft": candidate.backend.draft,
     }
 
 

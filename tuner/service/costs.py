@@ -22,9 +22,9 @@ from tuner.store import Store
 from tuner.store.cells import StageSample
 
 #: Stages of a trial in their order; those of `_ONCE` run once a study and may be there from an earlier one.
-STAGES = ("importance", "shape", "teacher-outputs", "recover", "build", "performance", "quality")
+STAGES = ("importance", "shape", "teacher-outputs", "recover", "build", "draft", "performance", "quality")
 _ONCE = ("importance", "teacher-outputs")
-_BY_ENGINE = ("build", "performance", "quality")
+_BY_ENGINE = ("build", "draft", "performance", "quality")
 #: Without a cost of these nothing can be said.
 _NEEDED = ("build", "performance")
 _MOST = 300  # candidates that are drawn: a longer study goes on in the same proportions
@@ -143,7 +143,7 @@ def _goes_through(name: str, candidate: Candidate, layers: int, spec: StudySpec)
         return not candidate.is_unshaped(layers)
     if name in ("teacher-outputs", "recover"):
         return not candidate.is_unshaped(layers) and spec.recover.steps > 0
-    return True
+    return name != "draft" or candidate.backend.draft == "student"
 
 
 def _shared(name: str, candidate: Candidate) -> Hashable:
@@ -152,6 +152,8 @@ def _shared(name: str, candidate: Candidate) -> Hashable:
         return name
     if name in ("shape", "recover"):
         return candidate.student
+    if name == "draft":
+        return (candidate.backend.engine, candidate.backend.device, *candidate.backend.drafting)
     artefact = (candidate.student, candidate.quantization, candidate.backend)
     return (artefact, candidate.parallel) if name == "performance" else artefact
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.candidate import Candidate
 from tuner.errors import NotFoundError
 from tuner.service.points import is_baseline
 from tuner.store import Store, tuner_home
@@ -120,5 +121,15 @@ def command(study_name: str, trial: Trial) -> str:
         settings["axes.quantization.methods"] = [q.method]
     if q.kv_bits:
         settings["axes.quantization.kv_bits"] = [q.kv_bits]
+    settings |= _run_settings(c)
     lines = [f"--set {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in settings.items()]
     return " \\\n  ".join([f"tuner run {shlex.quote(study_name + '.yaml')} --trials 2", *lines])
+
+
+def _run_settings(c: Candidate) -> dict[str, Any]:
+    """Return the settings that only language models have, of how the artefact is run."""
+    run, who = c.parallel, c.backend
+    found: dict[str, Any] = {"axes.parallel.slots": [run.slots]} if run.slots > 1 else {}
+    names = ("draft", "draft_layers", "draft_ffn", "draft_bits")
+    chosen = {name: value for name, value in zip(names, who.drafting, strict=True) if value is not None}
+    return found | {f"axes.backend.{name}": [value] for name, value in chosen.items()}

@@ -88,7 +88,8 @@ def outlook(store: Store, spec: StudySpec, able: Abilities) -> Outlook:
     trials = spec.budget.trials
     try:
         offers = able.of_task(spec.task)
-        space = None if layers is None else Space(spec.axes, _anatomy(layers), offers, able.cores)
+        clients = spec.scenario.clients
+        space = None if layers is None else Space(spec.axes, _anatomy(layers), offers, able.cores, clients)
     except InputError as error:
         return Outlook(None, trials, None, (), str(error))
     size = None if space is None else space.size()

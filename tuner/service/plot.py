@@ -15,7 +15,7 @@ import numpy as np
 
 from tuner.errors import TunerError
 from tuner.metrics import LOSS, METRICS, Estimate
-from tuner.service.plot_labels import LANE, place_labels
+from tuner.service.plot_labels import lane, place_labels
 from tuner.service.rows import TrialRow
 from tuner.spec.constraint import parse_constraint
 from tuner.spec.wording import FORMATS, asked_text, drawn_quality, drawn_speed, format_name
@@ -98,11 +98,11 @@ def draw(content: Drawn) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6.2), facecolor="white")
-    axes = figure.add_axes((0.075, 0.105, 0.685, 0.735))
-    figure.text(0.075, 0.955, f"{content.name}: the front", fontsize=15, fontweight="bold", color=_INK)
-    figure.text(0.075, 0.917, content.caption, fontsize=9, color=_GREY)
+    axes = figure.add_axes((0.085, 0.105, 0.675, 0.735))
+    figure.text(0.085, 0.955, f"{content.name}: the front", fontsize=15, fontweight="bold", color=_INK)
+    figure.text(0.085, 0.917, content.caption, fontsize=9, color=_GREY)
     if content.rows:
-        _limits(axes, content)
+        _limits(axes, content, lane(figure, axes, _texts(content)))
         _background(axes, content)
         _points(axes, content)
         _front_line(axes, content)
@@ -211,8 +211,8 @@ def _value(row: TrialRow, metric: str) -> float:
 # -- what is drawn
 
 
-def _limits(axes: Any, content: Drawn) -> None:
-    """Show the front and the baseline large: points far below them are held at the lower edge."""
+def _limits(axes: Any, content: Drawn, lane: float) -> None:
+    """Show the front and the baseline large, under a share for the labels; points far below are held at the edge."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
@@ -223,7 +223,7 @@ def _limits(axes: Any, content: Drawn) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1e3 / value if rate else value:.4g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     low, high = _span(content)
-    axes.set_ylim(low, high)
+    axes.set_ylim(low, high + (high - low) * lane / (1 - lane))
 
 
 def _span(content: Drawn) -> tuple[float, float]:
@@ -235,8 +235,7 @@ def _span(content: Drawn) -> tuple[float, float]:
     spare = max(high - low, 0.01)
     lowest = min(_xy(row, content)[1].value for row in content.rows)
     below = min(0.35 * spare, max(low - lowest, 0.0))
-    low, high = low - below - _SPARE * spare, high + 0.5 * _SPARE * spare
-    return low, high + (high - low) * LANE / (1 - LANE)
+    return low - below - _SPARE * spare, high + 0.5 * _SPARE * spare
 
 
 def _background(axes: Any, content: Drawn) -> None:

@@ -11,7 +11,6 @@ from tuner.hardware import Host
 from tuner.metrics import Metrics
 from tuner.pipeline.gate import Gate
 from tuner.pipeline.metrics import trial_metrics
-from tuner.search.aware.costs import Costs
 from tuner.search.aware.decider import Decider
 from tuner.search.aware.history import Item, Made, Seen
 from tuner.search.aware.options import Options
@@ -68,7 +67,7 @@ class Prospects:
         if not self.begun(study):
             return None
         history, item = self._history(study), Item.of(candidate)
-        left = Costs.of(history, self.ground.space.teacher_layers).remaining(item, Made.by(history))
+        left = self.ground.costs(history).remaining(item, Made.by(history))
 
         def metrics(performance: Mapping[str, Any]) -> Metrics:
             clock = study.clocks.get(host.fingerprint, performance["reference_ms"])

@@ -206,7 +206,7 @@ class Cluster:
         return task.remote(function, {node.id: node.place for node in nodes}, *arguments)
 
     def cancel(self, reference: Any, force: bool = False) -> None:
-        """Take a task back; `force` kills the process that runs it."""
+        """Take a task back if it has not begun; `force` kills the process that runs it."""
         with contextlib.suppress(self.ray.exceptions.RayError):
             self.ray.cancel(reference, force=force)
 

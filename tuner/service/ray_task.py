@@ -11,10 +11,12 @@ after pauses of four seconds, all ran in one process).
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -131,8 +133,24 @@ def at_place(function: Callable[..., Answer], places: Mapping[str, Place], *argu
     """Call a function with the place of the node that Ray chose for it."""
     import ray
 
-    node = ray.get_runtime_context().get_node_id()
-    return replace(function(places[node], *arguments), node=node)
+    with _whole():
+        node = ray.get_runtime_context().get_node_id()
+        return replace(function(places[node], *arguments), node=node)
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """Let what has begun come to its end: a task that is cancelled is one that waits, or its process is killed.
+
+    Ray's way to cancel a task that runs is a KeyboardInterrupt wherever it is at the time. In the middle of what a
+    library does once for a process (SQLAlchemy sets up its mappers with the first query) that leaves behind something
+    half made, and Ray gives the same process the next task.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def survey(place: Place) -> Answer:

@@ -16,10 +16,10 @@ from tuner.faults import fault
 from tuner.search import asktell
 from tuner.search.objective import constraint_values, told_values
 from tuner.search.sampler import make_sampler
-from tuner.search.seeds import known_ways, seeds
+from tuner.search.seeds import opening, seeds
 from tuner.search.space import Space
 from tuner.spec.constraint import parse_constraint
-from tuner.spec.model import GENERATION, StudySpec
+from tuner.spec.model import StudySpec
 from tuner.store import Store
 from tuner.store.optuna_storage import open_optuna_storage
 from tuner.store.records import Study, Trial
@@ -41,7 +41,7 @@ def space_of(study: Study, spec: StudySpec) -> Space:
     """
     meta = study.meta
     offers = [(engine, Offer.from_plain(plain)) for engine, plain in meta["offers"]]
-    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]))
+    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]), spec.scenario.clients)
 
 
 @dataclass
@@ -69,7 +69,7 @@ class View:
         spec = StudySpec.model_validate(dict(study.spec))
         space = space_of(study, spec)
         asked = patiently(store, lambda: _optuna_study(storage, study, spec, space))
-        view = cls(store, spec, space, asked, study.epoch, seeds(space, spec.task), _opening(space, spec))
+        view = cls(store, spec, space, asked, study.epoch, seeds(space, spec.task), opening(space, spec.task))
         view.settle(study)
         return view
 
@@ -127,14 +127,6 @@ class View:
         else:
             asktell.tell_complete(study, number, values, constraints)
         return number
-
-
-def _opening(space: Space, spec: StudySpec) -> list[Candidate]:
-    """Return what every study tries first: the baseline; of a language model also each engine's own way."""
-    return [
-        seeds(space, spec.task)[0],
-        *(known_ways(space) if spec.task == GENERATION else ()),
-    ]
 
 
 def _optuna_study(storage: RDBStorage, study: Study, spec: StudySpec, space: Space) -> optuna.Study:

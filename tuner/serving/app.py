@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ from starlette.routing import Route
 
 from tuner.errors import InputError, NotFoundError
 from tuner.runtime.answering import Chat
+from tuner.runtime.generating import AnsweringSession
 from tuner.runtime.predict import Classifier
 from tuner.serving.access import Door
+from tuner.serving.batching import seats_of
 from tuner.serving.classify import Labeller
 from tuner.serving.generate import Generator
-from tuner.serving.pool import Pool
+from tuner.serving.pool import Pool, Seat
 from tuner.serving.refusals import RefusedError, crashed, http_error, refused
-from tuner.serving.settings import Settings
+from tuner.serving.settings import SLOTS, Settings
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,22 @@ def open_bundle(bundle: Path, settings: Settings) -> Service:
 
 def _chat(bundle: Path, settings: Settings) -> Service:
     chat = Chat.read(bundle)
-    pool = Pool.load(lambda: chat.load(settings.threads), settings.replicas, settings.queue)
+    slots = settings.slots or _slots(chat.described)
+
+    def seats(
+        session: AnsweringSession, thread: ThreadPoolExecutor, replica: int
+    ) -> list[Seat[AnsweringSession]]:
+        return seats_of(session, thread, replica, slots)
+
+    pool = Pool.load(lambda: chat.load(settings.threads), settings.replicas, settings.queue, seats)
     facts = {"context": chat.context, "chat": chat.template is not None}
     return _service(Generator(chat, pool, settings).routes(), pool, settings, facts)
+
+
+def _slots(described: Mapping[str, Any]) -> int:
+    """Return how many conversations share a session: as measured; where that was one alone, and undrafted, several."""
+    measured = int(described.get("slots", 1))
+    return SLOTS if measured == 1 and described.get("draft") is None else measured
 
 
 def _classifier(bundle: Path, settings: Settings) -> Service:
@@ -89,7 +105,8 @@ def _always(body: dict[str, Any]) -> Callable[[Request], Response]:
 
 def _health(pool: Pool[Any]) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
-        state = {"sessions": pool.size, "busy": pool.busy, "waiting": pool.waiting}
+        seats = {"sessions": pool.sessions, "slots": pool.size}
+        state = {**seats, "busy": pool.busy, "waiting": pool.waiting}
         return JSONResponse(
             {"status": "ending" if pool.closed else "ok", **state}, 503 if pool.closed else 200
         )

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tuner.runtime.answering import Answer, Chat, UnanswerableError
-from tuner.runtime.generating import GeneratingSession
+from tuner.runtime.generating import AnsweringSession
 from tuner.runtime.template import TemplateRefusedError
 from tuner.serving.access import noted
 from tuner.serving.asking import ChatWanted, TextWanted, heeded
@@ -24,7 +24,7 @@ from tuner.serving.refusals import RefusedError
 from tuner.serving.running import Deadline, Running, unless_gone
 from tuner.serving.settings import Settings
 
-_Answering = Running[GeneratingSession, str]
+_Answering = Running[AnsweringSession, str]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Generator:
     """A language model, served."""
 
     chat: Chat
-    pool: Pool[GeneratingSession]
+    pool: Pool[AnsweringSession]
     settings: Settings
 
     def routes(self) -> list[Route]:
@@ -65,7 +65,7 @@ class Generator:
         noted(request, stream=wanted.stream, prompt_tokens=len(prompt))
         seat = await unless_gone(request, deadline.wait(self.pool.enter()))
 
-        def begin(session: GeneratingSession, gone: Callable[[], bool]) -> Answer:
+        def begin(session: AnsweringSession, gone: Callable[[], bool]) -> Answer:
             return self.chat.answer(session, prompt, asked, gone)
 
         running: _Answering = Running(self.pool, seat, begin, deadline)

@@ -61,7 +61,9 @@ def serve(bundle: Path, settings: Settings, ready: Callable[[str], None]) -> int
         listening.listen()  # not before: who is refused knows that it is not ready yet
         host, port = listening.getsockname()[:2]
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        _log.info("ready", model=settings.name, sessions=service.pool.size, queue=settings.queue)
+        pool = service.pool
+        sizes = {"sessions": pool.sessions, "slots": pool.size, "queue": settings.queue}
+        _log.info("ready", model=settings.name, **sizes)
         try:
             server.run(sockets=[listening])
         except (KeyboardInterrupt, SystemExit):

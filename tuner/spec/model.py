@@ -22,7 +22,7 @@ _BATCHES = [1, 4, 16]  # requests answered together, where a study of the server
 Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
-Draft = Literal["none", "lookup"]
+Draft = Literal["none", "lookup", "student"]
 KvBits = Literal[16, 8, 4]
 Method = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
@@ -60,6 +60,7 @@ def _wrong(field: str, message: str) -> PydanticCustomError:
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Slots = Annotated[int, Field(ge=1, le=64)]
 Label = Annotated[str, BeforeValidator(_text)]
 MetricName = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": list(METRICS)})]
 ConstraintText = Annotated[str, AfterValidator(_constraint)]
@@ -317,10 +318,15 @@ class QuantizationAxis(_Section):
 
 
 class ParallelAxis(_Section):
-    """Threads inside a session, and independent sessions on cores of their own."""
+    """Threads inside a session, independent sessions on cores of their own, and what each answers together."""
 
     threads: Choices[Count] | None = Field(default=None, description="per session; null: 1, 2, 4 … all cores")
     replicas: Choices[Count] | None = Field(default=None, description="sessions; null: what the cores allow")
+    slots: Choices[Slots] | None = Field(
+        default=None,
+        description="generation with several clients: conversations that a session answers together, where the engine "
+        "can; null: 1, 2, 4 … all clients of a session",
+    )
     max_batch: Choices[Count] | None = Field(
         default=None,
         description="server scenario: most requests that a replica answers together; null: 1, 4, 16",
@@ -340,7 +346,17 @@ class BackendAxis(_Section):
     )
     draft: Choices[Draft] = Field(
         default=["none"],
-        description="generation: speculative decoding; lookup: what followed the same words before",
+        description="generation: speculative decoding; lookup: what followed the same words before; student: a smaller "
+        "student of the model, recovered by the study",
+    )
+    draft_layers: Choices[Count] | None = Field(
+        default=None, description="layers of a drafting student; null: a third of the model's"
+    )
+    draft_ffn: Choices[Share] = Field(
+        default=[0.0], description="share of FFN neurons removed from a drafting student"
+    )
+    draft_bits: Choices[Bits] = Field(
+        default=[4], description="number formats of a drafting student, of those that the engine has"
     )
 
 

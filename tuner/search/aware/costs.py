@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from tuner.search.aware.history import Item, Made, Seen
+from tuner.spec.model import GENERATION
 
-#: Seconds before anything was seen: what such stages take for a small encoder on two cores.
-_FIRST = {"student": 20.0, "build": 5.0, "performance": 4.0, "quality": 3.0}
-_SLOW = {"torch-compile": 25.0, "torch": 1.0}  # builds
+#: Seconds before anything was seen: what such stages take on two cores for a small encoder, and a small chat model.
+_FIRST = {
+    "text-classification": {"student": 20.0, "build": 5.0, "performance": 4.0, "quality": 3.0},
+    GENERATION: {"student": 60.0, "build": 12.0, "performance": 25.0, "quality": 25.0, "draft": 60.0},
+}
+_SLOW = {("text-classification", "torch-compile"): 25.0, ("text-classification", "torch"): 1.0}  # builds
 _STUDENT = ("shape", "recover")
 _BUILD = ("export", "build", "failed")
 _OWN = 1.0  # seconds of a trial beside its stages: asking, waiting, writing
@@ -19,7 +23,10 @@ _OWN = 1.0  # seconds of a trial beside its stages: asking, waiting, writing
 
 @dataclass(frozen=True)
 class Remaining:
-    """Seconds that a candidate's parts would still take; what is made already takes none."""
+    """Seconds that a candidate's parts would still take; what is made already takes none.
+
+    `build` is also that of a student that drafts, with all before it.
+    """
 
     student: float
     build: float
@@ -37,13 +44,14 @@ class Costs:
     """Means of what was paid, the nearest known first: a number format's, its engine's, any; then a first guess."""
 
     teacher_layers: int
+    task: str = "text-classification"
     _paid: dict[Hashable, list[float]] = field(default_factory=lambda: defaultdict(list))
     _means: dict[Hashable, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, history: Iterable[Seen], teacher_layers: int) -> Costs:
+    def of(cls, history: Iterable[Seen], teacher_layers: int, task: str = "text-classification") -> Costs:
         """Learn from the stages that were really made."""
-        costs = cls(teacher_layers)
+        costs = cls(teacher_layers, task)
         for seen in history:
             costs._learn(seen)
         return costs
@@ -64,9 +72,11 @@ class Costs:
         """Return what a candidate would still take."""
         fresh = item.student != (self.teacher_layers, 0, 0) and item.student not in made.students
         built, judged = item.artefact in made.built, item.artefact in made.judged
+        drafts = item.candidate.backend.draft == "student" and item.drafting not in made.drafts
         return Remaining(
             student=self._expected("student", item) if fresh else 0.0,
-            build=0.0 if built else self._expected("build", item),
+            build=(0.0 if built else self._expected("build", item))
+            + (self._expected("draft", item) if drafts else 0.0),
             performance=self._expected("performance", item),
             quality=0.0 if judged else self._expected("quality", item),
         )
@@ -81,11 +91,14 @@ class Costs:
         for key in keys[:-1] if part == "build" else keys:  # another engine's builds are no guide
             if found := self._paid.get(key):
                 return fmean(found)
-        return _SLOW.get(item.form[0], _FIRST["build"]) if part == "build" else _FIRST[part]
+        first = _FIRST[self.task][part]
+        return _SLOW.get((self.task, item.form[0]), first) if part == "build" else first
 
 
 def _keys(part: str, item: Item) -> list[Hashable]:
     """Return under what a part's seconds are remembered, the closest first."""
     if part == "student":
         return [(part, item.student[0]), (part,)]
+    if part == "draft":
+        return [(part, *item.drafting), (part,)]
     return [(part, item.form), (part, item.form[0]), (part,)]

@@ -13,6 +13,8 @@ from tuner.stage import StageRun
 
 Student = tuple[int, float, float]
 Form = tuple[str, str, bool, int, str, int | None, str | None, int | None]
+Run = tuple[int, int, int, int, str | None, int | None, float | None, int | None]
+Drafting = tuple[str, str, str | None, int | None, float | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -20,26 +22,32 @@ class Item:
     """A candidate taken apart into plain tuples, which are quick to compare: a search looks at a whole space each time.
 
     `form` is engine, device, fixed shape, bits, scheme, group size, method and KV cache; `run` threads,
-    replicas, how it drafts, and how many requests it answers together.
+    replicas, slots, how many requests are answered in a call, and how it drafts.
     """
 
     candidate: Candidate
     hash: str
     student: Student
     form: Form
-    run: tuple[int, int, str | None, int]
+    run: Run
 
     @classmethod
     def of(cls, c: Candidate) -> Item:
         """Take a candidate apart."""
         b, q, p = c.backend, c.quantization, c.parallel
         form = (b.engine, b.device, b.fixed_shape, q.bits, q.scheme, q.group_size, q.method, q.kv_bits)
-        return cls(c, c.hash, c.student, form, (p.threads, p.replicas, b.draft, p.max_batch))
+        run = (p.threads, p.replicas, p.slots, p.max_batch, *b.drafting)
+        return cls(c, c.hash, c.student, form, run)
 
     @property
     def weights(self) -> Form:
         """Return its number format however its weights were found, and whatever the cache holds."""
         return (*self.form[:6], None, None)
+
+    @property
+    def drafting(self) -> Drafting:
+        """Return the student that drafts, and on which engine and device."""
+        return (*self.form[:2], *self.run[4:])
 
     @property
     def artefact(self) -> tuple[Student, Form]:
@@ -69,11 +77,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Made:
-    """Students that were recovered, artefacts that were built from them, and those that were judged to the end."""
+    """Students that were recovered, artefacts that were built from them, and those that were judged to the end.
+
+    `drafts` are students that draft, each on its engine.
+    """
 
     students: frozenset[Student]
     built: frozenset[tuple[Student, Form]]
     judged: frozenset[tuple[Student, Form]]
+    drafts: frozenset[Drafting] = frozenset()
 
     @classmethod
     def by(cls, history: Iterable[Seen]) -> Made:
@@ -86,9 +98,11 @@ class Made:
             frozenset(item.student for item, found in names if "recover" in found),
             frozenset(item.artefact for item, found in names if judging & found),
             frozenset(item.artefact for item, found in names if "quality" in found),
+            frozenset(item.drafting for item, found in names if "draft" in found),
         )
 
     def with_item(self, item: Item) -> Made:
         """Return the same after one more candidate went all the way."""
         artefact = {item.artefact}
-        return Made(self.students | {item.student}, self.built | artefact, self.judged | artefact)
+        built, judged = self.built | artefact, self.judged | artefact
+        return Made(self.students | {item.student}, built, judged, self.drafts | {item.drafting})

@@ -43,9 +43,14 @@ class Ground:
         self, space: Space, anatomy: Mapping[str, Any], options: Options, task: str = "text-classification"
     ) -> None:
         self.space, self.encoder, self.options = space, Encoder(anatomy, task), options
+        self._task = task
         small = space.size() <= options.pool
         self._all = [Item.of(c) for c in space.enumerate()] if small else None
         self._at = self.encoder.encode(self._all) if self._all else None
+
+    def costs(self, history: Sequence[Seen]) -> Costs:
+        """Return what candidates still cost, as a history tells."""
+        return Costs.of(history, self.space.teacher_layers, self._task)
 
     def pool(self, made: Made, rng: Random) -> tuple[list[Item], Coordinates]:
         """Return the whole space where it is small; else draws from it, and all that can be had cheaply."""
@@ -64,7 +69,7 @@ class Field:
         self, ground: Ground, outlook: Outlook, history: Sequence[Seen], taken: Collection[str], seed: int
     ) -> None:
         self._outlook, self._power = outlook, ground.options.by_cost
-        self._made, self._costs = Made.by(history), Costs.of(history, ground.space.teacher_layers)
+        self._made, self._costs = Made.by(history), ground.costs(history)
         self._items, at = ground.pool(self._made, Random(f"{seed}:{len(taken)}"))
         self._losses, self._met = outlook.possible(at)
         self._chances = _successes(self._items, history)
@@ -100,8 +105,10 @@ def propose(
     left = ground.space.untried(
         taken, Random(f"{seed}:{len(taken)}")
     )  # a large space: all that was drawn is taken
-    costs = Costs.of(history, ground.space.teacher_layers)
-    return None if left is None else Proposal(i := Item.of(left), 0.0, costs.remaining(i, Made.by(history)))
+    if left is None:
+        return None
+    item = Item.of(left)
+    return Proposal(item, 0.0, ground.costs(history).remaining(item, Made.by(history)))
 
 
 def promised(
@@ -140,7 +147,7 @@ def _cheap(space: Space, made: Made, most: int) -> Iterator[Candidate]:
             }
         )
         for quantization, backend in space.pairs():
-            for run in space.ways(backend):
+            for run in space.runs_on(backend):
                 count += 1
                 if count > most:
                     return

@@ -6,13 +6,14 @@ from tuner.tasks.fingerprint import data_key
 from tuner.tasks.generation.answers import asked_rows
 from tuner.tasks.generation.encode import encode
 from tuner.tasks.generation.jobs import documents, documents_job, encode_job, encode_key
-from tuner.tasks.generation.quality import Scores, choices, evaluate
+from tuner.tasks.generation.quality import Scores, answer_hits, choices, evaluate, text_loss
 from tuner.tasks.generation.rows import Rows
 from tuner.tasks.limits import check_max_length
 
 __all__ = [
     "Rows",
     "Scores",
+    "answer_hits",
     "asked_rows",
     "check_max_length",
     "choices",
@@ -23,4 +24,5 @@ __all__ = [
     "encode_job",
     "encode_key",
     "evaluate",
+    "text_loss",
 ]

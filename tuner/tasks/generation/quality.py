@@ -40,6 +40,14 @@ class Loss:
     tokens: np.ndarray
 
 
+@dataclass(frozen=True)
+class Hits:
+    """Of each answer's tokens, those that are the likeliest to a model as well, and how many they are."""
+
+    hits: np.ndarray
+    tokens: np.ndarray
+
+
 def evaluate(rows: Rows, own: Scores, base: Scores, asked: Rows, answered: Scores) -> Metrics:
     """Return every quality metric of an artefact with its 95 % interval; None where the data has no questions.
 
@@ -113,10 +121,8 @@ def agreement(greedy: np.ndarray, asked: Rows) -> Estimate:
     Raises:
         InputError: all answers are empty.
     """
-    counted = asked.counted()
-    hits = ((greedy == asked.input_ids[:, 1:]) & counted).sum(axis=1)
-    tokens = counted.sum(axis=1)
-    hits, tokens = hits[tokens > 0], tokens[tokens > 0]
+    found = answer_hits(greedy, asked)
+    hits, tokens = found.hits[found.tokens > 0], found.tokens[found.tokens > 0]
     if not len(tokens):
         raise InputError(
             "model: the untouched model answers none of the study's prompts with a single token; "
@@ -124,6 +130,13 @@ def agreement(greedy: np.ndarray, asked: Rows) -> Estimate:
         )
     drawn = _resampled(len(tokens))
     return _interval(hits.sum() / tokens.sum(), (drawn @ hits) / (drawn @ tokens))
+
+
+def answer_hits(greedy: np.ndarray, asked: Rows) -> Hits:
+    """Return in how many tokens of each of the baseline's answers a model's likeliest tokens are the same."""
+    counted = asked.counted()
+    same = (greedy == asked.input_ids[:, 1:]) & counted
+    return Hits(same.sum(axis=1), counted.sum(axis=1))
 
 
 def _sums(scores: Scores, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
