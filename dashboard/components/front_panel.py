@@ -14,11 +14,11 @@ from dashboard.components.picking import picking_table
 from dashboard.text import safe, table_height
 from dashboard.views.ended_chart import ended_alt, ended_data, ended_spec, lanes_of
 from dashboard.views.front_chart import PICK, drawn_for, front_alt, front_spec, occurring, role_legend, zoomed
-from dashboard.views.front_data import CHAT, TOLD, front_data
+from dashboard.views.front_data import front_data, told_metrics
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.tables import failures_table
 from tuner.service.desk import StudyInfo
-from tuner.spec.wording import drawn_quality, drawn_speed, generates, loaded
+from tuner.spec.wording import drawn_across, drawn_quality, generates, loaded
 
 _CHART, _STRIP = "front_chart", "ended_chart"
 
@@ -28,7 +28,7 @@ def front_panel(
 ) -> None:
     """Draw the choices and the chart."""
     x, y, logs, zoom, intervals, failed = _choices(info, frame)
-    told_of = (*loaded(info.spec["scenario"]), *(CHAT if generates(info.metric) else TOLD))
+    told_of = (*loaded(info.spec["scenario"]), *told_metrics(frame, generates(info.metric)))
     apart = info.spec.get("hosts") == "each"
     points, left_out = front_data(frame, x, y, offers, picked, failed, apart, told_of)
     if points.empty:
@@ -66,7 +66,7 @@ def _ended(frame: pd.DataFrame, x: str, y: str, picked: int | None) -> None:
 
 def _choices(info: StudyInfo, frame: pd.DataFrame) -> tuple[str, str, tuple[bool, bool], bool, bool, bool]:
     known = [name for name in SHOWN if frame[name].notna().any()]
-    speed = drawn_speed(info.spec["scenario"])
+    speed = drawn_across(info.objectives, info.spec["scenario"])
     across = [n for n in (speed, "latency_ms", *known) if n in known or n == speed]
     quality = drawn_quality(info.metric)
     up = [n for n in (quality, *known) if n in known or n == quality]

@@ -39,12 +39,9 @@ def picked_panel(info: StudyInfo, frame: pd.DataFrame) -> None:
         st.caption(f"Discarded: {safe(row['discard_reason'], 300)}")
     if row["reason"]:
         st.caption(f":red[{safe(row['reason'], 300)}]")
-    left_out = {LOSS[info.metric], "energy_j"} if is_share(info.metric) else {"energy_j"}
-    figures = [
-        figure(name, row, base)
-        for name in figure_names(info.metric, loaded(info.spec["scenario"]))
-        if name not in left_out
-    ]
+    left_out = {LOSS[info.metric]} if is_share(info.metric) else set[str]()
+    names = figure_names(info.metric, loaded(info.spec["scenario"]))
+    figures = [figure(name, row, base) for name in names if name not in left_out]
     known = [f for f in figures if f.value != "–"]
     if known:
         lines = [

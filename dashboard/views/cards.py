@@ -9,7 +9,7 @@ import pandas as pd
 
 from dashboard.text import cut
 from dashboard.views.numbers import NONE, SHOWN, against, interval_text, is_known, metric_text
-from tuner.metrics import LOADED, LOSS, RATES, TIMES
+from tuner.metrics import COSTS, LOADED, LOSS, RATES, TIMES
 from tuner.spec.wording import format_text, generates
 
 TITLES = {
@@ -66,7 +66,7 @@ def figure_names(metric: str, more: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the metrics that a trial's own numbers begin with, by the study's metric; `more` are its scenario's."""
     if generates(metric):
         return (*more, "latency_ms", "speedup", "ttft_ms", "tpot_ms", "tokens_per_s", metric, LOSS[metric], "agreement",
-                "choice_accuracy", "memory_mb", "size_mb", "energy_j")  # fmt: skip
+                "choice_accuracy", "memory_mb", "size_mb", "energy_j", *COSTS)  # fmt: skip
     return (
         *more,
         "latency_ms",
@@ -77,6 +77,7 @@ def figure_names(metric: str, more: Sequence[str] = ()) -> tuple[str, ...]:
         "memory_mb",
         "size_mb",
         "energy_j",
+        COSTS[0],
     )
 
 

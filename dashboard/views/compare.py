@@ -9,11 +9,14 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from dashboard.text import cut
+from dashboard.text import cut, safe
 from dashboard.views.front_chart import grows_down
 from dashboard.views.numbers import SHOWN, metric_text
 from dashboard.views.palette import Palette
+from tuner.metrics import COSTS
+from tuner.service.beside import ASKED, Best, best_by, currency, offered
 from tuner.service.contenders import Contender
+from tuner.service.placing import shown
 from tuner.store.records import HostRecord
 
 
@@ -150,9 +153,14 @@ def with_host(found: Contender, hosts: Mapping[str, HostRecord]) -> dict[str, An
         "processor": host.data.get("cpu"),
         "cores": len(host.data.get("cores", ())),
         "memory (GB)": round((host.data.get("memory_mb") or 0) / 1000, 1),
+        "power meter": list(host.data.get("meters") or ()) or host.data.get("unmetered") or "none",
         "instructions": list(host.data.get("flags") or ()),
     }
     return {**found.info.spec, "host": facts}
+
+
+#: What is spent on a request, of which the least is shown.
+_SPENT = ("energy_j", *COSTS)
 
 
 def summary_table(found: Mapping[str, Contender]) -> pd.DataFrame:
@@ -163,7 +171,7 @@ def summary_table(found: Mapping[str, Contender]) -> pd.DataFrame:
 def _summary(name: str, found: Contender) -> dict[str, Any]:
     frame, metric = found.frame, found.info.metric
     front = frame[frame["on_front"]]
-    fastest = front.sort_values("latency_ms").head(1)
+    fastest, rows = front.sort_values("latency_ms").head(1), frame[frame["feasible"] & shown(frame)]
     volume = found.hypervolume
     hosts = sorted(set(frame["host_name"].dropna()))
     return {
@@ -176,8 +184,33 @@ def _summary(name: str, found: Contender) -> dict[str, Any]:
         "Fastest": metric_text("latency_ms", _first(fastest, "latency_ms")),
         "Speedup": metric_text("speedup", _first(fastest, "speedup")),
         SHOWN[metric].label: metric_text(metric, _first(fastest, metric)),
+        **{
+            f"Least {SHOWN[name].label.lower()}": metric_text(name, _least(rows, name))
+            for name in _SPENT
+            if frame[name].notna().any()
+        },
         "Hypervolume (%)": None if volume is None else volume * 100,
     }
+
+
+def _least(rows: pd.DataFrame, name: str) -> float | None:
+    return None if rows[name].isna().all() else float(rows[name].min())
+
+
+def verdict_lines(found: Mapping[str, Contender]) -> list[str]:
+    """Return which of them is fastest, cheapest and so on: a line for each metric that two of them have."""
+    money = currency(found)
+    return [_verdict(best, money) for best in best_by(offered(found), money)]
+
+
+def _verdict(best: Best, money: str) -> str:
+    value = metric_text(best.metric, best.estimate.value)
+    value += f" {money} for a million requests" if best.metric in COSTS else ""
+    said = f"**{ASKED[best.metric].capitalize()}**: {safe(best.contender)}, {value} (trial {best.trial})"
+    if best.tied:
+        return f"{said}; within the noise as good: {safe(', '.join(best.tied))}"
+    more = "less" if SHOWN[best.metric].lower_is_better else "more"
+    return said + (f", {best.times:.3g}× {more} than the next" if best.times else "")
 
 
 def _first(frame: pd.DataFrame, name: str) -> float | None:

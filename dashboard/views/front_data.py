@@ -11,6 +11,7 @@ from dashboard.text import cut
 from dashboard.views.filters import formats_of
 from dashboard.views.numbers import SHOWN, interval_text
 from dashboard.views.verdict import MEANINGS, verdicts
+from tuner.metrics import COSTS
 from tuner.service.placing import shown
 from tuner.spec.wording import format_text
 
@@ -21,6 +22,12 @@ _MOST_TIED = 40
 TOLD = ("latency_ms", "speedup", "accuracy", "accuracy_drop", "throughput", "memory_mb", "size_mb")
 CHAT = ("latency_ms", "ttft_ms", "tpot_ms", "tokens_per_s", "speedup", "perplexity", "perplexity_increase", "agreement",
         "memory_mb", "size_mb")  # fmt: skip
+
+
+def told_metrics(frame: pd.DataFrame, chat: bool) -> tuple[str, ...]:
+    """Return the metrics that the hover names: joules and money where they are known."""
+    known = [name for name in ("energy_j", *COSTS) if frame[name].notna().any()]
+    return (*(CHAT if chat else TOLD), *known)
 
 
 def front_data(

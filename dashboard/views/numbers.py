@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tuner.metrics import LOST, METRICS, OPEN
+from tuner.metrics import COSTS, LOST, METRICS, OPEN
 from tuner.spec.wording import loss_unit
 
 MINUS, NONE = "−", "–"
@@ -37,6 +37,7 @@ _LABELS = {
     "latency_ms": "Latency", "latency_p90_ms": "Latency, 90th percentile",
     "latency_p99_ms": "Latency, 99th percentile", "speedup": "Speedup", "throughput": "Throughput",
     "memory_mb": "Memory", "size_mb": "Size on disk", "energy_j": "Energy",
+    "cost_per_million": "Cost of a million requests", "cost_per_million_tokens": "Cost of a million tokens",
     "perplexity": "Perplexity", "perplexity_increase": "Perplexity increase", "agreement": "Agreement",
     "choice_accuracy": "Multiple choice", "choice_accuracy_drop": "Multiple choice drop",
     "ttft_ms": "First token", "ttft_p90_ms": "First token, 90th percentile",
@@ -53,7 +54,8 @@ _UNITS = {
     "J/request": "J per request",
     "requests/s": "/s",
     "cores": "",
-}
+    **{METRICS[name][0]: "" for name in COSTS},
+}  # of a currency that the study names
 
 
 def _shown(name: str) -> Shown:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -52,12 +52,18 @@ def hosts_table(hosts: Sequence[Any]) -> pd.DataFrame:
             "Instructions": [cut(f, 20) for f in h.data.get("flags", ())],
             "System": cut(h.data.get("os", ""), 40),
             "Python": cut(h.data.get("python", ""), 20),
-            "Energy meter": ", ".join(map(str, h.data.get("meters") or ())) or "none",
+            "Energy meter": cut(_meter(h.data), 160),
             "Fingerprint": h.fingerprint,
         }
         for h in hosts
     ]
     return pd.DataFrame(rows)
+
+
+def _meter(host: Mapping[str, Any]) -> str:
+    """Return a host's power meters, or why it has none."""
+    why = host.get("unmetered")
+    return ", ".join(map(str, host.get("meters") or ())) or ("none" + (f": {why}" if why else ""))
 
 
 def queue_table(queue: Sequence[tuple[str, str, str, int]]) -> pd.DataFrame:

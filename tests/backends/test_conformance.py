@@ -20,8 +20,18 @@ OFFERED = [
     for engine, offer in offers(this_host(), "text-classification")
     if offer.available and offer.device == "cpu"
 ]
-NAMES = [f"{engine}-{offer.bits}-{offer.scheme}" for engine, offer in OFFERED]
 FIXED = [pair for pair in OFFERED if pair[1].fixed_shape]
+SLOW = {name: pytest.param(name, marks=pytest.mark.slow) for name in ("torch-compile", "xla")}
+
+
+def quick(engine, offer, fixed=False):
+    """Return the pair, marked where it is slow and little is learnt: XLA compiles each format for each shape.
+
+    That torch.compile takes a fixed shape is seen at 32 bits, and that 16 bits answer well where shapes are free.
+    """
+    slow = offer.bits != 32 and (engine == "xla" or (engine == "torch-compile" and fixed))
+    marks = pytest.mark.slow if slow else []
+    return pytest.param(engine, offer, marks=marks, id=f"{engine}-{offer.bits}-{offer.scheme}")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +45,12 @@ def bert(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Where all builds of `bert` are, so that they share an export as those of a study do."""
+    return tmp_path_factory.mktemp("built")
+
+
+@pytest.fixture(scope="module")
 def pruned(bert, tmp_path_factory):
     scores, out = tmp_path_factory.mktemp("importance"), tmp_path_factory.mktemp("pruned")
     rng = np.random.default_rng(0)
@@ -43,8 +59,8 @@ def pruned(bert, tmp_path_factory):
     return out
 
 
-def test_all_four_engines_are_installed_and_run():
-    assert {engine for engine, _ in OFFERED} >= {"torch", "torch-compile", "onnxruntime", "openvino"}
+def test_all_five_engines_are_installed_and_run():
+    assert {engine for engine, _ in OFFERED} >= {"torch", "torch-compile", "onnxruntime", "openvino", "xla"}
 
 
 def test_every_no_has_a_reason():
@@ -55,27 +71,25 @@ def test_every_no_has_a_reason():
     assert all(offer.reason for _, offer in refused)
 
 
-@pytest.mark.parametrize(("engine", "offer"), OFFERED, ids=NAMES)
-def test_dynamic(engine, offer, bert, documents, tmp_path):
-    assert check(backends()[engine], offer, bert, documents, tmp_path, MAX_LENGTH) == []
+@pytest.mark.parametrize(("engine", "offer"), [quick(*pair) for pair in OFFERED])
+def test_dynamic(engine, offer, bert, documents, built):
+    assert check(backends()[engine], offer, bert, documents, built, MAX_LENGTH) == []
 
 
-@pytest.mark.parametrize(("engine", "offer"), FIXED, ids=[f"{e}-{o.bits}-{o.scheme}" for e, o in FIXED])
-def test_fixed_shape(engine, offer, bert, documents, tmp_path):
-    found = check(backends()[engine], offer, bert, documents, tmp_path, MAX_LENGTH, fixed_shape=(2, 32))
+@pytest.mark.parametrize(("engine", "offer"), [quick(*pair, fixed=True) for pair in FIXED])
+def test_fixed_shape(engine, offer, bert, documents, built):
+    found = check(backends()[engine], offer, bert, documents, built, MAX_LENGTH, fixed_shape=(2, 32))
     assert found == []
 
 
-@pytest.mark.parametrize("engine", ["torch", "torch-compile", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", "torch-compile", "onnxruntime", "openvino", SLOW["xla"]])
 def test_pruned_model(engine, pruned, documents, tmp_path):
     offer = next(o for e, o in OFFERED if e == engine and o.bits == 32)
     assert check(backends()[engine], offer, pruned, documents, tmp_path, MAX_LENGTH) == []
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "bert"])
-@pytest.mark.parametrize(
-    "engine", ["torch", "onnxruntime", "openvino", pytest.param("torch-compile", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino", SLOW["torch-compile"], SLOW["xla"]])
 def test_families(engine, family, documents, tmp_path):
     source = tmp_path / "source"
     source.mkdir()

@@ -15,6 +15,7 @@ from tuner.hardware import this_host
 H100 = Gpu(0, "GPU-1", "NVIDIA H100", 85521, "9.0", "580")
 ABSENT = [
     ("torch", "cuda"), ("torch-compile", "cuda"), ("openvino", "gpu"), ("openvino", "npu"),
+    ("xla", "cuda"), ("xla", "tpu"),
     *(("onnxruntime", device) for device in ("cuda", "tensorrt", "directml", "coreml", "rocm", "qnn")),
 ]  # fmt: skip
 

@@ -41,7 +41,7 @@ def test_torch_compile_needs_a_compiler(host):
 
 
 def test_every_engine_answers_for_every_width(host):
-    for engine in ("torch", "torch-compile", "onnxruntime", "openvino"):
+    for engine in ("torch", "torch-compile", "onnxruntime", "openvino", "xla"):
         assert {bits for bits, _ in offered(host, engine)} == {32, 16, 8, 4}
 
 
@@ -51,7 +51,7 @@ def absent(name):
 
 def test_a_missing_package_is_a_reason(host, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", absent)
-    for engine in ("onnxruntime", "openvino"):
+    for engine in ("onnxruntime", "openvino", "xla"):
         for offer in offered(host, engine).values():
             assert not offer.available
         assert "pip install" in offered(host, engine)[32, "none"].reason
@@ -75,7 +75,7 @@ def test_a_broken_plugin_is_a_refusal_and_the_others_stay(broken, host, monkeypa
         registry.backends.cache_clear()
 
 
-HEAVY = {"torch", "transformers", "onnxruntime", "openvino", "nncf", "onnx", "optuna"}
+HEAVY = {"torch", "transformers", "onnxruntime", "openvino", "nncf", "onnx", "optuna", "jax"}
 
 
 def loaded_by(code):
@@ -90,7 +90,8 @@ def test_offers_load_no_engine():
 
 
 @pytest.mark.parametrize(
-    ("session", "engine"), [("onnxruntime_session", "onnxruntime"), ("openvino_session", "openvino")]
+    ("session", "engine"),
+    [("onnxruntime_session", "onnxruntime"), ("openvino_session", "openvino"), ("xla_session", "jax")],
 )
 def test_a_session_loads_its_engine_only(session, engine):
     loaded = loaded_by(f"import tuner.runtime.{session}")

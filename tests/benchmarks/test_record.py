@@ -14,11 +14,12 @@ from benchmarks.record import _once, record
 from benchmarks.recording.journal import Journal
 from benchmarks.recording.tasks import tasks
 from tests.service.stub import ANATOMY, OFFERS
+from tuner.backends.base import Offer
 from tuner.candidate import baseline
 from tuner.errors import InputError
 from tuner.search.space import Space
 from tuner.spec.load import load_spec
-from tuner.spec.model import Axes
+from tuner.spec.model import GENERATION, Axes
 
 SETTINGS = [
     "data.limit=200",
@@ -119,3 +120,19 @@ def test_the_order_gives_a_whole_table_at_any_time():
     students = [task for task in found if task.kind == "student"]
     assert {task.start is None for task in students} == {True, False}
     assert replace(students[0], steps=7).id != students[0].id
+
+
+def test_of_a_language_model_what_takes_minutes_comes_last_and_no_student_is_asked_about():
+    chat = {"task": GENERATION, "scheme": "weight-only"}
+    offers = [
+        ("torch", Offer("cpu", 32, task=GENERATION)),
+        ("llama-cpp", Offer("cpu", 8, methods=("q8_0",), **chat)),
+        ("llama-cpp", Offer("cpu", 4, methods=("gptq_20", "q4_0"), **chat)),
+    ]
+    quantization = {"methods": ["gptq_20", "q4_0", "q8_0"]}
+    axes = Axes.model_validate({"quantization": quantization, "pruning": {"heads": [0.0], "ffn": [0.0]}})
+    found = tasks(Space(axes, {**ANATOMY, "layers": 3}, offers, 2), 100, GENERATION)
+    assert {task.kind for task in found} == {"trial", "untrained"}
+    order = dict.fromkeys(t.candidate.quantization.method for t in found[1:] if t.kind == "trial")
+    assert list(order) == ["q8_0", "q4_0", None, "gptq_20"]
+    assert found[0].candidate == baseline(3, 2)

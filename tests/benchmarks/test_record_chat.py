@@ -18,6 +18,7 @@ from tuner.replay.ledger import Ledger
 from tuner.replay.noise import redrawn
 from tuner.replay.study import replay
 from tuner.replay.table import read
+from tuner.search.aware.options import Options
 from tuner.spec.load import load_spec
 
 STUDY = """
@@ -113,6 +114,12 @@ def test_all_searches_find_all_of_it(table):
         assert set(trace.hashes()) == whole
         assert trace.steps[0].candidate == table.baseline.candidate
         assert all(step.state == "complete" and step.metrics["perplexity"] for step in trace.steps)
+
+
+def test_a_gate_may_look_first_but_perplexity_is_judged_on_all_texts(table):
+    trace = replay_aware(table, 0, options=Options(gate=True, subsets=True, let_through=0.0))
+    assert all(step.state == "complete" or "before training" in step.reason for step in trace.steps)
+    assert set(trace.hashes()) == {candidate.hash for candidate in table.space.enumerate()}
 
 
 def test_what_was_measured_untrained_is_found_again(table):

@@ -93,7 +93,7 @@ def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
     store_chat(f"sqlite:///{home}/tuner.db")
     study = api.load("chat")
     content = drawn(study)
-    assert content.metric == "perplexity_increase" and content.floor == pytest.approx(-0.1)
+    assert content.plane.up == "perplexity_increase" and content.floor == pytest.approx(-0.1)
     assert "64 tokens asked, 32 answered" in content.caption
     figure = draw(content)
     axes = figure.axes[0]
@@ -102,7 +102,7 @@ def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
     labels = [text.get_text() for text in axes.get_yticklabels()]
     shown = [float(text) for text in labels]
     assert 0 in shown and shown == sorted(shown, reverse=True)  # from below to above
-    heights = {row.number: _xy(row, content)[1].value for row in content.front}
+    heights = {row.number: _xy(row, content.plane)[1].value for row in content.front}
     assert heights[0] > heights[1] > heights[2]
     page = report_html(study, 2)
     assert (
@@ -125,7 +125,7 @@ def test_the_server_scenario_is_drawn_across_its_load(home, rate, across):
     axes = figure.axes[0]
     FigureCanvasAgg(figure).draw()
     assert axes.get_xlabel().startswith(across)
-    places = {row.number: _xy(row, content)[0] for row in content.rows}
+    places = {row.number: _xy(row, content.plane)[0] for row in content.rows}
     assert places[3].value < places[2].value < places[1].value < places[0].value
     assert places[0].high < 1e5
     if rate == "max":
@@ -145,7 +145,7 @@ def test_the_front_of_a_server_study_says_what_it_carries(home, capsys, monkeypa
     monkeypatch.setenv("COLUMNS", "220")
     store_served(f"sqlite:///{home}/tuner.db", "max")
     study = api.load("server")
-    print_front(study, study.front_rows())
+    print_front(study, study.rows(), everything=True)
     said = capsys.readouterr().out
     for heading in ("requests/s", "p99 ms", "cores"):
         assert heading in said

@@ -25,6 +25,8 @@ def home(tmp_path_factory):
         fill.ran(store, "first-trial", 10, once=True)
         fill.queued(store, "waiting")
         fill.two_hosts(store, "two-hosts")
+        prices = {"currency": "EUR", "hosts": {"fast": 9.0, "slow": 0.1}}
+        fill.two_hosts(store, "priced", price=prices, axes=fill.named("fast", "slow"))
         fill.huge(store, "huge", 700)
     return home
 

@@ -75,9 +75,9 @@ def failing_engine(store, name, engine="openvino"):
     return ran(store, name, 14, fail)
 
 
-def two_hosts(store, name, hosts="each", trials=12):
+def two_hosts(store, name, hosts="each", trials=12, **spec):
     """Run a study by two workers on two kinds of hardware, of which one is three times as fast."""
-    study = store.create_study(stub_study(name, trials, hosts=hosts))
+    study = store.create_study(stub_study(name, trials, hosts=hosts, **spec))
     workers = [
         stub_worker(
             store,
@@ -95,6 +95,15 @@ def two_hosts(store, name, hosts="each", trials=12):
     for thread in threads:
         thread.join(60)
     return store.get_study(name)
+
+
+def named(*hosts):
+    """Return the axes of a study that names hosts."""
+    return {
+        "distillation": {"student_layers": [1, 2, 3, 6]},
+        "parallel": {"threads": [1, 2]},
+        "backend": {"hosts": list(hosts)},
+    }
 
 
 def huge(store, name, trials, state="finished", seed=0):

@@ -238,6 +238,15 @@ def test_compare_one_study_on_its_hosts(served):
     assert settings.loc["host.name"].tolist() == ["fast", "slow"] and "seed" not in settings.index
 
 
+def test_compare_says_which_hardware(served):
+    at = fine(page("compare", studies=["priced on fast", "priced on slow"]))
+    table = at.dataframe[0].value.set_index("Study")
+    assert table["Least cost of a million requests"].str.len().gt(1).all()
+    said = words(at)
+    assert "**Fastest**: priced on fast" in said and "**Cheapest**: priced on slow" in said
+    assert "EUR for a million requests" in said and "× less than the next" in said
+
+
 def test_system_tells_the_real_size_of_the_cache_and_what_is_free(served):
     entry = served / "cache" / "build" / ("k" * 64)
     entry.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,8 @@ def tiny(tmp_path_factory):
 def test_blocks_give_samples_in_ms(tiny, tmp_path):
     with Serving(tiny, 1, CORES[:1]) as serving:
         planned(serving, tmp_path)
-        samples, rate, _ = run_blocks([serving], 0.05, 3)
+        samples, rate, _, answers = run_blocks([serving], 0.05, 3)
+        assert answers == len(samples)
     assert len(samples) >= 3
     assert 0 < np.median(samples) < 50
     assert rate == pytest.approx(1e3 / np.mean(samples), rel=0.5)

@@ -12,7 +12,6 @@ import numpy as np
 import psutil
 import pytest
 
-from tuner import hardware
 from tuner.errors import JobError
 from tuner.hardware import this_host
 from tuner.measure import client
@@ -68,16 +67,6 @@ def test_credentials_stay_at_home(tmp_path, monkeypatch):
         found = psutil.Process(serving.pid).environ()
     assert found["HARMLESS"] == "value"
     assert not {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "TUNER_DB"} & set(found)
-
-
-def test_the_whole_boards_meter_is_not_added_to_its_parts(tmp_path, monkeypatch):
-    for number, name in enumerate(("package-0", "psys")):
-        folder = tmp_path / f"intel-rapl:{number}"
-        folder.mkdir()
-        (folder / "name").write_text(name + "\n")
-        (folder / "energy_uj").write_text("1\n")
-    monkeypatch.setattr(hardware, "_POWERCAP", tmp_path)
-    assert hardware._meters() == (str(tmp_path / "intel-rapl:0" / "energy_uj"),)
 
 
 def test_no_log_file_outlives_a_killed_parent(tmp_path):

@@ -18,7 +18,7 @@ from tuner.spec.load import load_spec
 SETTINGS = [
     "data.limit=300",
     "model.fine_tune.epochs=1",
-    "axes.backend.engines=[torch]",
+    "axes.backend.engines=[onnxruntime]",  # whose serving children start ten times as fast as those that import torch
     "axes.quantization.bits=[32]",
     "axes.parallel.threads=[1]",
     "recover.steps=4",

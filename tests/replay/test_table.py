@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from benchmarks.recording.compact import compact
+from benchmarks.recording.compact import SCHEMA, axes, compact
 from tests.replay.made_up import made_up
+from tuner.candidate import Candidate, baseline
 from tuner.errors import InputError
-from tuner.replay.table import Table, read
+from tuner.replay.table import Table, _candidate, _whole, read
+from tuner.search.space import Leg
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,21 @@ def test_what_is_written_is_read(table, tmp_path):
     assert found.space.signature() == table.space.signature()
 
 
+def test_every_field_of_a_candidate_has_its_column():
+    drafts = {"draft": "student", "draft_layers": 10, "draft_ffn": 0.25, "draft_bits": 4}
+    few = {"bits": 4, "scheme": "weight-only", "method": "gptq_20", "group_size": 32, "kv_bits": 8}
+    parts = {
+        "distillation": {"student_layers": 3},
+        "pruning": {"heads": 0.5, "ffn": 0.25},
+        "quantization": few,
+        "parallel": {"threads": 2, "replicas": 3, "slots": 8},
+        "backend": {"engine": "llama-cpp", "fixed_shape": True, **drafts},
+    }
+    wanted = [Candidate.model_validate(parts), baseline(3, 2)]
+    stored = pa.Table.from_pylist([axes(candidate) for candidate in wanted], schema=SCHEMA).to_pylist()
+    assert [_candidate(row) for row in stored] == wanted
+
+
 def test_an_interrupted_table_is_a_smaller_whole_one(table):
     whole = table.space.size()
     gone = next(c for c in table.space.enumerate() if c.backend.engine == "torch-compile")
@@ -71,6 +89,13 @@ def test_an_interrupted_table_is_a_smaller_whole_one(table):
     one_way = {key: row for key, row in rows.items() if row.candidate.parallel.replicas == 1}
     assert Table(table.meta, one_way).space.parallels == [(1, 1), (2, 1)]
     assert len(smaller.inside) == smaller.space.size()
+
+
+def test_of_a_formats_methods_those_that_are_whole_stay():
+    leg = Leg("llama-cpp", "cpu", 4, "weight-only", (), (False,), ("q4_0", "gptq_20"))
+    assert _whole(leg, set()) == leg
+    assert _whole(leg, {leg.pairs()[1]}) == replace(leg, methods=("q4_0",))
+    assert _whole(leg, set(leg.pairs())) is None
 
 
 def test_what_is_no_table_is_refused(table, tmp_path):

@@ -121,6 +121,14 @@ def test_costs_are_those_of_the_nearest_that_was_made(table):
     assert Costs(6).remaining(slow, Made(frozenset(), frozenset(), frozenset())).build > 20
 
 
+def test_before_anything_was_made_a_language_model_is_dearer(table):
+    nothing = Made(frozenset(), frozenset(), frozenset())
+    item = Item.of(next(c for c in table.space.enumerate() if c.student != (6, 0, 0)))
+    small, large = (Costs(6, task).remaining(item, nothing) for task in ("text-classification", GENERATION))
+    assert large.student > small.student and large.quality > small.quality
+    assert large.performance > small.performance
+
+
 def test_another_studys_files_are_not_at_hand(table):
     own = seen(table, *some(table, 5))
     foreign = [Seen(s.candidate, s.state, s.metrics, s.stages, against=own[0].metrics) for s in own]

@@ -19,9 +19,9 @@ from typing import Any
 
 import psutil
 
-_context = multiprocessing.get_context("forkserver")
+context = multiprocessing.get_context("forkserver")
 _PRELOADED = ("tests.service.stub", "tuner.cli.guard", "optuna.storages", "optuna.samplers", "psycopg")
-_context.set_forkserver_preload([__name__, "pytest", "alembic.command", *_PRELOADED])
+context.set_forkserver_preload([__name__, "pytest", "alembic.command", *_PRELOADED])
 _one_at_a_time = threading.Lock()  # multiprocessing's bookkeeping is not made for several threads
 
 
@@ -92,7 +92,7 @@ class Crew:
         settings = {"TUNER_FAULT": fault, "TUNER_LEASE": str(options.pop("lease", self._lease))}
         log = self._folder / f"{len(self.members)}-{name}.log"
         arguments = (self.url, name, seconds, settings, str(log), {"drain": True, **options})
-        member = Member(name, log, _context.Process(target=_work, args=arguments))
+        member = Member(name, log, context.Process(target=_work, args=arguments))
         self.members.append(member)
         return member
 

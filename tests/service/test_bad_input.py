@@ -44,6 +44,17 @@ def test_unknown_key_with_the_nearest(tmp_path):
     assert_refused(tuner(tmp_path, "run", file), 2, "study.yaml:", "buget", "budget")
 
 
+def test_energy_where_no_meter_is(tmp_path):
+    file = written(tmp_path, constraints=["energy_j <= 0.5"])
+    refused = tuner(tmp_path, "run", file, TUNER_POWERCAP=str(tmp_path / "nowhere"))
+    assert_refused(refused, 2, "constraints: energy_j cannot be measured", "nowhere is not there")
+
+
+def test_cost_without_a_price(tmp_path):
+    file = written(tmp_path, objectives=["accuracy", "cost_per_million"])
+    assert_refused(tuner(tmp_path, "run", file), 2, "price", "say what an hour costs")
+
+
 def test_unknown_backend_with_the_nearest(tmp_path):
     file = written(tmp_path, axes={"backend": {"engines": ["onnxruntim"]}})
     assert_refused(tuner(tmp_path, "run", file), 2, "onnxruntim", "onnxruntime", "engines")
@@ -52,17 +63,20 @@ def test_unknown_backend_with_the_nearest(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([], ["data"]),
         ([(f"text number {i}", "only") for i in range(40)], ["only"]),
-        ([(f"text number {i}", "") for i in range(40)], ["label"]),
+        pytest.param(
+            [], ["data"], marks=pytest.mark.slow
+        ),  # what else may be wrong: tests/tasks/test_documents.py
+        pytest.param([(f"text number {i}", "") for i in range(40)], ["label"], marks=pytest.mark.slow),
     ],
-    ids=["empty", "one class", "labels missing"],
+    ids=["one class", "empty", "labels missing"],
 )
 def test_data_that_cannot_be_used(tmp_path, rows, words):
     section = {k: v for k, v in STUDY["data"].items() if k not in ("classes", "limit")} | csv(tmp_path, rows)
     assert_refused(tuner(tmp_path, "run", written(tmp_path, data=section)), 2, "data", *words)
 
 
+@pytest.mark.slow  # tests/tasks/test_documents.py holds it, too
 def test_unknown_column(tmp_path):
     section = {**csv(tmp_path, [("a", "x"), ("b", "y")] * 20), "label": "topic"}
     assert_refused(tuner(tmp_path, "run", written(tmp_path, data=section)), 2, "topic", "label")

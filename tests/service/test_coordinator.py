@@ -120,7 +120,7 @@ def coordinator(store, name, pipeline=None, host=None):
 def evaluate_next(store, study, host=None):
     """Run the trial that is queued, as a worker would."""
     trial = claim(store, study_id=study.id, host=host or stub_host())
-    return record(store, trial, StubPipeline().evaluate(study, trial.candidate), host or stub_host())
+    return record(store, study, trial, StubPipeline().evaluate(study, trial.candidate), host or stub_host())
 
 
 def numbers(**values):
@@ -188,7 +188,7 @@ def test_a_space_smaller_than_the_budget_ends_the_study(store):
     study = store.get_study("s")
     assert study.state == "finished"
     assert len(pipeline.evaluated) == 2 * 2 + 1  # and the baseline, which lies outside the space
-    outside = next(t for t in store.trials(study) if is_baseline(t.candidate))
+    outside = next(t for t in store.trials(study) if is_baseline(study, t.candidate))
     assert (outside.optuna_number, outside.told, outside.number) == (None, True, 0)
     assert {t.state.name for t in optuna_trials(store, study)} == {"COMPLETE"}
 
@@ -394,7 +394,7 @@ def test_a_trial_discarded_while_others_run_costs_them_nothing(store):
     me.look(store.get_study("s"))
     running = claim(store, study_id=study.id, host=stub_host())
     store.discard_trial(study, 1, "why")
-    record(store, running, StubPipeline().evaluate(study, running.candidate), stub_host())
+    record(store, study, running, StubPipeline().evaluate(study, running.candidate), stub_host())
     store.sign_off(me.me)
     work(stub_worker(store, "w", drain=True))
     study = store.get_study("s")
@@ -519,7 +519,7 @@ def test_a_study_that_no_worker_can_run_stays_queued(store):
 @sqlite_only
 def test_a_baseline_that_fails_ends_the_study_with_its_reason(store):
     def fail(candidate):
-        return JobError("time-limit", "ran longer than 9 s") if is_baseline(candidate) else None
+        return JobError("time-limit", "ran longer than 9 s") if candidate == baseline(6, 2) else None
 
     store.create_study(stub_study("s", trials=6))
     pipeline = StubPipeline(fail=fail)
@@ -527,7 +527,7 @@ def test_a_baseline_that_fails_ends_the_study_with_its_reason(store):
     study, why = store.get_study("s"), "the baseline could not be measured: time-limit: ran longer than 9 s"
     assert (study.state, study.meta["error"]) == ("failed", why)
     assert [e.message for e in store.events(study) if e.kind == "failed"] == [why]
-    assert len(pipeline.evaluated) == 1 and is_baseline(pipeline.evaluated[0])
+    assert len(pipeline.evaluated) == 1 and pipeline.evaluated[0] == baseline(6, 2)
     assert [t.state.name for t in optuna_trials(store, study)] == ["PRUNED"]
     store.retry_trial(study, 0)
     work(stub_worker(store, "w", drain=True))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.service.stub import OFFERS, stub_host, stub_study
 from tuner.backends.base import Offer
 from tuner.candidate import Backend, Distillation, Parallel, baseline
+from tuner.errors import InputError
 from tuner.service.requires import (
     capabilities,
     default_worker_name,
     offers_in,
     plain_offers,
+    refuse_unmeasurable,
     required,
     study_required,
     study_unmet,
@@ -58,6 +62,40 @@ MET = {
 )
 def test_what_is_missing_is_said_in_a_few_words(more, says):
     assert unmet({**MET, **more}, having(zone="lab")) == says
+
+
+METERED = {"objectives": ["accuracy", "energy_j"]}
+
+
+def test_energy_that_is_asked_for_needs_a_meter():
+    bare, metered = (
+        stub_host(),
+        replace(stub_host(), meters=("/sys/class/powercap/intel-rapl:0/energy_uj",)),
+    )
+    bare = replace(bare, unmetered="the kernel shows no RAPL")
+    asked = spec(**METERED)
+    assert study_unmet(asked, having(bare)) == "a power meter for cpu (the kernel shows no RAPL)"
+    assert study_unmet(asked, having(metered)) is None and study_unmet(spec(), having(bare)) is None
+    with pytest.raises(
+        InputError, match=r"objectives: energy_j cannot be measured .*: the kernel shows no RAPL"
+    ):
+        refuse_unmeasurable(asked, bare)
+    with pytest.raises(InputError, match="constraints: energy_j"):
+        refuse_unmeasurable(spec(constraints=["energy_j <= 1"]), bare)
+    refuse_unmeasurable(asked, metered)
+    on_npu = baseline(6, 1).model_copy(update={"backend": Backend(engine="openvino", device="npu")})
+    offers = [*OFFERS, ("openvino", Offer("npu", 32))]
+    assert "a power meter for npu (no meter" in unmet(required(asked, on_npu, None), having(metered, offers))
+
+
+def test_costs_that_are_asked_for_need_a_price_of_the_host():
+    asked = spec(objectives=["accuracy", "cost_per_million"], price={"hosts": {"stub": 1.0}})
+    assert study_unmet(asked, having()) is None
+    assert study_unmet(asked, having(stub_host("other"))) == "a price for host other"
+    with pytest.raises(InputError, match=r"price\.hosts: no price of host other"):
+        refuse_unmeasurable(asked, stub_host("other"))
+    anywhere = spec(objectives=["accuracy", "cost_per_million"], price={"per_hour": 1.0})
+    assert study_unmet(anywhere, having(stub_host("other"))) is None
 
 
 def test_who_requires_nothing_is_met_by_everybody():

@@ -236,3 +236,15 @@ def test_a_process_that_was_killed_is_taken_over_by_its_next_self_at_once(kept_u
     assert [e.message for e in store.events(study) if e.kind == "lost"] == [
         f"worker w was lost while it ran trial {trial.number} (attempt 1)"
     ]
+
+
+def test_who_computed_on_the_gpu_beside_a_measurement_is_written_down(store):
+    class Shared(StubPipeline):
+        def _performance(self, candidate):
+            shared = ["process 4711 (python) computed on NVIDIA H100 0 for 40% of the time"]
+            return {**super()._performance(candidate), "gpu": {"shared": shared}}
+
+    study = store.create_study(stub_study("shared", 1))
+    stub_worker(store, "w", Shared(), only=study).run()
+    said = [event.message for event in store.recent_events(study.id, 50)]
+    assert "trial 0: process 4711 (python) computed on NVIDIA H100 0 for 40% of the time" in said

@@ -44,7 +44,7 @@ class Home:
         settings = {"TUNER_DB": self.url, "TUNER_HOME": str(self.folder), "TUNER_LEASE": "5", "NO_COLOR": "1"}
         log = self.folder.parent / f"{len(self.started)}.log"
         given = (["--log-format", form, *arguments], settings, seconds, str(log))
-        member = crew.Member("worker", log, crew._context.Process(target=_command, args=given))
+        member = crew.Member("worker", log, crew.context.Process(target=_command, args=given))
         self.started.append(member)
         return member
 

@@ -42,7 +42,7 @@ def under_way(client):
 
 
 def is_free(client):
-    return health(client) == {"status": "ok", "sessions": 1, "busy": 0, "waiting": 0}
+    return health(client) == {"status": "ok", "sessions": 1, "slots": 1, "busy": 0, "waiting": 0}
 
 
 def test_who_hangs_up_within_a_stream_frees_the_session_at_once(client):

@@ -7,7 +7,7 @@ import pytest
 from tuner.errors import InputError
 from tuner.spec.load import load_spec
 from tuner.spec.model import StudySpec
-from tuner.spec.wording import asked_text, drawn_speed, loaded
+from tuner.spec.wording import asked_text, drawn_across, loaded
 
 STUDY = Path(__file__).parents[2] / "studies" / "server.yaml"
 CHAT, QUICKSTART = STUDY.with_name("chat.yaml"), STUDY.with_name("quickstart.yaml")
@@ -30,7 +30,7 @@ def test_the_cheapest_configuration_that_holds_fifty_a_second():
     assert (
         asked_text(spec.scenario.model_dump(), spec.metric) == "50 requests/s, p99 within 30 ms, 128 tokens"
     )
-    assert drawn_speed(spec.scenario.model_dump()) == "server_p99_ms"
+    assert drawn_across(spec.objectives, spec.scenario.model_dump()) == "server_p99_ms"
 
 
 def test_what_is_traded_follows_from_the_rate():
@@ -55,7 +55,7 @@ def test_other_scenarios_keep_their_candidates():
     spec = load_spec(QUICKSTART)
     assert spec.axes.parallel.max_batch is None
     assert loaded(spec.scenario.model_dump()) == ()
-    assert drawn_speed(spec.scenario.model_dump()) == "latency_ms"
+    assert drawn_across(spec.objectives, spec.scenario.model_dump()) == "latency_ms"
 
 
 @pytest.mark.parametrize(

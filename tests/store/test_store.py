@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
 from dataclasses import FrozenInstanceError
@@ -12,6 +11,7 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.databases import only_sqlite
+from tests.service import crew
 from tests.store.claims import claim, coordinate, run
 from tuner.candidate import Backend, Distillation, Parallel, baseline
 from tuner.errors import InputError, LeaseLostError, NotFoundError, TunerError
@@ -380,8 +380,8 @@ def _open_and_write(url: str, index: int) -> None:
 
 
 def test_eight_processes_on_an_empty_database(url):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_open_and_write, args=(url, i)) for i in range(8)]
+    # forked from a process that has imported everything: they do start at once
+    processes = [crew.context.Process(target=_open_and_write, args=(url, i)) for i in range(8)]
     for process in processes:
         process.start()
     for process in processes:

@@ -26,6 +26,8 @@ class Offer:
     `methods` are the ways to choose low-bit weights, the engine's default first; `kv_bits` the precisions of the KV
     cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
     that its sessions know (`lookup`, `student`); `batches` says that they answer several requests together.
+
+    `note` is what a user should know of an offer, here or not: that nobody ever ran it on such a device.
     """
 
     device: str
@@ -41,6 +43,7 @@ class Offer:
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str, ...] = ()
     batches: bool = False
+    note: str = ""
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Offer:

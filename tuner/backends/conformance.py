@@ -49,13 +49,14 @@ def check(
         offer: one of its available offers.
         checkpoint: a shaped checkpoint directory.
         inputs: an .npz of encoded documents (documents, sequence) with real padding; also used to calibrate.
-        workdir: an empty directory for cache and artefact.
+        workdir: a directory for artefacts and their cache, of one checkpoint; other offers' may be there.
         max_length: tokens that the model takes.
         fixed_shape: also checks the fixed-shape build of an offer that has one.
     """
-    out, cache = workdir / "artefact", workdir / "cache"
+    shape = "fixed" if fixed_shape else "free"
+    out, cache = workdir / f"{plugin.name}-{offer.bits}-{offer.scheme}-{shape}", workdir / "cache"
     out.mkdir(parents=True)
-    cache.mkdir()
+    cache.mkdir(exist_ok=True)
     group = offer.group_sizes[0] if offer.group_sizes else None
     wanted = Quantization(bits=offer.bits, scheme=offer.scheme, group_size=group)  # type: ignore[arg-type]
     plugin.build(BuildRequest(checkpoint, wanted, offer.device, fixed_shape, max_length, inputs, cache), out)

@@ -1,4 +1,4 @@
-"""Devices beyond the processor that ONNX Runtime and OpenVINO reach through plug-ins of their own.
+"""Devices beyond the processor that ONNX Runtime, OpenVINO and JAX reach through plug-ins of their own.
 
 What is there is asked of the engines themselves, in a process of its own and only where a plug-in could be: an engine's
 import takes half a second, and loads what no worker needs.
@@ -14,6 +14,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from tuner.backends.cuda import no_gpu
+from tuner.hardware import Host
+
 #: Device, ONNX Runtime's name of its execution provider, and the package that brings it.
 PROVIDERS = {
     "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
@@ -24,10 +27,17 @@ PROVIDERS = {
     "qnn": ("QNNExecutionProvider", "onnxruntime-qnn"),
 }
 OPENVINO_DEVICES = {"gpu": "an Intel GPU and its OpenCL driver", "npu": "an Intel NPU and its driver"}
+#: JAX's platforms, and the distributions that bring one (a GPU's in pairs, for one version of CUDA or another).
+JAX_PLATFORMS = {
+    "cuda": ("jax-cuda13-plugin", "jax-cuda13-pjrt", "jax-cuda12-plugin", "jax-cuda12-pjrt"),
+    "tpu": ("libtpu",),
+}
+_JAX_EXTRAS = {"cuda": "jax[cuda13]", "tpu": "jax[tpu]"}
 _FLAVOURS = ("gpu", "directml", "migraphx", "rocm", "qnn", "openvino")
 _NODES = ("dri/renderD*", "accel/accel*")  # what an Intel GPU or NPU is under /dev on Linux
 _PATIENCE = 60  # seconds
 _ASK_ORT = "import json, onnxruntime; print(json.dumps(onnxruntime.get_available_providers()))"
+_ASK_JAX = "import json, jax; print(json.dumps([d.platform for d in jax.devices({!r})]))"
 _ASK_OPENVINO = "import json, openvino; print(json.dumps(openvino.Core().available_devices))"
 
 
@@ -44,6 +54,25 @@ def no_openvino_device(device: str) -> str:
     if any(name.split(".")[0].lower() == device for name in openvino_devices()):
         return ""
     return f"OpenVINO finds no {device.upper()} here: it needs {OPENVINO_DEVICES[device]}"
+
+
+def no_jax_platform(device: str, host: Host) -> str:
+    """Return why JAX cannot run on a platform here, or nothing; the processor's is part of JAX."""
+    if device not in JAX_PLATFORMS:
+        return ""
+    if device == "cuda" and not host.gpus:
+        return no_gpu(host)
+    if not any(_installed(name) for name in JAX_PLATFORMS[device]):
+        return f"JAX has no plug-in for {device.upper()} here: pip install {_JAX_EXTRAS[device]!r}"
+    return (
+        "" if jax_devices(device) else f"JAX finds no {device.upper()} here, though its plug-in is installed"
+    )
+
+
+@cache
+def jax_devices(device: str) -> tuple[str, ...]:
+    """Return JAX's devices of one platform; asked only where its plug-in is installed."""
+    return _asked(_ASK_JAX.format(device))
 
 
 @cache

@@ -29,8 +29,9 @@ def backends(as_json: Json = False) -> None:
         return
     memory = f"{host.memory_mb / 1000:.0f} GB"
     print(f"{host.cpu}, {len(host.cores)} cores, {memory}, {' '.join(host.flags) or 'no vector flags'}")
+    print(f"power meter: {', '.join(host.meters) or f'none ({host.unmetered})'}")
     print_table(
-        ["engine", "device", "task", "precision", "fixed shape", "here", "reason"],
+        ["engine", "device", "task", "precision", "fixed shape", "here", "reason, note"],
         [_line(*pair) for pair in found],
     )
 
@@ -45,4 +46,5 @@ def _line(engine: str, offer: Offer) -> list[str]:
         precision += f", cache of {', '.join(str(b) for b in offer.kv_bits if b)} bits"
     task = offer.task.removeprefix("text-")
     here, fixed = ("yes" if offer.available else "no"), ("yes" if offer.fixed_shape else "")
-    return [engine, offer.device, task, precision, fixed, here, " ".join(offer.reason.split())]
+    said = "; ".join(text for text in (offer.reason, offer.note) if text)
+    return [engine, offer.device, task, precision, fixed, here, " ".join(said.split())]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tuner.cli.compare import compare
 from tuner.cli.dashboard import dashboard
 from tuner.cli.database import db
 from tuner.cli.grouped import Grouped
@@ -40,6 +41,7 @@ _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "run": run,
         "front": front,
         "show": show,
+        "compare": compare,
         "export": export,
         "verify": verify,
         "serve": serve,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuner.cli.output import note, print_table
-from tuner.metrics import LOSS, OPEN, Estimate, is_share
+from tuner.metrics import COSTS, LOSS, OPEN, Estimate, is_share
 from tuner.spec.wording import generates, loaded, loss_unit
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
     from tuner.service.rows import TrialRow
 
-#: A column: its heading, and what of a row stands below it.
-_Figure = tuple[str, Callable[["TrialRow"], str]]
 #: Left out first where a terminal is narrow.
 _EXPENDABLE = (
     "samples/s,memory MB,size MB,parallel,against search,TPOT ms,TTFT ms,tokens/s,drop pt,agreement %,layers"
@@ -26,11 +25,11 @@ def print_front(study: StudyHandle, rows: Sequence[TrialRow], everything: bool =
     from rich.markup import escape
 
     metric, scenario = study.spec["metric"], study.spec["scenario"]
-    figures = [*_loaded(scenario), *_figures(metric)]
     names = _remarks(study)
     beside = [row for row, _ in comparisons(study) if row.number not in {r.number for r in rows}]
-    lines = [_cells(row, metric, figures, names.get(row.number, ""), everything) for row in rows]
-    lines += [_cells(row, metric, figures, names[row.number], True) for row in beside]
+    figures = [*_loaded(scenario), *_figures(metric), *_meters(study, [*rows, *beside])]
+    lines = [_cells(row, figures, metric, names.get(row.number, ""), everything) for row in rows]
+    lines += [_cells(row, figures, metric, names[row.number], True) for row in beside]
     print_table(_headers(figures), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
     _note_doubts(study, rows, everything)
 
@@ -88,6 +87,13 @@ def latency(estimate: Estimate | None) -> str:
     return interval(estimate, digits=2 if estimate is not None and estimate.value < 20 else 1)
 
 
+def small(estimate: Estimate | None) -> str:
+    """Return joules or money with three significant digits."""
+    if estimate is None:
+        return "–"
+    return interval(estimate, digits=max(2 - math.floor(math.log10(max(abs(estimate.value), 1e-9))), 0))
+
+
 def times(estimate: Estimate | None) -> str:
     """Return a ratio such as 12.4x."""
     return "–" if estimate is None else f"{estimate.value:.{2 if estimate.value < 10 else 1}f}x"
@@ -115,14 +121,18 @@ def _heading(rows: Sequence[TrialRow]) -> str:
     return f"{count}, as the search measured them on the validation split"
 
 
-def _headers(figures: Sequence[_Figure]) -> list[str]:
+#: A column of what was measured: its heading, and what of a row stands below it.
+_Column = tuple[str, Callable[["TrialRow"], str]]
+
+
+def _headers(figures: Sequence[_Column]) -> list[str]:
     parts = ["trial", "layers", "pruned", "bits", "parallel", "engine"]
     return [*parts, *(name for name, _ in figures), "against search", ""]
 
 
-def _loaded(scenario: Mapping[str, Any]) -> list[_Figure]:
+def _loaded(scenario: Mapping[str, Any]) -> list[_Column]:
     """Return the columns of what was measured under load, none in other scenarios."""
-    known: dict[str, _Figure] = {
+    known: dict[str, _Column] = {
         "server_rate": ("requests/s", lambda row: interval(row.estimate("server_rate"), digits=0)),
         "server_p99_ms": ("p99 ms", lambda row: under_load(row.estimate("server_p99_ms"))),
         "cores": ("cores", lambda row: interval(row.estimate("cores"), digits=0)),
@@ -137,7 +147,18 @@ def under_load(estimate: Estimate | None) -> str:
     return f"over {estimate.value:.0f}"
 
 
-def _figures(metric: str) -> list[_Figure]:
+def _meters(study: StudyHandle, rows: Sequence[TrialRow]) -> list[_Column]:
+    """Return columns of energy and cost, where a meter or a price gave any."""
+    money = (study.spec.get("price") or {}).get("currency", "")
+    heads = {"energy_j": "J/request", **dict(zip(COSTS, (f"{money}/1M", f"{money}/1M tokens"), strict=True))}
+    return [
+        (head, lambda row, name=name: small(row.estimate(name)))  # type: ignore[misc]
+        for name, head in heads.items()
+        if any(row.estimate(name) is not None for row in rows)
+    ]
+
+
+def _figures(metric: str) -> list[_Column]:
     """Return the columns of what was measured: a heading, and what of a row stands below it."""
 
     def of(name: str, scale: float = 1.0, digits: int = 1) -> Callable[[TrialRow], str]:
@@ -170,7 +191,7 @@ def _figures(metric: str) -> list[_Figure]:
     ]
 
 
-def _cells(row: TrialRow, metric: str, figures: Sequence[_Figure], why: str, standing: bool) -> list[str]:
+def _cells(row: TrialRow, figures: Sequence[_Column], metric: str, why: str, standing: bool) -> list[str]:
     c = row.candidate
     stands = row.place if standing and not row.on_front else None
     missed = stands or ("" if row.feasible else "discarded" if row.discarded else "misses a constraint")

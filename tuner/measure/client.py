@@ -42,11 +42,12 @@ class ServingLimits:
 
 
 class Block(NamedTuple):
-    """What a block took: samples in ms, answers per second, and what more is known of each call."""
+    """What a block took: samples in ms, answers per second, what more is known of each call, and all its answers."""
 
     samples: list[float]
     rate: float
     details: list[dict[str, Any]]
+    answers: int
 
 
 class Serving:
@@ -129,7 +130,7 @@ class Serving:
         """Return what the block took."""
         answer = self._answer(_BLOCK)
         rate = answer["answers"] / answer["seconds"]
-        return Block(answer["samples"], rate, answer["details"])
+        return Block(answer["samples"], rate, answer["details"], answer["answers"])
 
     def fileno(self) -> int:
         """Return what to wait on for an answer, with those of other children."""
@@ -304,4 +305,5 @@ def run_blocks(
         samples=[sample for block in found for sample in block.samples],
         rate=sum(block.rate for block in found),
         details=[detail for block in found for detail in block.details],
+        answers=sum(block.answers for block in found),
     )

@@ -1,50 +1,67 @@
-"""Energy: read from real meters (RAPL through powercap, a GPU's own through NVML), or not at all; never estimated."""
+"""Energy: read from real meters (RAPL through powercap, a GPU's own through NVML), or not at all; never estimated.
+
+What a meter counts is the whole processor, or the whole card, while requests are answered: its idle power is part of
+it, and so is what others do on it. From the power that a data sheet names nothing can be said of one request.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from tuner.gpus import Gpu
 from tuner.hardware import Host
-from tuner.measure.gpu import joules, metered
+from tuner.measure import gpu
+from tuner.measure.gpu import metered
+from tuner.measure.stats import mean
+from tuner.meters import joules, spent
+from tuner.metrics import Estimate
+
+#: Runs of the work, each of which gives a value: from their spread comes the interval.
+RUNS = 5
+_PROCESSOR = ("cpu",)
 
 
-def energy_refusal(host: Host, devices: Sequence[str] = ("cpu",)) -> str | None:
-    """Return why energy cannot be measured on a host's devices, or None.
+def energy_refusal(host: Host, devices: Sequence[str] = _PROCESSOR) -> str | None:
+    """Return why energy cannot be measured on a host's devices, None where it can on all of them.
 
-    A GPU has a meter of its own; the processor's is added where there is one.
+    A GPU has a meter of its own; the processor's is added where there is one. Of other devices no meter is known, and
+    the processor's would not contain them.
     """
-    for device in devices:
-        if device == "cuda":
-            if not host.gpus or not metered(host.gpus):
-                return "its GPU has no energy counter that NVML could read (pip install nvidia-ml-py)"
-        elif not host.meters:
-            return "it has no readable power meter (RAPL under /sys/class/powercap)"
-    return None
+    return next((why for device in devices if (why := _refusal(host, device)) is not None), None)
 
 
-def energy_of(host: Host, work: Callable[[], int], cards: Sequence[Gpu] = ()) -> float | None:
-    """Return joules per request of `work`, which does and counts requests; None without a meter.
+def _refusal(host: Host, device: str) -> str | None:
+    if device in gpu.NVIDIA:
+        known = host.gpus and metered(host.gpus)
+        return (
+            None if known else "its GPU has no energy counter that NVML could read (pip install nvidia-ml-py)"
+        )
+    if device not in _PROCESSOR:
+        return f"no meter of device {device} is known"
+    return None if host.meters else host.unmetered or "no power meter was looked for"
 
-    On `cards` it is their energy and, where it has a meter, the processor's.
+
+def energy_of(
+    host: Host, work: Callable[[], int], device: str = "cpu", cards: Sequence[Gpu] = ()
+) -> Estimate | None:
+    """Return joules per request with its 95 % interval; None without a meter for `device`.
+
+    `work` answers requests and returns how many; it is run several times. On `cards` it is their energy and, where it
+    has a meter, the processor's.
     """
-    if not (metered(cards) if cards else host.meters):
+    if energy_refusal(host, [device]) is not None or (device in gpu.NVIDIA and not cards):
         return None
-    before, cards_before = [_joules(meter) for meter in host.meters], [joules(card) or 0.0 for card in cards]
+    return mean([_run(host, work, cards) for _ in range(RUNS)])
+
+
+def _run(host: Host, work: Callable[[], int], cards: Sequence[Gpu]) -> float:
+    """Return the joules per request of one run."""
+    before, cards_before = [joules(meter) for meter in host.meters], _on(cards)
     requests = work()
-    cards_after = [joules(card) or 0.0 for card in cards]
-    spent = [
-        (now - then) % _wrap(meter)
-        for meter, then, now in zip(host.meters, before, map(_joules, host.meters), strict=True)
-    ]
-    return (sum(spent) + sum(cards_after) - sum(cards_before)) / max(requests, 1)
+    cards_after, after = _on(cards), [joules(meter) for meter in host.meters]
+    used = sum(spent(meter, *ends) for meter, *ends in zip(host.meters, before, after, strict=True))
+    return (used + cards_after - cards_before) / max(requests, 1)
 
 
-def _joules(meter: str) -> float:
-    return int(Path(meter).read_text()) / 1e6
-
-
-def _wrap(meter: str) -> float:
-    """Return where the meter's counter starts again, in joules."""
-    return int(Path(meter).with_name("max_energy_range_uj").read_text()) / 1e6
+def _on(cards: Sequence[Gpu]) -> float:
+    return sum(gpu.joules(card) or 0.0 for card in cards)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,15 +22,22 @@ if TYPE_CHECKING:
     from tuner.measure.client import Serving
 
 _T = TypeVar("_T")
+#: Devices that are NVIDIA's cards.
+NVIDIA = ("cuda", "tensorrt")
 _PROCESSOR = "cpu"
-_CUDA = "cuda"
+#: From this share of its time on a process computes on a card; below, it only holds memory there.
+_COMPUTES = 0.02
 
 
 def cards_of(host: Host, artefact: Path, replicas: int) -> list[Gpu | None]:
     """Return the card of each replica: the host's cards in turn; None where the artefact runs on none."""
-    described = json.loads((artefact / "artefact.json").read_text())
-    on_gpu = described.get("device", _PROCESSOR) == _CUDA and host.gpus
+    on_gpu = device_of(artefact) in NVIDIA and host.gpus
     return [host.gpus[i % len(host.gpus)] if on_gpu else None for i in range(replicas)]
+
+
+def device_of(artefact: Path) -> str:
+    """Return the device that an artefact runs on."""
+    return str(json.loads((artefact / "artefact.json").read_text()).get("device", _PROCESSOR))
 
 
 def account(servings: Sequence[Serving], cards: Sequence[Gpu]) -> dict[str, Any]:
@@ -43,13 +51,12 @@ def account(servings: Sequence[Serving], cards: Sequence[Gpu]) -> dict[str, Any]
         {**serving.details(), "held_mb": held_mb(card, serving.pid)}
         for serving, card in zip(servings, cards, strict=True)
     ]
-    ours = {child.pid for child in psutil.Process().children(recursive=True)}
     distinct = list(dict.fromkeys(cards))
     return {
         "memory_mb": sum(r["held_mb"] or r.get("reserved_mb") or 0.0 for r in replicas),
         "replicas": replicas,
         "cards": [asdict(card) for card in distinct],
-        "others": sorted({pid for card in distinct for pid in others(card, ours)}),
+        "others": sorted({pid for card in distinct for pid in others(card, our_processes())}),
     }
 
 
@@ -87,6 +94,44 @@ def held_mb(card: Gpu, pid: int) -> float | None:
 def others(card: Gpu, ours: Collection[int]) -> list[int]:
     """Return the processes that compute on a card and are not ours."""
     return sorted(set(_users(card) or {}) - set(ours))
+
+
+def our_processes() -> set[int]:
+    """Return the ids of this process and of all that it started."""
+    return {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+
+
+def strangers(card: Gpu, since: float, ours: Collection[int]) -> list[str] | None:
+    """Return who else computed on a card since a moment (of `time.time()`), a sentence for each; [] if nobody.
+
+    None where it cannot be known: the driver keeps no account of processes (MIG, older cards), or it numbers them
+    otherwise than we do, as it does inside a container: then none of ours, which compute there, is among them.
+    """
+    shares = _ask(card, lambda n, c: _shares(n, c, since))
+    if shares is None or (shares and not set(shares) & set(ours)):
+        return None
+    busy = {pid: share for pid, share in shares.items() if pid not in ours and share >= _COMPUTES}
+    return [f"process {pid} ({_program(pid)}) computed on {card.name} {card.index} for {share:.0%} of the time"
+            for pid, share in sorted(busy.items())]  # fmt: skip
+
+
+def _shares(library: Any, handle: Any, since: float) -> dict[int, float]:
+    """Return by process the largest share of the time, 0 to 1, that it computed for since a moment."""
+    found: dict[int, float] = {}
+    try:
+        samples = library.nvmlDeviceGetProcessUtilization(handle, round(since * 1e6))
+    except library.NVMLError_NotFound:  # nobody computed
+        return found
+    for sample in samples:
+        found[sample.pid] = max(found.get(sample.pid, 0.0), sample.smUtil / 100)
+    return found
+
+
+def _program(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return "of another user or over by now"
 
 
 def joules(card: Gpu) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +19,8 @@ from tuner.hardware import this_host
 from tuner.measure.client import Serving, ServingLimits, run_blocks
 from tuner.measure.duet import BLOCK, LONG, SHORT, Rhythm, Subject, duet
 from tuner.measure.energy import energy_of
-from tuner.measure.gpu import account, cards_of, states
+from tuner.measure.exclusive import shared, wait_for
+from tuner.measure.gpu import account, cards_of, device_of, states
 from tuner.measure.responses import response_metrics
 from tuner.measure.stats import mean, percentile
 from tuner.measure.under_load import Demand, Ground, Served, under_load
@@ -87,8 +89,9 @@ class Performance:
 
     `cores` is how many the replicas are pinned to; `server` what became of them under load, None where they were not.
 
-    `memory_mb` is what the processes hold in the memory of the device that computes. `gpu` is what the GPUs say beside:
-    see `account`; None where none computes.
+    `memory_mb` is what the processes hold in the memory of the device that computes. `energy_j` is joules a sample,
+    None without a meter or where others computed on the same GPU. `gpu` is what the GPUs say beside: see `account`,
+    with `before` and `after` (see `states`) and who `shared` them; None where none computes.
     """
 
     ratio: Estimate
@@ -99,7 +102,7 @@ class Performance:
     throughput: Estimate
     memory_mb: float
     size_mb: float
-    energy_j: float | None
+    energy_j: Estimate | None
     samples: list[float]
     reference_samples: list[float]
     pairs: int
@@ -114,7 +117,7 @@ class Performance:
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         plain = asdict(self)
-        for name in ("ratio", "p50_ms", "p90_ms", "p99_ms", "throughput"):
+        for name in ("ratio", "p50_ms", "p90_ms", "p99_ms", "throughput", "energy_j"):
             estimate = getattr(self, name)
             plain[name] = None if estimate is None else estimate.model_dump()
         plain["server"] = None if self.server is None else self.server.to_json()
@@ -232,7 +235,9 @@ def measure_together(
                 for serving in subject.servings:
                     serving.plan(file, plan.cycle, plan.clients_of(one.replicas), one.draft, one.slots)
         with alone or nullcontext():
-            before = [states(subject.cards) for subject in found]
+            cards = [card for subject in found for card in subject.cards]
+            wait_for(cards)
+            begin, before = time.time(), [states(subject.cards) for subject in found]
             duet(found, reference, precision, seconds, percentiles, plan.cycle)
             after = [states(subject.cards) for subject in found]
             served = [
@@ -241,10 +246,16 @@ def measure_together(
             taken = [
                 _performance(subject, plan, server) for subject, server in zip(found, served, strict=True)
             ]
-    return [
-        replace(one, gpu={**one.gpu, "before": b, "after": a}) if one.gpu is not None else one
-        for one, b, a in zip(taken, before, after, strict=True)
-    ]
+            beside = shared(cards, begin)
+    noted = [{"before": b, "after": a, "shared": beside} for b, a in zip(before, after, strict=True)]
+    return [_on_cards(one, more) for one, more in zip(taken, noted, strict=True)]
+
+
+def _on_cards(found: Performance, more: dict[str, Any]) -> Performance:
+    """Add what was noted of the cards; where others computed on them, their energy is not the subject's."""
+    if found.gpu is None:
+        return found
+    return replace(found, gpu={**found.gpu, **more}, energy_j=None if more["shared"] else found.energy_j)
 
 
 def _replicas(one: Placed, limits: ServingLimits | None = None) -> Iterator[Serving]:
@@ -292,7 +303,7 @@ def _performance(subject: Subject, plan: Plan, server: Served | None) -> Perform
         throughput=throughput,
         memory_mb=gpu["memory_mb"] if gpu else sum(serving.memory_mb() for serving in subject.servings),
         size_mb=size_mb(subject.servings[0].artefact),
-        energy_j=_energy(subject),
+        energy_j=_energy(subject, plan),
         samples=[round(sample, 4) for q in taken for sample in q.samples],
         reference_samples=[round(sample, 4) for q in taken for sample in q.reference],
         pairs=len(quiet),
@@ -306,12 +317,12 @@ def _performance(subject: Subject, plan: Plan, server: Served | None) -> Perform
     )
 
 
-def _energy(subject: Subject) -> float | None:
+def _energy(subject: Subject, plan: Plan) -> Estimate | None:
     def work() -> int:
-        samples = run_blocks(subject.servings, max(_ENERGY_BLOCK, BLOCK), 1).samples
-        return len(samples) + len(subject.servings)  # each one's first call is dropped, but burns as well
+        return plan.batch * run_blocks(subject.servings, max(_ENERGY_BLOCK, BLOCK), 1, dropped=0).answers
 
-    return energy_of(this_host(), work, list(dict.fromkeys(subject.cards)))
+    device = device_of(subject.servings[0].artefact)
+    return energy_of(this_host(), work, device, list(dict.fromkeys(subject.cards)))
 
 
 def size_mb(artefact: Path) -> float:

@@ -128,6 +128,9 @@ class Bench:
             "data": self._ready.data.key if self._asks_data() else None,
             "reference": self.reference_artefact.key,
             "host": self._shop.host.fingerprint,
+            **(
+                {"metered": True} if self._shop.host.meters else {}
+            ),  # one without joules is no answer any more
             "code": code_hash("tuner.measure", "tuner.runtime"),
         }
 

@@ -49,9 +49,14 @@ def artefact_for(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: 
 
 
 def study_baseline(shop: Workshop, ready: Prepared) -> Candidate:
-    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about."""
-    device = baseline_device(shop.spec.axes.backend.devices)
-    return baseline(ready.layers, len(shop.host.cores), device)
+    """Return the untouched teacher in fp32 PyTorch eager, on the device that the study is about.
+
+    A study that names hosts is held against each one's own: where its first device is not there, on the processor.
+    """
+    axis, has = shop.spec.axes.backend, {"cpu", "cuda"}
+    if axis.hosts:
+        has = {offer.device for offer in backends()["torch"].offers(shop.host) if offer.available}
+    return baseline(ready.layers, len(shop.host.cores), baseline_device(axis.devices, has))
 
 
 def reference_artefact(shop: Workshop, ready: Prepared) -> Entry:

@@ -6,14 +6,51 @@ baseline times the baseline's median over the whole study (Bulej et al. 2020, "D
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from tuner.metrics import RATES, TIMES, Estimate, Metrics
 
+#: The rate that is paid for, the first that was measured: what a server held, else what was answered at full load.
+_PAID = ("server_rate", "throughput")
 
-def trial_metrics(performance: Mapping[str, Any], quality: Metrics, baseline_ms: float) -> Metrics:
-    """Return all metrics of a trial. `performance` is `Performance.to_json()`, times in milliseconds."""
+
+def trial_metrics(
+    performance: Mapping[str, Any], quality: Metrics, baseline_ms: float, price: float | None = None
+) -> Metrics:
+    """Return all metrics of a trial. `performance` is `Performance.to_json()`, times in milliseconds.
+
+    `price` is what the host that measured costs in an hour, None where nobody said: then nothing is known of costs.
+    """
+    found = _measured(performance, quality, baseline_ms)
+    return found if price is None else {**found, **costs(found, price)}
+
+
+def costs(metrics: Metrics, price: float) -> Metrics:
+    """Return what a million requests, and a million tokens of answers, cost on a host of this price in an hour.
+
+    The host is paid for as a whole, however many of its cores a candidate uses: it is rented as a whole.
+    """
+    paid = next((rate for name in _PAID if (rate := metrics.get(name)) is not None and rate.value > 0), None)
+    if paid is None:
+        return {}
+    found: Metrics = {"cost_per_million": _per_million(price, paid)}
+    tokens, requests = metrics.get("tokens_per_s"), metrics.get("throughput")
+    if tokens is not None and requests is not None and tokens.value > 0:
+        each = tokens.value / requests.value  # tokens that one request is answered with
+        found["cost_per_million_tokens"] = _per_million(price, paid.scaled(each))
+    return found
+
+
+def _per_million(price: float, rate: Estimate) -> Estimate:
+    """Return the cost of a million at a rate in a second; dearest at the rate's lower end."""
+    million = price / 3600 * 1e6
+    value, low, high = (million / r if r > 0 else math.inf for r in (rate.value, rate.high, rate.low))
+    return Estimate(value=value, low=low, high=high)
+
+
+def _measured(performance: Mapping[str, Any], quality: Metrics, baseline_ms: float) -> Metrics:
     ratio = Estimate(**performance["ratio"])
     drift = baseline_ms / performance["reference_ms"]
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import TypeVar
 
 from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
@@ -41,21 +42,37 @@ def seeds(space: Space, task: str = "text-classification") -> list[Candidate]:
     """Return the first candidates, the untouched fp32 baseline always first, each once.
 
     The baseline may lie outside the space (axes without `torch`, without 32 bits, …): it is measured all the
-    same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna.
+    same, everything is held against it, but only a candidate with `seed in space` can be told to Optuna. Where hosts
+    are named, each has its own, and they take turns.
     """
-    wishes = _chat_wishes(space) if task == GENERATION else _wishes(space)
-    found = [candidate for wish in wishes if (candidate := _grant(space, wish)) is not None]
-    return list(dict.fromkeys([*opening(space, task), *found]))
+    first = opening(space, task)
+    found = [
+        [candidate for wish in _wished(part, task) if (candidate := _grant(part, wish)) is not None]
+        for part in space.parts()
+    ]
+    return list(dict.fromkeys([*first, *_in_turn(found)]))
 
 
-def opening(space: Space, task: str) -> list[Candidate]:
-    """Return what every study tries first: the baseline; of a language model also each engine's own way."""
-    return [space.baseline, *(known_ways(space) if task == GENERATION else ())]
+def opening(space: Space, task: str = "text-classification") -> list[Candidate]:
+    """Return what is tried before anything is proposed: baselines, of a language model also what is known to work."""
+    baselines = [part.baseline for part in space.parts()]
+    if task != GENERATION:
+        return baselines
+    return [*baselines, *_in_turn([known_ways(part) for part in space.parts()])]
 
 
 def known_ways(space: Space) -> list[Candidate]:
     """Return what a study of a language model tries before anything is proposed: peers, and the fastest one's ways."""
     return [*peers(space), *ways(space)]
+
+
+def _in_turn(found: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """Return the first of each list, then the second of each."""
+    return [candidate for row in zip_longest(*found) for candidate in row if candidate is not None]
+
+
+def _wished(space: Space, task: str) -> Iterable[_Wish]:
+    return _chat_wishes(space) if task == GENERATION else _wishes(space)
 
 
 def peers(space: Space) -> list[Candidate]:

@@ -40,7 +40,7 @@ _ON_A_CARD = (1, 2, 4)  # replicas that share a GPU, where the study names none
 _ONE = (1,)  # requests that are answered at a time where a shape is built for one
 
 #: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
-_Chooser = Callable[[Choice], Any]
+Chooser = Callable[[Choice], Any]
 
 
 class Space:
@@ -80,6 +80,10 @@ class Space:
     @property
     def _is_mixed(self) -> bool:
         return len({leg.device == _CPU for leg in self.legs}) > 1
+
+    def parts(self) -> list[Space]:
+        """Return the spaces of the hosts that can be chosen, each with candidates that name theirs; else this one."""
+        return [self]
 
     def parallels_on(self, device: str) -> list[tuple[int, int]]:
         """Return the pairs of threads and replicas that can be chosen on a device."""
@@ -162,7 +166,7 @@ class Space:
         self._walk(choose)
         return params
 
-    def _walk(self, choose: _Chooser) -> Candidate:
+    def _walk(self, choose: Chooser) -> Candidate:
         depth = choose(Choice("student_layers", "student_layers", self.depths))
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
@@ -181,7 +185,7 @@ class Space:
         parallel = Parallel(threads=threads, replicas=replicas, slots=slots, max_batch=batch)
         return _candidate(depth, heads, ffn, (quantization, backend), parallel)
 
-    def _walk_leg(self, choose: _Chooser) -> tuple[Quantization, Backend]:
+    def _walk_leg(self, choose: Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
         left = [leg for leg in self.legs if leg.target == target]
         bits = choose(Choice(f"{target}.bits", "bits", _unique(leg.bits for leg in left), ordered=False))
@@ -275,7 +279,7 @@ def _candidate(
     )
 
 
-def _walk_student(choose: _Chooser, leg: Leg, prefix: str) -> Drafter:
+def _walk_student(choose: Chooser, leg: Leg, prefix: str) -> Drafter:
     assert leg.students is not None  # a leg that lists `student` knows some
     students = leg.students
     return (

@@ -13,6 +13,7 @@ from tuner.spec.model import StudySpec
 from tuner.store import Store
 
 if TYPE_CHECKING:
+    from tuner.service.beside import Offered
     from tuner.service.garbage import Collected
     from tuner.service.handle import StudyHandle
     from tuner.service.lines import Overview, StudyLine
@@ -71,6 +72,27 @@ def load(name: str, db: str | None = None) -> StudyHandle:
 
     with Store.open(db) as store:
         return StudyHandle.of(store, store.get_study(name), db)
+
+
+def compare(names: Sequence[str], db: str | None = None) -> tuple[list[Offered], str]:
+    """Return what hosts or studies offer (see `beside`), and the currency of their costs, "" where they differ.
+
+    One name is that of a study, whose hosts are compared; several are studies, or `STUDY on HOST`.
+
+    Raises:
+        NotFoundError: there is no such study or host.
+        InputError: one study that only one host measured.
+    """
+    from tuner.service.beside import currency, offered
+    from tuner.service.contenders import Contender, chosen, contender
+    from tuner.service.desk import Desk
+
+    with Store.open(db) as store:
+        desk, found = Desk(store, db), dict[str, Contender]()
+        for name, subject in chosen(desk.subjects(), names).items():
+            info, frame = desk.trials(subject.study)
+            found[name] = contender(info, frame, subject)
+    return offered(found), currency(found)
 
 
 def list_studies(db: str | None = None) -> list[StudyLine]:

@@ -16,6 +16,7 @@ from tuner.search.front import Point, contenders, front, losses
 from tuner.service.pipeline import Confirmation, Pipeline
 from tuner.service.points import is_baseline, search_points
 from tuner.service.record import under_load
+from tuner.service.requires import price_of
 from tuner.store import Store
 from tuner.store.records import Measurement, Study, Trial
 
@@ -31,7 +32,7 @@ def finalists(study: Study, trials: list[Trial], host: str) -> list[Trial]:
     """
     points = [p for p in search_points(study, trials) if p.host == host]
     chosen = {p.trial for p in _hopefuls(points, study.spec["objectives"])}
-    chosen |= {p.trial for p in points if is_baseline(p.candidate)}
+    chosen |= {p.trial for p in points if is_baseline(study, p.candidate)}
     chosen |= {p.trial for p in _whole(points, int(study.meta["anatomy"]["layers"]))}
     return [t for t in trials if t.number in chosen]
 
@@ -52,12 +53,13 @@ def confirm(store: Store, study: Study, pipeline: Pipeline, chosen: list[Trial],
     found = {c.candidate: c for c in pipeline.confirm(study, [t.candidate for t in chosen])}
     for trial in chosen:
         if trial.candidate in found:
-            _store(store, study, trial, found[trial.candidate], study.clocks.get(host.fingerprint))
+            _store(store, study, trial, found[trial.candidate], host)
 
 
-def _store(store: Store, study: Study, trial: Trial, found: Confirmation, clock: float | None) -> None:
+def _store(store: Store, study: Study, trial: Trial, found: Confirmation, host: Host) -> None:
     performance = found.performance
-    metrics = trial_metrics(performance, found.quality, clock or performance["reference_ms"])
+    clock = study.clocks.get(host.fingerprint) or performance["reference_ms"]
+    metrics = trial_metrics(performance, found.quality, clock, price_of(study.spec, host.name))
     raw = Measurement("confirm", tuple(performance["samples"]), tuple(performance["reference_samples"]))
     matrix: dict[str, Any] = {"confusion": found.confusion}
     measured = [raw, *under_load("confirm", performance), Measurement("confirm", summary=matrix)]

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from tuner.errors import InputError, NotFoundError
+from tuner.metrics import COSTS
 from tuner.service.history import history
 from tuner.service.placing import place
+from tuner.spec.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from tuner.service.desk import StudyInfo
@@ -51,6 +54,26 @@ def subjects(studies: Sequence[str], measured: Sequence[tuple[str, str, str]]) -
     return found
 
 
+def chosen(known: Mapping[str, Subject], names: Sequence[str]) -> dict[str, Subject]:
+    """Return the subjects that a person names; one study's alone are its hosts.
+
+    Raises:
+        NotFoundError: there is no such study or host.
+        InputError: one study that only one host measured.
+    """
+    for name in names:
+        if name not in known:
+            raise NotFoundError(f"no study {name!r}{did_you_mean(name, list(known))}")
+    if len(names) > 1:
+        return {name: known[name] for name in names}
+    hosts = {s.host_name or "": s for s in known.values() if s.study == names[0] and s.host is not None}
+    if not hosts:
+        raise InputError(
+            f"study {names[0]!r}: not measured by several hosts: name another study to compare it with"
+        )
+    return hosts
+
+
 def _by_host(study: str, hosts: Sequence[tuple[str, str]]) -> dict[str, Subject]:
     """Return a subject for each host; two of one name are told apart by their fingerprints."""
     names = Counter(name for _, name in hosts)
@@ -75,8 +98,8 @@ def contender(info: StudyInfo, frame: pd.DataFrame, subject: Subject) -> Contend
 def _origin(info: StudyInfo, frame: pd.DataFrame, clock: float | None) -> Mapping[str, float]:
     """Return the baseline's values on a host: its own latency there, all else as where it was measured."""
     base = frame[frame["is_baseline"] & (frame["state"] == "complete")]
-    if base.empty or clock is None:
-        return {}
+    if base.empty or clock is None or {"energy_j", *COSTS} & {*info.objectives}:
+        return {}  # what it took elsewhere says nothing of what it takes here
     row = base.iloc[0]
     values = {name: float(row[f"search_{name}"]) for name in info.objectives}
     slower = clock / float(row["search_latency_ms"])

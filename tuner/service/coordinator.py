@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tuner.candidate import Candidate
 from tuner.errors import InputError, LeaseLostError
 from tuner.pipeline.gate import Gate
+from tuner.search.across import Across
 from tuner.service.budget import Spent
 from tuner.service.confirm import confirm, finalists, unconfirmed_hosts
 from tuner.service.heart import Heart
@@ -24,9 +25,10 @@ from tuner.service.points import is_baseline
 from tuner.service.progress import Progress
 from tuner.service.prospects import Prospects
 from tuner.service.requires import (
+    Capabilities,
+    absent,
     offers_in,
     plain_offers,
-    refuse_unmeasurable,
     required,
     slots,
     study_required,
@@ -72,7 +74,9 @@ class Coordinator:
     alone: bool = False
     views: dict[str, View] = field(default_factory=dict)
     specs: dict[str, tuple[Mapping[str, Any], StudySpec]] = field(default_factory=dict)
-    prospects: dict[tuple[str, int], Prospects] = field(default_factory=dict)  # by study and epoch
+    prospects: dict[tuple[str, int, str | None], Prospects] = field(
+        default_factory=dict
+    )  # by study, epoch, host
     refused: set[str] = field(default_factory=set)  # studies whose data or model cannot be used on this host
     _storage: RDBStorage | None = None
     _roll: list[Worker] = field(default_factory=list)
@@ -123,7 +127,8 @@ class Coordinator:
         if study.id in self.refused:
             return False
         if not study.meta.get("anatomy"):
-            return study_unmet(self._spec(study), self.me.capabilities) is None
+            spec, there = self._spec(study), (w.capabilities for w in self._live())
+            return study_unmet(spec, self.me.capabilities) is None and not absent(spec, there)
         if study.state == "confirming":
             return self._confirms(study)
         counts, untold = self.store.pulse(study)
@@ -165,13 +170,13 @@ class Coordinator:
         """Fine-tune and describe the teacher here, once, and write down what the search needs to know."""
         self.progress.preparing(study)
         spec, having = self._spec(study), [self.me.capabilities]
-        refuse_unmeasurable(spec, self.host)
         if spec.hosts != "one":
             having += [w.capabilities for w in self._live() if study_unmet(spec, w.capabilities) is None]
         meta = {
             "anatomy": self.pipeline.anatomy(study),
             "offers": plain_offers(offers_in(*having, task=spec.task)),
             "cores": max(int(each["cores"]) for each in having),
+            "hosts": {name: _able(spec, having, name) for name in spec.axes.backend.hosts or ()},
         }
         study = self.store.move_study(study, "running", host=self.host, meta=meta)
         self._remark(study, [*study.meta["anatomy"].get("remarks", []), *space_of(study, spec).notes])
@@ -214,7 +219,11 @@ class Coordinator:
     def _summarised(self, view: View, study: Study, heard: list[Trial]) -> Study:
         study = self.store.move_study(study, summary=self._summary(self._fresh(study), view.complete(study)))
         dead = next(
-            (t for t in heard if t.state == "failed" and is_baseline(t.candidate) and (t.seed or t.retry_of)),
+            (
+                t
+                for t in heard
+                if t.state == "failed" and is_baseline(study, t.candidate) and (t.seed or t.retry_of)
+            ),
             None,
         )
         if dead is not None:  # everything is held against it: no fault of a candidate
@@ -247,9 +256,9 @@ class Coordinator:
     def _ask(self, view: View, study: Study) -> bool:
         """Queue one new candidate; False if there is none left."""
         known = self.store.hashes(study)
-        prospects = self._prospects(study)
+        prospects = self._all_prospects(study)
         opened = all(c.hash in known for c in view.opening)
-        if prospects is not None and opened and prospects.begun(study):
+        if prospects and opened and all(each.begun(study) for each in prospects):
             chosen = self._promising(prospects, view, study, known)
             return chosen is not None and self._queue(view, study, chosen, seed=False)
         seed = next((c for c in view.seeds if c.hash not in known), None)
@@ -261,15 +270,23 @@ class Coordinator:
         untried = view.space.untried(known, Random(f"{view.spec.seed}:{len(known)}"))
         return untried is not None and self._queue(view, study, untried, seed=False)
 
-    def _promising(self, prospects: Prospects, view: View, study: Study, known: set[str]) -> Candidate | None:
-        """Return what a stage-aware study tries next; None where nothing is left, or too little is expected."""
-        auto = view.spec.budget.auto
-        if auto is not None and (share := prospects.promise(study, known, auto)) < auto.share:
-            view.ended = (
-                f"{auto.minutes:g} more minutes promise {share:.2%} of the hypervolume: the search ends"
-            )
-            return None
-        return prospects.next(study, known)
+    def _promising(
+        self, prospects: Sequence[Prospects], view: View, study: Study, known: set[str]
+    ) -> Candidate | None:
+        """Return what a stage-aware study tries next; None where nothing is left, or too little is expected.
+
+        Where each host has a front of its own, the one for which least was tried comes first.
+        """
+        auto, most = view.spec.budget.auto, 0.0
+        for each in sorted(prospects, key=lambda each: each.tried(study)):
+            share = math.inf if auto is None else each.promise(study, known, auto)
+            most = max(most, share)
+            if (auto is None or share >= auto.share) and (found := each.next(study, known)) is not None:
+                return found
+        if auto is not None and most < auto.share:
+            promised = f"{auto.minutes:g} more minutes promise {most:.2%} of the hypervolume"
+            view.ended = f"{promised}: the search ends"
+        return None
 
     def _queue(self, view: View, study: Study, fixed: Candidate | None, seed: bool) -> bool:
         """Store a candidate as a queued trial; False if it was known and so answered at once.
@@ -343,16 +360,25 @@ class Coordinator:
 
     def gate(self, study: Study, trial: Trial) -> Gate | None:
         """Return who may give a trial up before all of it is paid for; None where nobody does."""
-        prospects = None if trial.seed else self._prospects(study)
-        return None if prospects is None else prospects.gate(study, trial.candidate, self.host)
+        prospects = [] if trial.seed else self._all_prospects(study)
+        mine = [each for each in prospects if each.host in (None, trial.candidate.backend.host)]
+        return mine[0].gate(study, trial.candidate, self.host) if mine else None
 
-    def _prospects(self, study: Study) -> Prospects | None:
-        """Return a stage-aware study's prospects, read anew where trials were discarded; None of other studies."""
-        spec, key = self._spec(study), (study.id, study.epoch)
+    def _all_prospects(self, study: Study) -> list[Prospects]:
+        """Return a stage-aware study's prospects, for each front by itself; none of other studies."""
+        spec = self._spec(study)
         if spec.sampler != "stage-aware":
-            return None
+            return []
+        hosts = spec.axes.backend.hosts if spec.hosts == "each" else None
+        return [self._prospects(study, spec, host) for host in hosts or (None,)]
+
+    def _prospects(self, study: Study, spec: StudySpec, host: str | None) -> Prospects:
+        """Return the prospects of a host or of all, read anew where trials were discarded."""
+        key = (study.id, study.epoch, host)
         if key not in self.prospects:
-            self.prospects[key] = Prospects.of(self.store, study, spec, space_of(study, spec))
+            whole = space_of(study, spec)
+            space = whole.only(host) if isinstance(whole, Across) and host else whole
+            self.prospects[key] = Prospects.of(self.store, study, spec, space, host)
         return self.prospects[key]
 
     def takes_part(self, study: Study) -> bool:
@@ -380,3 +406,10 @@ class Coordinator:
         if idle and mine and counts.get("queued", 0) < _AHEAD * able:
             return max(able, counts.get("queued", 0) + counts.get("running", 0) + 1)
         return max(able, 1)
+
+
+def _able(spec: StudySpec, having: Sequence[Capabilities], host: str) -> dict[str, Any]:
+    """Return what the workers on a host can do together, as plain data."""
+    there = [each for each in having if each["host"] == host]
+    cores = max(int(each["cores"]) for each in there)
+    return {"offers": plain_offers(offers_in(*there, task=spec.task)), "cores": cores}

@@ -11,7 +11,7 @@ from typing import Any
 
 from tuner.candidate import Candidate
 from tuner.errors import NotFoundError
-from tuner.service.points import is_baseline
+from tuner.service.points import baseline_of
 from tuner.store import Store, tuner_home
 from tuner.store.records import Artefact, Measurement, Trial
 
@@ -51,7 +51,8 @@ def detail(store: Store, study_name: str, number: int) -> Detail:
     study = store.get_study(study_name)
     trial = store.trial(study, number)
     found = store.measurements(trial.id)
-    base = next((t for t in [store.trial(study, 0)] if is_baseline(t.candidate)), None)
+    own = baseline_of(study, store.trial(study, number).candidate.backend.host)
+    base = None if own is None else store.find_trial(study, own)
     artefact = None
     if trial.artefact_key:
         with suppress(NotFoundError):
@@ -127,9 +128,10 @@ def command(study_name: str, trial: Trial) -> str:
 
 
 def _run_settings(c: Candidate) -> dict[str, Any]:
-    """Return the settings that only language models have, of how the artefact is run."""
+    """Return the settings that not every study has, of how the artefact is run."""
     run, who = c.parallel, c.backend
     found: dict[str, Any] = {"axes.parallel.slots": [run.slots]} if run.slots > 1 else {}
     names = ("draft", "draft_layers", "draft_ffn", "draft_bits")
     chosen = {name: value for name, value in zip(names, who.drafting, strict=True) if value is not None}
+    chosen |= {} if who.host is None else {"hosts": who.host}
     return found | {f"axes.backend.{name}": [value] for name, value in chosen.items()}

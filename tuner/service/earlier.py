@@ -47,7 +47,7 @@ def _kindred(study: Study, spec: StudySpec, other: Study) -> bool:
 
 
 def _seen(other: Study, trials: list[Trial]) -> Iterator[Seen]:
-    base = next((t for t in trials if is_baseline(t.candidate)), None)
+    base = next((t for t in trials if is_baseline(other, t.candidate)), None)
     if base is None:
         return
     against = search_metrics(other, base)

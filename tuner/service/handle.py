@@ -78,7 +78,7 @@ class StudyHandle:
     @property
     def baseline(self) -> Candidate | None:
         """Return the untouched model in fp32 PyTorch eager, once it was measured."""
-        found = [t.candidate for t in self.trials if is_baseline(t.candidate)]
+        found = [t.candidate for t in self.trials if is_baseline(self.study, t.candidate)]
         return found[0] if found else None
 
     def rows(self) -> list[TrialRow]:

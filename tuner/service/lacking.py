@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tuner.service.lines import Note
-from tuner.service.requires import study_unmet, unmet
+from tuner.service.requires import absent, study_unmet, unmet
 from tuner.spec.model import StudySpec
 from tuner.store import Worker
 from tuner.store.glance import Standing, Waiting
@@ -30,6 +30,9 @@ def _unprepared(study: Standing, alive: Sequence[Worker]) -> Note | None:
     spec = StudySpec.model_validate(dict(study.spec))
     missing = [study_unmet(spec, worker.capabilities) for worker in alive]
     lacks = _lacks(missing, study)
+    away = absent(spec, [worker.capabilities for worker in alive])
+    if lacks is None and away:  # what can be tried there is not known before somebody is
+        lacks = f"it needs a worker on each host that it names, and none is on {' and '.join(away)}"
     return Note(study.name, f"study {study.name}: {lacks} (it was not begun)") if lacks else None
 
 

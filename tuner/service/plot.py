@@ -1,4 +1,5 @@
-"""Plot: the front of a study as a picture, quality against latency, with all that was measured.
+"""Plot: the front of a study as a picture, quality against latency (or joules, or money, where these are traded
+instead), with all that was measured.
 
 Better is always up: a quality that is better the smaller it is (how much perplexity grew) is drawn as a height below
 zero, and its axis says what it is.
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tuner.metrics import LOSS, METRICS, Estimate
 from tuner.service.plot_labels import lane, place_labels
 from tuner.service.rows import TrialRow
 from tuner.spec.constraint import parse_constraint
-from tuner.spec.wording import FORMATS, asked_text, drawn_quality, drawn_speed, format_name
+from tuner.spec.wording import FORMATS, asked_text, drawn_across, drawn_quality, format_name, unit_text
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
@@ -34,27 +35,32 @@ ENGINE_COLOURS = {
 _OTHER = ("#CC79A7", "#56B4E9", "#7A6A00", "#666666")
 FORMAT_MARKERS = {"fp32": "o", "tf32": "p", "16 bit": "D", "fp16": "d", "int8": "s", "fp8": "P", "int4": "^",
                   "int3": "v", "int2": "X"}  # fmt: skip
-OPEN_END = 10.0  # times the value, where an interval's end is open
+_OPEN_END = 10.0  # times the value, where an interval's end is open
 _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
+
+
+class Plane(NamedTuple):
+    """The two metrics of a picture: what less of is to the left, and the quality whose better is up."""
+
+    across: str
+    up: str
 
 
 @dataclass(frozen=True)
 class Drawn:
     """What is drawn: every measured row, the front fastest first, and the points that carry a label.
 
-    `metric` is the quality that is drawn, `speed` what it is drawn across, `floor` the lowest height of it that the
-    constraints allow.
+    `plane` are the metrics that are drawn, `floor` the lowest height of it that the constraints allow.
     """
 
     name: str
-    metric: str
+    plane: Plane
     rows: list[TrialRow]
     front: list[TrialRow]
     baseline: TrialRow | None
     labels: list[tuple[TrialRow, str]]
     floor: float | None
     caption: str
-    speed: str = "latency_ms"
 
 
 def plot_front(study: StudyHandle, path: Path) -> Path:
@@ -75,21 +81,14 @@ def plot_front(study: StudyHandle, path: Path) -> Path:
 
 def drawn(study: StudyHandle) -> Drawn:
     """Choose what of a study is drawn."""
-    metric, speed = drawn_quality(study.spec["metric"]), drawn_speed(study.spec["scenario"])
-    rows = [row for row in study.rows() if _point(row, speed, metric) is not None]
-    front = [row for row in study.front_rows() if _point(row, speed, metric) is not None]
+    across = drawn_across(study.spec["objectives"], study.spec["scenario"])
+    plane = Plane(across, drawn_quality(study.spec["metric"]))
+    rows = [row for row in study.rows() if _point(row, plane) is not None]
+    front = [row for row in study.front_rows() if _point(row, plane) is not None]
     baseline = next((row for row in rows if row.candidate == study.baseline), None)
     labels = _labels(study, rows, front, baseline)
     return Drawn(
-        study.name,
-        metric,
-        rows,
-        front,
-        baseline,
-        labels,
-        _floor(study, baseline),
-        _caption(study, rows),
-        speed,
+        study.name, plane, rows, front, baseline, labels, _floor(study, baseline), _caption(study, rows)
     )
 
 
@@ -158,7 +157,7 @@ def _texts(content: Drawn) -> list[tuple[float, float, str]]:
     """Return the labels as x, y, text."""
     found = []
     for row, name in content.labels:
-        speedup, (x, y) = row.estimate("speedup"), _xy(row, content)
+        speedup, (x, y) = row.estimate("speedup"), _xy(row, content.plane)
         fast = "" if speedup is None or name == "baseline" else f"  {speedup.value:.3g}×"
         found.append((x.value, y.value, f"{name}{fast}\n{_short(row)}"))
     return found
@@ -177,16 +176,16 @@ def _short(row: TrialRow) -> str:
 # -- numbers
 
 
-def _point(row: TrialRow, speed: str, metric: str) -> tuple[Estimate, Estimate] | None:
-    x, y = row.estimate(speed), row.estimate(metric)
-    return None if x is None or y is None or x.value <= 0 else (across(speed, x), height(metric, y))
+def _point(row: TrialRow, plane: Plane) -> tuple[Estimate, Estimate] | None:
+    x, y = row.estimate(plane.across), row.estimate(plane.up)
+    return None if x is None or y is None or x.value <= 0 else (way(plane.across, x), height(plane.up, y))
 
 
-def across(speed: str, found: Estimate) -> Estimate:
-    """Return what is drawn across such that less is better, in ms: a rate as the time from a request to the next."""
-    if METRICS[speed][1] == "minimize":
-        return found.model_copy(update={"high": min(found.high, OPEN_END * found.value)})
-    low = max(found.low, found.value / OPEN_END)
+def way(metric: str, found: Estimate) -> Estimate:
+    """Return what is drawn across such that less is better: a rate as the milliseconds from a request to the next."""
+    if METRICS[metric][1] == "minimize":
+        return found.model_copy(update={"high": min(found.high, _OPEN_END * found.value)})
+    low = max(found.low, found.value / _OPEN_END)
     return Estimate(value=1e3 / found.value, low=1e3 / found.high, high=1e3 / low)
 
 
@@ -197,8 +196,8 @@ def height(metric: str, found: Estimate) -> Estimate:
     return Estimate(value=-found.value, low=-found.high, high=-found.low)
 
 
-def _xy(row: TrialRow, content: Drawn) -> tuple[Estimate, Estimate]:
-    found = _point(row, content.speed, content.metric)
+def _xy(row: TrialRow, plane: Plane) -> tuple[Estimate, Estimate]:
+    found = _point(row, plane)
     assert found is not None  # rows without a point are not drawn
     return found
 
@@ -216,10 +215,10 @@ def _limits(axes: Any, content: Drawn, lane: float) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    xs = [_xy(row, content)[0].value for row in content.rows]
+    xs = [_xy(row, content.plane)[0].value for row in content.rows]
     axes.set_xlim(min(xs) / 1.45, max(xs) * 1.6)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    rate = METRICS[content.speed][1] == "maximize"
+    rate = METRICS[content.plane.across][1] == "maximize"
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1e3 / value if rate else value:.4g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     low, high = _span(content)
@@ -229,11 +228,11 @@ def _limits(axes: Any, content: Drawn, lane: float) -> None:
 def _span(content: Drawn) -> tuple[float, float]:
     """Return the lowest and the highest quality drawn."""
     wanted = [*content.front, *([content.baseline] if content.baseline else [])] or content.rows
-    intervals = [_xy(row, content)[1] for row in wanted]
+    intervals = [_xy(row, content.plane)[1] for row in wanted]
     low, high = min(i.low for i in intervals), max(i.high for i in intervals)
     low = min(low, content.floor if content.floor is not None else low)
     spare = max(high - low, 0.01)
-    lowest = min(_xy(row, content)[1].value for row in content.rows)
+    lowest = min(_xy(row, content.plane)[1].value for row in content.rows)
     below = min(0.35 * spare, max(low - lowest, 0.0))
     return low - below - _SPARE * spare, high + 0.5 * _SPARE * spare
 
@@ -244,7 +243,7 @@ def _background(axes: Any, content: Drawn) -> None:
     if content.floor is not None:
         axes.axhspan(low, content.floor, color="#b0413e", alpha=0.06, zorder=0, linewidth=0)
     if content.baseline is not None:
-        y = _xy(content.baseline, content)[1].value
+        y = _xy(content.baseline, content.plane)[1].value
         axes.axhline(y, color=_GREY, linewidth=1, linestyle=(0, (2, 3)), zorder=1)
 
 
@@ -254,16 +253,16 @@ def _points(axes: Any, content: Drawn) -> None:
     for row in content.rows:
         is_baseline = content.baseline is not None and row.number == content.baseline.number
         if row.confirmed is not None:
-            _confirmed(axes, row, content, strong=row.number in front or is_baseline)
+            _confirmed(axes, row, content.plane, strong=row.number in front or is_baseline)
         else:
-            _searched(axes, row, content, low, strong=row.number in front or is_baseline)
+            _searched(axes, row, content.plane, low, strong=row.number in front or is_baseline)
         if is_baseline:
-            _ring(axes, row, content)
+            _ring(axes, row, content.plane)
 
 
-def _searched(axes: Any, row: TrialRow, content: Drawn, low: float, strong: bool) -> None:
+def _searched(axes: Any, row: TrialRow, plane: Plane, low: float, strong: bool) -> None:
     """Draw what only the search measured: small, pale; hollow where a constraint is missed."""
-    (x, y), colour = _xy(row, content), _colour(row)
+    (x, y), colour = _xy(row, plane), _colour(row)
     height = max(y.value, low + (axes.get_ylim()[1] - low) * 0.012)
     face = colour if row.feasible else "none"
     axes.plot(
@@ -273,9 +272,9 @@ def _searched(axes: Any, row: TrialRow, content: Drawn, low: float, strong: bool
     )  # fmt: skip
 
 
-def _confirmed(axes: Any, row: TrialRow, content: Drawn, strong: bool) -> None:
+def _confirmed(axes: Any, row: TrialRow, plane: Plane, strong: bool) -> None:
     """Draw a confirmed point with its intervals, and a thread to where the search had seen it."""
-    (x, y), colour = _xy(row, content), _colour(row)
+    (x, y), colour = _xy(row, plane), _colour(row)
     face, alpha = (colour if row.feasible else "white"), (1.0 if strong else 0.6)
     errors = [[[e.value - e.low], [e.high - e.value]] for e in (x, y)]
     axes.errorbar(
@@ -286,9 +285,9 @@ def _confirmed(axes: Any, row: TrialRow, content: Drawn, strong: bool) -> None:
         [x.value], [y.value], _marker(row), markersize=10.5, markerfacecolor=face, linestyle="none",
         markeredgecolor=_INK if row.feasible else colour, markeredgewidth=1.3, alpha=alpha, zorder=7,
     )  # fmt: skip
-    raw_x, before = row.metrics.get(content.speed), row.metrics.get(content.metric)
-    if raw_x is not None and raw_x.value > 0 and before is not None:
-        before_x, before_y = across(content.speed, raw_x), height(content.metric, before)
+    raw, before = row.metrics.get(plane.across), row.metrics.get(plane.up)
+    if raw is not None and raw.value > 0 and before is not None:
+        before_x, before_y = way(plane.across, raw), height(plane.up, before)
         axes.plot(
             [before_x.value, x.value],
             [before_y.value, y.value],
@@ -303,8 +302,8 @@ def _confirmed(axes: Any, row: TrialRow, content: Drawn, strong: bool) -> None:
         )  # fmt: skip
 
 
-def _ring(axes: Any, row: TrialRow, content: Drawn) -> None:
-    x, y = _xy(row, content)
+def _ring(axes: Any, row: TrialRow, plane: Plane) -> None:
+    x, y = _xy(row, plane)
     axes.plot(
         [x.value], [y.value], "o", markersize=19, markerfacecolor="none", markeredgecolor=_INK,
         markeredgewidth=1.2, zorder=6, linestyle="none",
@@ -315,7 +314,7 @@ def _front_line(axes: Any, content: Drawn) -> None:
     """Draw the stairs of the front: each point is the best there is up to the next one's latency."""
     if not content.front:
         return
-    points = sorted((_xy(r, content)[0].value, _xy(r, content)[1].value) for r in content.front)
+    points = sorted((_xy(r, content.plane)[0].value, _xy(r, content.plane)[1].value) for r in content.front)
     best: list[tuple[float, float]] = []
     for x, y in points:  # a front of three objectives has points that are no steps in this plane
         if not best or y > best[-1][1]:
@@ -333,14 +332,6 @@ def _front_line(axes: Any, content: Drawn) -> None:
     )
 
 
-def _speed_text(speed: str, classifies: bool) -> str:
-    if speed == "server_rate":
-        return "largest rate, requests a second (logarithmic, more is left)"
-    if speed == "server_p99_ms":
-        return "99th percentile of latency under load, ms (logarithmic)"
-    return f"{'latency' if classifies else 'whole response'}, ms (logarithmic, drift-corrected)"
-
-
 def _style(axes: Any, content: Drawn) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
@@ -352,15 +343,15 @@ def _style(axes: Any, content: Drawn) -> None:
     axes.grid(True, which="major", color="#e6e9ed", linewidth=0.8)
     axes.set_axisbelow(True)
     split = "test split" if any(row.confirmed for row in content.rows) else "validation split"
-    up = METRICS[content.metric][1] == "maximize"
-    axes.set_xlabel(_speed_text(content.speed, up), color=_INK, fontsize=10.5)
-    quality = content.metric.replace("_", " ") + ("" if up else ", % (less is up)")
+    up = METRICS[content.plane.up][1] == "maximize"
+    axes.set_xlabel(_across_text(content.plane), color=_INK, fontsize=10.5)
+    quality = content.plane.up.replace("_", " ") + ("" if up else ", % (less is up)")
     axes.set_ylabel(f"{quality} on the {split}", color=_INK, fontsize=10.5)
     axes.yaxis.set_major_locator(MaxNLocator(7))
     axes.yaxis.set_major_formatter(FuncFormatter(_share if up else _increase))
     if content.baseline is None:
         return
-    base = _xy(content.baseline, content)[0].value
+    base = _xy(content.baseline, content.plane)[0].value
 
     def swap(values: Any) -> Any:  # milliseconds to times faster, and back; matplotlib also asks for zero
         return base / np.maximum(values, 1e-12)
@@ -376,7 +367,19 @@ def _style(axes: Any, content: Drawn) -> None:
     top.xaxis.set_minor_formatter(NullFormatter())
     top.tick_params(colors=_GREY, labelsize=9)
     top.spines["top"].set_visible(False)
-    top.set_xlabel("times faster than the baseline", color=_GREY, fontsize=9)
+    saved = "faster" if content.plane.across == "latency_ms" else "less"
+    top.set_xlabel(f"times {saved} than the baseline", color=_GREY, fontsize=9)
+
+
+def _across_text(plane: Plane) -> str:
+    if plane.across == "server_rate":
+        return "largest rate, requests a second (logarithmic, more is left)"
+    if plane.across == "server_p99_ms":
+        return "99th percentile of latency under load, ms (logarithmic)"
+    if plane.across != "latency_ms":
+        return f"{unit_text(plane.across)}, logarithmic"
+    what = "whole response" if METRICS[plane.up][1] == "minimize" else "latency"
+    return f"{what}, ms (logarithmic, drift-corrected)"
 
 
 def _share(value: float, _: int) -> str:

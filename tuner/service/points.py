@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from tuner.candidate import Candidate, baseline, baseline_device
 from tuner.metrics import Metrics
@@ -33,10 +34,29 @@ def feasible(study: Study, metrics: Metrics) -> bool:
     return is_feasible([parse_constraint(text) for text in study.spec["constraints"]], metrics)
 
 
-def is_baseline(candidate: Candidate) -> bool:
-    """Say whether this is the untouched model in fp32 PyTorch eager, of any depth, on any number of cores or a GPU."""
-    depth, threads = candidate.distillation.student_layers, candidate.parallel.threads
-    return candidate == baseline(depth, threads, baseline_device([candidate.backend.device]))
+def is_baseline(study: Study, candidate: Candidate) -> bool:
+    """Say whether a candidate is what its study is held against; where hosts are named, on its own host.
+
+    That is the whole model in fp32 PyTorch eager, on the study's own device and all of its host's cores: neither a
+    shallower student, nor the same on fewer cores or on another device, which the search may try as well.
+    """
+    return candidate == baseline_of(study, candidate.backend.host)
+
+
+def baseline_of(study: Study, host: str | None = None) -> Candidate | None:
+    """Return what a study is held against, on a host where those are named; None before it was prepared."""
+    meta = study.meta if host is None else (study.meta.get("hosts") or {}).get(host, {})
+    if not study.meta.get("anatomy") or "cores" not in meta:
+        return None
+    device = baseline_device(
+        study.spec["axes"]["backend"]["devices"], ("cpu", "cuda") if host is None else _has(meta)
+    )
+    return baseline(int(study.meta["anatomy"]["layers"]), int(meta["cores"]), device).on(host)
+
+
+def _has(meta: Mapping[str, Any]) -> set[str]:
+    """Return the devices on which PyTorch runs on a host."""
+    return {o["device"] for engine, o in meta["offers"] if engine == "torch" and o["available"]}
 
 
 def search_points(study: Study, trials: Iterable[Trial]) -> list[Point]:

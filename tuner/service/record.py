@@ -11,12 +11,15 @@ from tuner.metrics import Estimate
 from tuner.pipeline.evaluate import Evaluation
 from tuner.pipeline.gate import GivenUp
 from tuner.pipeline.metrics import trial_metrics
+from tuner.service.requires import price_of
 from tuner.stage import StageRun
 from tuner.store import Store
 from tuner.store.records import Artefact, Measurement, MeasurementKind, Study, Trial
 
 
-def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: str = "") -> Trial:
+def record(
+    store: Store, study: Study, trial: Trial, found: Evaluation, host: Host, log_tail: str = ""
+) -> Trial:
     """Store a finished trial with its raw samples, and move the study's clock; return the stored trial.
 
     Raises:
@@ -26,7 +29,7 @@ def record(store: Store, trial: Trial, found: Evaluation, host: Host, log_tail: 
     baseline_ms = store.clock_with(trial.study_id, host, reference_ms)
     return store.finish_trial(
         trial,
-        trial_metrics(found.performance, found.quality, baseline_ms),
+        trial_metrics(found.performance, found.quality, baseline_ms, price_of(study.spec, host.name)),
         ratio=Estimate(**found.performance["ratio"]),
         stages=found.stages,
         measurements=[*_performance(found), Measurement("quality", summary={"confusion": found.confusion})],
@@ -51,7 +54,7 @@ def record_given_up(store: Store, study: Study, trial: Trial, found: GivenUp, ho
         trial,
         found.kind,
         found.reason,
-        trial_metrics(found.performance, found.quality, clock),
+        trial_metrics(found.performance, found.quality, clock, price_of(study.spec, host.name)),
         ratio=Estimate(**found.performance["ratio"]),
         stages=found.stages,
         measurements=_performance(found),
@@ -73,6 +76,11 @@ def record_failure(
     elif isinstance(error, UnsupportedError):
         kind = "unsupported"
     return store.fail_trial(trial, kind, reason, log, stages)
+
+
+def disturbances(performance: Mapping[str, Any]) -> list[str]:
+    """Return what a measurement should have been without: who else computed on its GPUs."""
+    return list((performance.get("gpu") or {}).get("shared") or ())
 
 
 def _performance(found: Evaluation | GivenUp) -> list[Measurement]:

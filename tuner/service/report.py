@@ -15,7 +15,7 @@ import yaml
 from tuner.metrics import LOSS, LOST, METRICS, OPEN, Estimate
 from tuner.service.handle import StudyHandle
 from tuner.service.rows import TrialRow
-from tuner.spec.wording import asked_text, drawn_quality, drawn_speed, generates, loaded, loss_unit
+from tuner.spec.wording import asked_text, drawn_across, drawn_quality, generates, loaded, loss_unit
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --grey: #66727f; --line: #d9dfe6; --ground: #fff }
@@ -82,8 +82,9 @@ def _axis(study: StudyHandle) -> str:
 
 
 def _across(study: StudyHandle) -> str:
-    speed = drawn_speed(study.spec["scenario"])
-    return {"server_rate": "largest rate", "server_p99_ms": "latency under load"}.get(speed, "latency")
+    speed = drawn_across(study.spec["objectives"], study.spec["scenario"])
+    names = {"latency_ms": "latency", "server_rate": "largest rate", "server_p99_ms": "latency under load"}
+    return names.get(speed) or speed.replace("_", " ")
 
 
 def _chosen(study: StudyHandle, row: TrialRow) -> str:

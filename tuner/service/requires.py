@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -10,9 +9,11 @@ from typing import Any
 from tuner.backends.base import Offer
 from tuner.candidate import Candidate, baseline_device
 from tuner.errors import InputError
-from tuner.hardware import Host
+from tuner.hardware import Host, host_name
 from tuner.measure.energy import energy_refusal
+from tuner.metrics import COSTS
 from tuner.spec.model import StudySpec
+from tuner.spec.price import Price
 
 Capabilities = Mapping[str, Any]
 
@@ -21,14 +22,22 @@ def capabilities(
     host: Host, offers: Iterable[tuple[str, Offer]], labels: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Return what a worker on this host has, as plain data: what it signs on with."""
+    plain = plain_offers(offers)
     return {
         "host": host.name,  # machines that are alike share a host's row
         "hardware": host.fingerprint,
         "cores": len(host.cores),
         "memory_mb": host.memory_mb,
         "labels": dict(labels or {}),
-        "offers": plain_offers(offers),
+        "offers": plain,
+        "unmetered": _unmetered(host, {offer["device"] for _, offer in plain if offer["available"]}),
     }
+
+
+def _unmetered(host: Host, devices: Iterable[str]) -> dict[str, str]:
+    """Return why energy cannot be measured, for each device on which it cannot."""
+    found = {device: energy_refusal(host, [device]) for device in sorted(devices)}
+    return {device: why for device, why in found.items() if why is not None}
 
 
 def plain_offers(offers: Iterable[tuple[str, Offer]]) -> list[list[Any]]:
@@ -54,27 +63,48 @@ def required(spec: StudySpec, candidate: Candidate, hardware: str | None) -> dic
     """Return what a candidate needs of the worker that runs it; `hardware` is a host's fingerprint or None for any."""
     needs = study_required(spec)
     parallel = candidate.parallel.threads * candidate.parallel.replicas
+    device = candidate.backend.device
     return {
         **needs,
+        **({"metered": sorted({*needs["metered"], device})} if "metered" in needs else {}),
         "engine": candidate.backend.engine,
-        "device": candidate.backend.device,
+        "device": device,
         "cores": max(parallel, needs["cores"]),
+        **({"among": [candidate.backend.host]} if candidate.backend.host else {}),
         "hardware": hardware,
     }
 
 
 def study_required(spec: StudySpec) -> dict[str, Any]:
-    """Return what a study needs of every worker: it is prepared and measured against PyTorch, on its first device."""
-    asked = spec.requires
+    """Return what a study needs of every worker: it is prepared and measured against PyTorch, on its first device.
+
+    Where hosts are named each has a baseline of its own, on the processor if its first device is not there.
+    """
+    asked, named = spec.requires, spec.axes.backend.hosts
+    device = baseline_device(spec.axes.backend.devices, has=("cpu",) if named else ("cpu", "cuda"))
     return {
         "engine": "torch",
-        "device": baseline_device(spec.axes.backend.devices),
+        "device": device,
         "cores": asked.cores or 1,
         "memory_mb": round((asked.memory_gb or 0) * 1000),
         "labels": dict(asked.labels),
         "hardware": None,
         "task": spec.task,
+        **({"metered": [device]} if "energy_j" in spec.asked_metrics else {}),
+        **({"among": list(named)} if named else {}),
+        **({"priced": sorted(spec.price.hosts)} if _asks_named_prices(spec) and spec.price else {}),
     }
+
+
+def _asks_named_prices(spec: StudySpec) -> bool:
+    """Say whether costs are asked for, and only hosts that are named have any."""
+    return bool(spec.price and spec.price.per_hour is None and spec.asked_metrics & {*COSTS})
+
+
+def price_of(spec: Mapping[str, Any], host: str) -> float | None:
+    """Return what an hour of a host costs by a study's specification, None where it does not say."""
+    given = spec.get("price")
+    return None if given is None else Price.model_validate(given).of(host)
 
 
 def study_unmet(spec: StudySpec, having: Capabilities) -> str | None:
@@ -83,10 +113,10 @@ def study_unmet(spec: StudySpec, having: Capabilities) -> str | None:
     Where all trials run on one hardware, it must have every engine that the study names.
     """
     missing = unmet(study_required(spec), having)
-    named = spec.axes.backend.engines or () if spec.hosts == "one" else ()
+    engines = spec.axes.backend.engines or () if spec.hosts == "one" else ()
     absent = (
         _no_engine({"engine": e, "device": d, "task": spec.task}, having)
-        for e in named
+        for e in engines
         for d in spec.axes.backend.devices[:1]
     )
     return missing or next((reason for reason in absent if reason), None)
@@ -99,10 +129,23 @@ def unmet(requires: Mapping[str, Any], having: Capabilities) -> str | None:
     for name, unit in (("cores", "cores"), ("memory_mb", "MB of memory")):
         if (requires.get(name) or 0) > having[name]:
             return f"{requires[name]} {unit}"
+    if having["host"] not in (among := requires.get("among", [having["host"]])):
+        return f"the name of host {' or '.join(among)}"
+    for device in requires.get("metered") or ():
+        if device in having.get("unmetered", {}):
+            return f"a power meter for {device} ({having['unmetered'][device]})"
+    if having["host"] not in requires.get("priced", [having["host"]]):
+        return f"a price for host {having['host']}"
     for label, value in (requires.get("labels") or {}).items():
         if having["labels"].get(label) != value:
             return f"label {label}={value}"
     return _no_engine(requires, having)
+
+
+def absent(spec: StudySpec, having: Iterable[Capabilities]) -> list[str]:
+    """Return the hosts that a study names and none of these workers is on, as far as it can take part."""
+    there = {each["host"] for each in having if study_unmet(spec, each) is None}
+    return [name for name in spec.axes.backend.hosts or () if name not in there]
 
 
 def slots(having: Capabilities) -> int:
@@ -123,16 +166,27 @@ def _no_engine(requires: Mapping[str, Any], having: Capabilities) -> str | None:
 
 def default_worker_name() -> str:
     """Return the name of a worker that was given none: the host's, so that a restarted one gets its work back."""
-    return socket.gethostname()
+    return host_name()
 
 
 def refuse_unmeasurable(spec: StudySpec, host: Host) -> None:
-    """Refuse an objective on energy where this host has no meter.
+    """Refuse to trade or bound what cannot be measured on this host: energy without a meter, costs without a price.
 
     Raises:
-        InputError: it has none; the message says why.
+        InputError: so it is; the message says why.
     """
-    asked = " ".join([*spec.objectives, *spec.constraints])
-    refusal = energy_refusal(host, spec.axes.backend.devices)
-    if "energy_j" in asked and refusal:
-        raise InputError(f"objectives: energy_j cannot be measured on this host: {refusal}")
+    named = spec.axes.backend.hosts
+    if named and host.name not in named:
+        raise InputError(
+            f"axes.backend.hosts: this host is {host.name}, and none of {', '.join(named)}: run it on one of them, or "
+            "set TUNER_HOST to the name that it has there"
+        )
+    devices = {baseline_device(spec.axes.backend.devices), *spec.axes.backend.devices}
+    refusal = energy_refusal(host, sorted(devices)) if "energy_j" in spec.asked_metrics else None
+    if refusal is not None:
+        where = "objectives" if "energy_j" in spec.objectives else "constraints"
+        raise InputError(f"{where}: energy_j cannot be measured on host {host.name}: {refusal}")
+    if _asks_named_prices(spec) and price_of(spec.to_plain(), host.name) is None:
+        raise InputError(
+            f"price.hosts: no price of host {host.name}: add it, or give `per_hour` for all others"
+        )

@@ -13,7 +13,7 @@ from tuner.service.events import Listener
 from tuner.service.opening import open_study
 from tuner.service.pipeline import Works
 from tuner.service.progress import Progress
-from tuner.service.requires import capabilities, refuse_unmeasurable
+from tuner.service.requires import absent, capabilities, refuse_unmeasurable
 from tuner.service.signals import draining
 from tuner.service.worker import Worker, at_work
 from tuner.spec.model import StudySpec
@@ -48,6 +48,10 @@ def run_study(spec: StudySpec, store: Store, listen: Listener | None = None) -> 
         progress,
         only=store.reopen(study),
     )
+    if away := absent(
+        spec, [worker.capabilities, *(w.capabilities for w in store.workers() if not w.stopped_at)]
+    ):
+        progress.note(f"waits for a worker on {' and '.join(away)}: tuner worker, there", study)
     return Run(store, worker, progress).to_its_end()
 
 

@@ -35,7 +35,7 @@ def summarise(study: Study, trials: Sequence[Trial], spans: Sequence[Span]) -> d
 
 def hypervolume(study: Study, points: Sequence[Point]) -> float | None:
     """Return the normalised hypervolume, 0 to 1; None before the baseline and a feasible point were measured."""
-    base = next((p for p in points if is_baseline(p.candidate)), None)
+    base = next((p for p in points if is_baseline(study, p.candidate)), None)
     if base is None or not fronts(study, points):
         return None
     try:

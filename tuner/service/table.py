@@ -58,7 +58,7 @@ class Table:
                 return self._frame
             seen = store.looked_at()
             for cell in store.cells(study.id, self._seen):
-                self._rows[cell.number] = flat(cell, study.spec["objectives"])
+                self._rows[cell.number] = flat(cell, study)
             self._seen, self._key = seen, key
             self._frame = frame_of(study, [self._rows[n] for n in sorted(self._rows)])
             return self._frame
@@ -71,8 +71,6 @@ def frame_of(study: Study, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
     _set_clock(frame, study)
     constraints = [parse_constraint(text) for text in study.spec["constraints"]]
-    # The first is what everything is held against; shallower students in fp32 eager only look like it.
-    frame["is_baseline"] &= frame["number"] == frame.loc[frame["is_baseline"].astype(bool), "number"].min()
     complete = (frame["state"] == "complete") & ~frame["discarded"].astype(bool)
     frame["feasible"] = complete & _met(frame, constraints, "")
     frame["search_feasible"] = complete & _met(frame, constraints, "search_")
@@ -95,12 +93,12 @@ def _searched(objectives: Sequence[str]) -> list[str]:
     return [*(f"search_{name}" for name in METRICS), *ends]
 
 
-def flat(cell: Cell, objectives: Sequence[str]) -> dict[str, Any]:
+def flat(cell: Cell, study: Study) -> dict[str, Any]:
     """Return one trial as a flat row, its metrics as they were stored."""
     row: dict[str, Any] = {name: getattr(cell, name) for name in _PLAIN}
-    intervals = decisive(objectives)
+    intervals = decisive(study.spec["objectives"])
     for part in cell.candidate.values():
-        row.update(part)
+        row.update({name: value for name, value in part.items() if name != "host"})  # a column of its own
     row.setdefault("max_batch", 1)
     row["discarded"], row["discard_reason"] = cell.discarded_at is not None, cell.discard_reason
     row["confirmed"] = cell.confirmed is not None
@@ -110,7 +108,7 @@ def flat(cell: Cell, objectives: Sequence[str]) -> dict[str, Any]:
             for name, part in cell.candidate.items()
         }
     )
-    row["label"], row["is_baseline"] = candidate.label(), is_baseline(candidate)
+    row["label"], row["is_baseline"] = candidate.label(), is_baseline(study, candidate)
     for name, estimate in (cell.confirmed or cell.metrics).items():
         if estimate is not None and name in METRICS:
             row[name], row[f"{name}_low"], row[f"{name}_high"] = (

@@ -7,6 +7,7 @@ and not told) is settled by whoever coordinates next.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from tuner.backends.base import Offer
 from tuner.candidate import Candidate
 from tuner.faults import fault
 from tuner.search import asktell
+from tuner.search.across import Able, Across
 from tuner.search.objective import constraint_values, told_values
 from tuner.search.sampler import make_sampler
 from tuner.search.seeds import opening, seeds
@@ -40,8 +42,15 @@ def space_of(study: Study, spec: StudySpec) -> Space:
         InputError: nothing of what the study asks for can run.
     """
     meta = study.meta
-    offers = [(engine, Offer.from_plain(plain)) for engine, plain in meta["offers"]]
-    return Space(spec.axes, meta["anatomy"], offers, int(meta["cores"]), spec.scenario.clients)
+    if spec.axes.backend.hosts:
+        hosts = {name: _able(meta["hosts"][name]) for name in spec.axes.backend.hosts}
+        return Across(spec.axes, meta["anatomy"], hosts, spec.scenario.clients)
+    able = _able(meta)
+    return Space(spec.axes, meta["anatomy"], able.offers, able.cores, spec.scenario.clients)
+
+
+def _able(meta: Mapping[str, Any]) -> Able:
+    return Able([(engine, Offer.from_plain(plain)) for engine, plain in meta["offers"]], int(meta["cores"]))
 
 
 @dataclass

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ from tuner.service.coordinator import Coordinator
 from tuner.service.heart import Heart
 from tuner.service.pipeline import Pipeline
 from tuner.service.progress import Progress
-from tuner.service.record import record, record_failure, record_given_up
+from tuner.service.record import disturbances, record, record_failure, record_given_up
 from tuner.service.requires import unmet
 from tuner.store import Store, Study, Trial
 from tuner.store import Worker as WorkerRecord
@@ -214,10 +214,17 @@ class Worker:
             self._coordinator.refused.add(study.id)
             raise self._not_here(study, trial, error) from error
         fault("before_result")
+        self._remark(study, trial, disturbances(found.performance))
         log = self.pipeline.take_remains()[1]
         if isinstance(found, GivenUp):
             return record_given_up(self.store, study, trial, found, self.host)
-        return record(self.store, trial, found, self.host, log)
+        return record(self.store, study, trial, found, self.host, log)
+
+    def _remark(self, study: Study, trial: Trial, remarks: Sequence[str]) -> None:
+        """Say, and write down, what a measurement should have been without."""
+        for text in remarks:
+            self.progress.note(f"trial {trial.number}: {text}", study, trial)
+            self.store.add_event("remark", f"trial {trial.number}: {text}", study, trial.id)
 
     def _failed(self, trial: Trial, error: TunerError) -> Trial:
         if self._heart.lost(lease_of(trial)):

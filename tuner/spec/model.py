@@ -10,9 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from tuner.candidate import Bits
 from tuner.errors import InputError
-from tuner.metrics import LOADED, LOSS, METRICS
+from tuner.metrics import COSTS, LOADED, LOSS, METRICS
 from tuner.spec.constraint import Constraint, parse_constraint
 from tuner.spec.nearest import did_you_mean
+from tuner.spec.price import HostName, Price
 
 T = TypeVar("T")
 GENERATION = "text-generation"
@@ -344,6 +345,11 @@ class BackendAxis(_Section):
     fixed_shape: Choices[bool] = Field(
         default=[False, True], description="true: a build that pads every input to the scenario's shape"
     )
+    hosts: Choices[HostName] | None = Field(
+        default=None,
+        description="names of hosts, each of which has a search space of its own: a candidate asks for one of them; "
+        "null: whichever takes part",
+    )
     draft: Choices[Draft] = Field(
         default=["none"],
         description="generation: speculative decoding; lookup: what followed the same words before; student: a smaller "
@@ -530,6 +536,7 @@ class StudySpec(_Section):
         description="one: all trials on the hardware that first took the study; each: on several, with a front for "
         "each; choice: on several, and the hardware is part of the choice: one front",
     )
+    price: Price | None = Field(default=None, description="what hosts cost: gives cost_per_million")
     tags: Annotated[list[str], AfterValidator(_distinct)] = Field(
         default=[], max_length=20, description="words to find the study by in lists"
     )
@@ -565,6 +572,17 @@ class StudySpec(_Section):
             self._check_generation()
         if not self.scenario.serves:
             self._check_unserved()
+        if self.axes.backend.hosts and self.hosts == "one":
+            raise _wrong(
+                "hosts",
+                "axes.backend.hosts names some: say `each` (a front for each) or `choice` (one front)",
+            )
+        if (costs := self.asked_metrics & {*COSTS}) and self.price is None:
+            raise _wrong(
+                "price", f"{min(costs)} is asked for: say what an hour costs, `price: {{per_hour: 0.40}}`"
+            )
+        if "cost_per_million_tokens" in costs and not generates:
+            raise _wrong("objectives", "a classifier answers without tokens: ask for cost_per_million")
         if self.budget.auto is not None and self.sampler != "stage-aware":
             raise _wrong("budget.auto", f"sampler {self.sampler} expects nothing: `auto` takes stage-aware")
         return self
@@ -594,6 +612,11 @@ class StudySpec(_Section):
             )
         if self.recover.start == "larger":
             raise _wrong("recover.start", "language models' students are cut from the teacher")
+
+    @property
+    def asked_metrics(self) -> set[str]:
+        """Return the metrics that are traded or bounded: a study is nothing without them."""
+        return {*self.objectives, *(constraint.metric for constraint in self.parsed_constraints())}
 
     def parsed_constraints(self) -> list[Constraint]:
         """Return the constraints as objects."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuner.metrics import LOSS, METRICS, is_share
+from tuner.metrics import COSTS, LOSS, METRICS, is_share
 
 _CLASSIFIES = ("accuracy", "accuracy_drop", "latency_ms", "speedup", "throughput", "memory_mb", "size_mb")
 _GENERATES = ("perplexity", "perplexity_increase", "agreement", "latency_ms", "speedup", "ttft_ms", "tpot_ms",
@@ -60,6 +60,16 @@ def drawn_quality(metric: str) -> str:
     return LOSS[metric] if not is_share(metric) else metric
 
 
+def drawn_across(objectives: Sequence[str], scenario: Mapping[str, Any]) -> str:
+    """Return what a picture shows the quality against: latency, where it is not traded joules or money instead.
+
+    In the server scenario it is what is told first of the load: the largest rate, or the percentile.
+    """
+    traded = [name for name in objectives if name in ("energy_j", *COSTS)]
+    usual = next(iter(loaded(scenario)), "latency_ms")
+    return traded[0] if traded and usual not in objectives else usual
+
+
 def asked_text(scenario: Mapping[str, Any], metric: str) -> str:
     """Return how the model is asked, in a few words."""
     if generates(metric):
@@ -88,8 +98,3 @@ def loaded(scenario: Mapping[str, Any]) -> tuple[str, ...]:
     if not serves(scenario):
         return ()
     return (*(("server_rate",) if scenario["rate"] == "max" else ()), "server_p99_ms", "cores")
-
-
-def drawn_speed(scenario: Mapping[str, Any]) -> str:
-    """Return the metric across which a study's picture is drawn: latency, or the first that is told of its load."""
-    return next(iter(loaded(scenario)), "latency_ms")

@@ -23,8 +23,11 @@ from tuner.compress.training import Plan, train
 from tuner.runtime.shaped import load_shaped
 from tuner.spec.model import Recover
 
-_STEPS = 4  # to bridge a cut, for each step of the whole student
-_SHARE = 0.5  # of the time, for all cuts together
+_STEPS, _BATCHES = (
+    8,
+    2,
+)  # to bridge a cut: so many steps for one of the whole student, of so small a part of its batch
+_SHARE = 0.7  # of the time, for all cuts together
 _RATE = 1e-3
 _MOMENT = 0.1  # seconds that the whole student gets in any case
 _LEAST = 1e-6  # of the mass outside the stored tokens: fp16 rounds it, and its logarithm must stay finite
@@ -73,7 +76,7 @@ def _bridged(
     seconds = None if chosen.seconds is None else _SHARE * chosen.seconds / len(parts)
     plan = Plan(_STEPS * chosen.steps, _RATE, seconds, weight_decay=0.0)
     whole = load_shaped(teacher).requires_grad_(False)
-    return bridge(student, whole, layers, split, chosen.batch_size, plan, seed)
+    return bridge(student, whole, layers, split, max(chosen.batch_size // _BATCHES, 1), plan, seed)
 
 
 class Distillation:
