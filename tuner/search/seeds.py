@@ -183,10 +183,13 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
 
 
 def _run(runs: Iterable[Parallel], replicated: bool) -> Parallel:
-    """Return the fewest processes of a model and the most slots, with all threads in one replica or one in many."""
+    """Return the fewest processes of a model and the most slots, with all threads in one replica or one in many.
+
+    Where it is throughput that is wished for, requests are answered in large batches.
+    """
     if replicated:
-        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas, -run.slots))
-    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas, -run.slots))
+        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas, -run.slots, -run.max_batch))
+    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas, -run.slots, run.max_batch))
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:
