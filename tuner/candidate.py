@@ -81,12 +81,14 @@ class Parallel(_Axis):
     """`replicas` are independent sessions, each on cores of its own; `threads` those inside each of its processes.
 
     A session is one process, or `tensor` of them that share each layer, or `pipeline` of them with some layers each.
-    `slots` is how many conversations one session of a language model answers together (continuous batching).
+    `slots` is how many conversations one session of a language model answers together (continuous batching). In the
+    server scenario a replica answers up to `max_batch` waiting requests in one call.
     """
 
     threads: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=1)
     slots: int = Field(default=1, ge=1)
+    max_batch: int = Field(default=1, ge=1)
     tensor: int = Field(default=1, ge=1)
     pipeline: int = Field(default=1, ge=1)
 
@@ -109,10 +111,11 @@ class Parallel(_Axis):
     def words(self) -> str:
         """Return it as short as tables have it: `2x1`, or `2x1/8` where eight conversations are answered together.
 
-        Divided by tensor it ends with `/tp2`, by layers with `/pp2`.
+        Divided by tensor it ends with `/tp2`, by layers with `/pp2`; in batches of eight requests with ` b8`.
         """
         more = {"": self.slots, "tp": self.tensor, "pp": self.pipeline}
-        return f"{self.threads}x{self.replicas}" + "".join(f"/{k}{v}" for k, v in more.items() if v > 1)
+        words = f"{self.threads}x{self.replicas}" + "".join(f"/{k}{v}" for k, v in more.items() if v > 1)
+        return words + (f" b{self.max_batch}" if self.max_batch > 1 else "")
 
 
 class Backend(_Axis):

@@ -31,6 +31,12 @@ METRICS: dict[str, tuple[str, Direction]] = {
     "itl_p99_ms": ("ms", "minimize"),  # inter-token latency
     "acceptance_rate": ("fraction", "maximize"),  # of drafted tokens
     "tokens_per_s": ("tokens/s", "maximize"),  # of all clients together
+    # Of the server scenario, from the scheduled arrival, waiting included; as measured, for a wait has no clock.
+    "server_p50_ms": ("ms", "minimize"),
+    "server_p90_ms": ("ms", "minimize"),
+    "server_p99_ms": ("ms", "minimize"),
+    "server_rate": ("requests/s", "maximize"),  # the largest at which the bound on the 99th percentile holds
+    "cores": ("cores", "minimize"),  # that the replicas are pinned to, all together
     "memory_mb": ("MB", "minimize"),
     "size_mb": ("MB", "minimize"),
     "energy_j": ("J/request", "minimize"),
@@ -55,14 +61,20 @@ QUALITY = frozenset([*LOSS, *LOST, "agreement"])
 #: What a host's price makes of its rates.
 COSTS = ("cost_per_million", "cost_per_million_tokens")
 
-#: Metrics of a clock, which moves with the study's baseline: those that grow with time, and those per second.
-TIMES = (*(name for name, (unit, _) in METRICS.items() if unit == "ms"), *COSTS)
+#: Metrics of the server scenario, and those of a clock, which moves with the study's baseline: those that grow with
+#: time, and those per second.
+LOADED = ("server_p50_ms", "server_p90_ms", "server_p99_ms", "server_rate")
+TIMES = (*(name for name, (unit, _) in METRICS.items() if unit == "ms" and name not in LOADED), *COSTS)
 RATES = ("throughput", "tokens_per_s")
 
 
 def is_share(name: str) -> bool:
     """Say whether a metric is a share of 1, which people read in per cent."""
     return METRICS[name][0] == "fraction"
+
+
+#: From here on an end of an interval is open: the store keeps infinity as the largest number there is.
+OPEN = 1e100
 
 
 class Estimate(BaseModel):

@@ -18,7 +18,7 @@ from dashboard.views.front_data import front_data, told_metrics
 from dashboard.views.numbers import SHOWN, plural
 from dashboard.views.tables import failures_table
 from tuner.service.desk import StudyInfo
-from tuner.spec.wording import drawn_quality, generates
+from tuner.spec.wording import drawn_across, drawn_quality, generates, loaded
 
 _CHART, _STRIP = "front_chart", "ended_chart"
 
@@ -28,7 +28,8 @@ def front_panel(
 ) -> None:
     """Draw the choices and the chart."""
     x, y, logs, zoom, intervals, failed = _choices(info, frame)
-    apart, told_of = info.spec.get("hosts") == "each", told_metrics(frame, generates(info.metric))
+    told_of = (*loaded(info.spec["scenario"]), *told_metrics(frame, generates(info.metric)))
+    apart = info.spec.get("hosts") == "each"
     points, left_out = front_data(frame, x, y, offers, picked, failed, apart, told_of)
     if points.empty:
         st.caption("No point has both of these metrics yet.")
@@ -65,7 +66,8 @@ def _ended(frame: pd.DataFrame, x: str, y: str, picked: int | None) -> None:
 
 def _choices(info: StudyInfo, frame: pd.DataFrame) -> tuple[str, str, tuple[bool, bool], bool, bool, bool]:
     known = [name for name in SHOWN if frame[name].notna().any()]
-    across = [n for n in ("latency_ms", *known) if n in known or n == "latency_ms"]
+    speed = drawn_across(info.objectives, info.spec["scenario"])
+    across = [n for n in (speed, "latency_ms", *known) if n in known or n == speed]
     quality = drawn_quality(info.metric)
     up = [n for n in (quality, *known) if n in known or n == quality]
     unsuccessful = int(frame["state"].isin(["failed", "pruned"]).sum())

@@ -8,14 +8,14 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.views.limits import ANY, drop_steps, increase_steps, latency_steps, limits_of, size_steps
 from tuner.metrics import LOSS
 from tuner.service.desk import StudyInfo
-from tuner.spec.wording import generates
+from tuner.spec.wording import generates, serves
 
 _FIRST = 0.05  # of the baseline's whole answer, about, is its first token: where the slider's steps lie
 
 
 def limits_bar(info: StudyInfo) -> dict[str, float]:
-    """Draw the four sliders and return the limits that are set, by metric."""
-    sliders = _chat(info) if generates(info.metric) else _classifier(info)
+    """Draw the sliders and return the limits that are set, by metric."""
+    sliders = _loaded(info) | (_chat(info) if generates(info.metric) else _classifier(info))
     with st.container(border=True, key="limits"):
         columns = st.columns(len(sliders), gap="medium")
         steps = {m: _slider(column, *s) for column, (m, s) in zip(columns, sliders.items(), strict=True)}
@@ -30,6 +30,14 @@ def _classifier(info: StudyInfo) -> dict[str, tuple[str, str, list[str]]]:
         "memory_mb": ("Memory at most", "memory", size_steps()),
         "size_mb": ("Size on disk at most", "size", size_steps()),
     }
+
+
+def _loaded(info: StudyInfo) -> dict[str, tuple[str, str, list[str]]]:
+    """Return the same of what the server scenario adds: the percentile under load, around the study's own bound."""
+    scenario = info.spec["scenario"]
+    if not serves(scenario):
+        return {}
+    return {"server_p99_ms": ("99th percentile under load at most", "p99", latency_steps(scenario["p99_ms"]))}
 
 
 def _chat(info: StudyInfo) -> dict[str, tuple[str, str, list[str]]]:

@@ -13,6 +13,7 @@ from dashboard.views.verdict import verdict_text
 from tuner.errors import TunerError
 from tuner.metrics import LOSS, is_share
 from tuner.service.desk import StudyInfo
+from tuner.spec.wording import loaded
 
 
 def picked_number(frame: pd.DataFrame) -> int | None:
@@ -39,7 +40,8 @@ def picked_panel(info: StudyInfo, frame: pd.DataFrame) -> None:
     if row["reason"]:
         st.caption(f":red[{safe(row['reason'], 300)}]")
     left_out = {LOSS[info.metric]} if is_share(info.metric) else set[str]()
-    figures = [figure(name, row, base) for name in figure_names(info.metric) if name not in left_out]
+    names = figure_names(info.metric, loaded(info.spec["scenario"]))
+    figures = [figure(name, row, base) for name in names if name not in left_out]
     known = [f for f in figures if f.value != "–"]
     if known:
         lines = [

@@ -15,6 +15,7 @@ from dashboard.components.picked_panel import picked_number, picked_panel
 from dashboard.components.study_head import study_head
 from dashboard.views.cards import offers
 from tuner.service.choosing import choose
+from tuner.spec.wording import loaded
 
 #: Their names stand in the page's address.
 TABS = ("Front", "Growth", "Importance", "Parallel", "Trials", "Timeline", "Health", "Log")
@@ -37,7 +38,12 @@ def _body(name: str, state: str, limits: Mapping[str, float]) -> None:
     feasible = int(everything["feasible"].sum())
     with st.container():
         if feasible:  # of a single point all three would be the same
-            offer_cards(offers(frame, chosen, info.metric)[: 1 if feasible == 1 else 3], bool(limits))
+            offer_cards(
+                offers(frame, chosen, info.metric, loaded(info.spec["scenario"]))[
+                    : 1 if feasible == 1 else 3
+                ],
+                bool(limits),
+            )
     left, right = st.columns([2.75, 1], gap="medium")
     with right:
         picked_panel(info, everything)

@@ -20,6 +20,7 @@ from dashboard.views.trial_charts import (
 from dashboard.views.verdict import verdict_text
 from tuner.service.desk import StudyInfo
 from tuner.service.detail import Detail, Samples
+from tuner.spec.wording import loaded
 
 
 def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
@@ -37,7 +38,7 @@ def trial_head(info: StudyInfo, frame: pd.DataFrame, number: int) -> None:
             title=f"{safe(row['state'])}: {safe(row['kind'] or 'no kind given')}".capitalize(),
             icon=":material/error:",
         )
-    figures = [figure(name, row, base) for name in figure_names(info.metric)]
+    figures = [figure(name, row, base) for name in figure_names(info.metric, loaded(info.spec["scenario"]))]
     known = [f for f in figures if f.value != "–"]
     if known:
         with st.container(horizontal=True, gap="medium"):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from dashboard.text import cut
 from dashboard.views.numbers import NONE, SHOWN, against, interval_text, is_known, metric_text
-from tuner.metrics import COSTS, LOSS, RATES, TIMES
+from tuner.metrics import COSTS, LOADED, LOSS, RATES, TIMES
 from tuner.spec.wording import divided_text, format_text, generates
 
 TITLES = {
@@ -43,27 +43,32 @@ class Offer:
     confirmed: bool
 
 
-def offers(frame: pd.DataFrame, chosen: Mapping[str, int | None], metric: str) -> list[Offer]:
-    """Return the cards in their order."""
-    return [_offer(frame, name, number, metric) for name, number in chosen.items()]
+def offers(
+    frame: pd.DataFrame, chosen: Mapping[str, int | None], metric: str, more: Sequence[str] = ()
+) -> list[Offer]:
+    """Return the cards in their order; `more` are metrics that the study's scenario adds."""
+    return [_offer(frame, name, number, metric, more) for name, number in chosen.items()]
 
 
-def _offer(frame: pd.DataFrame, name: str, number: int | None, metric: str) -> Offer:
+def _offer(frame: pd.DataFrame, name: str, number: int | None, metric: str, more: Sequence[str]) -> Offer:
     title, what = TITLES[name]
+    if name == "recommended" and more:
+        what = "highest rate within limits" if "server_rate" in more else "fewest cores within limits"
     if number is None:
         return Offer(name, title, what, None, "", (), False)
     row, base = row_of(frame, number), baseline_of(frame)
-    names = ("latency_ms", metric, "ttft_ms" if generates(metric) else "memory_mb", "size_mb")
+    names = (*more, "latency_ms", metric, "ttft_ms" if generates(metric) else "memory_mb", "size_mb")
     figures = tuple(figure(n, row, base) for n in names)
     return Offer(name, title, what, number, candidate_text(row), figures, bool(row["confirmed"]))
 
 
-def figure_names(metric: str) -> tuple[str, ...]:
-    """Return the metrics that a trial's own numbers begin with, by the study's metric."""
+def figure_names(metric: str, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the metrics that a trial's own numbers begin with, by the study's metric; `more` are its scenario's."""
     if generates(metric):
-        return ("latency_ms", "speedup", "ttft_ms", "tpot_ms", "tokens_per_s", metric, LOSS[metric], "agreement",
+        return (*more, "latency_ms", "speedup", "ttft_ms", "tpot_ms", "tokens_per_s", metric, LOSS[metric], "agreement",
                 "choice_accuracy", "memory_mb", "size_mb", "energy_j", *COSTS)  # fmt: skip
     return (
+        *more,
         "latency_ms",
         "speedup",
         metric,
@@ -113,7 +118,7 @@ def _beside(name: str, row: pd.Series, base: pd.Series) -> float | None:
 
 
 #: What the same artefact does differently elsewhere.
-METRICS_OF_A_HOST = {*TIMES, *RATES, "energy_j"}
+METRICS_OF_A_HOST = {*TIMES, *RATES, *LOADED, "energy_j", "cores"}
 
 
 def candidate_text(row: pd.Series) -> str:
@@ -137,6 +142,8 @@ def candidate_text(row: pd.Series) -> str:
         + (f" × {replicas} replicas" if replicas > 1 else "")
         + divided_text(row["tensor"], row["pipeline"])
     )
+    if row["max_batch"] > 1:
+        parts.append(f"up to {int(row['max_batch'])} requests together")
     return ", ".join(parts)
 
 

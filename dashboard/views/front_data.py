@@ -116,9 +116,9 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str]) -> None
     out["Fixed shape"] = np.where(data["fixed_shape"].fillna(False).astype(bool), "yes", "no")
     out["Host"] = [cut(h or "unknown", 60) for h in data["host_name"]]
     out["Threads × replicas"] = [
-        f"{int(t)} × {int(r)}{divided_text(n, p)}"
-        for t, r, n, p in zip(
-            data["threads"], data["replicas"], data["tensor"], data["pipeline"], strict=True
+        f"{int(t)} × {int(r)}{divided_text(n, p)}" + (f", {int(b)} together" if b > 1 else "")
+        for t, r, n, p, b in zip(
+            *(data[name] for name in ("threads", "replicas", "tensor", "pipeline", "max_batch")), strict=True
         )
     ]
     out["Verdict"] = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tuner.metrics import COSTS, LOST, METRICS
+from tuner.metrics import COSTS, LOST, METRICS, OPEN
 from tuner.spec.wording import loss_unit
 
 MINUS, NONE = "−", "–"
@@ -42,6 +42,8 @@ _LABELS = {
     "choice_accuracy": "Multiple choice", "choice_accuracy_drop": "Multiple choice drop",
     "ttft_ms": "First token", "ttft_p90_ms": "First token, 90th percentile",
     "ttft_p99_ms": "First token, 99th percentile", "tpot_ms": "Each further token",
+    "server_p50_ms": "Under load, median", "server_p90_ms": "Under load, 90th percentile",
+    "server_p99_ms": "Under load, 99th percentile", "server_rate": "Largest rate", "cores": "Cores",
     "itl_p99_ms": "Gap between tokens, 99th percentile", "tokens_per_s": "Tokens",
 }  # fmt: skip
 _UNITS = {
@@ -50,6 +52,8 @@ _UNITS = {
     "samples/s": "/s",
     "tokens/s": "/s",
     "J/request": "J per request",
+    "requests/s": "/s",
+    "cores": "",
     **{METRICS[name][0]: "" for name in COSTS},
 }  # of a currency that the study names
 
@@ -96,6 +100,8 @@ def metric_text(name: str, value: float | None) -> str:
 def _number(name: str, scaled: float) -> str:
     if METRICS[name][0] == "fraction":
         return f"{MINUS if round(scaled, 1) < 0 else ''}{abs(scaled):.1f}"
+    if METRICS[name][0] == "cores":
+        return f"{scaled:.0f}"
     return significant(scaled)
 
 
@@ -103,7 +109,7 @@ def interval_text(name: str, low: float | None, value: float | None, high: float
     """Return the 95 % interval: `0.30 to 0.36 ms`; empty where the value has none."""
     if not (is_known(low) and is_known(high)) or low is None or high is None or low == high:
         return ""
-    if abs(low) > 1e100 or abs(high) > 1e100:  # stored for an open end
+    if abs(low) > OPEN or abs(high) > OPEN:
         return "interval open"
     shown = SHOWN[name]
     return f"{_number(name, low * shown.scale)} to {shown.with_unit(_number(name, high * shown.scale))}"

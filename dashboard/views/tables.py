@@ -42,6 +42,8 @@ def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     out["Threads"], out["Replicas"] = order["threads"], order["replicas"]
     if (order[["tensor", "pipeline"]] > 1).any(axis=None):
         out["Tensor"], out["Pipeline"] = order["tensor"], order["pipeline"]
+    if (order["max_batch"] > 1).any():
+        out["Requests together"] = order["max_batch"]
     out["Fixed shape"] = order["fixed_shape"].astype(bool)
     out["Host"] = [cut(h or "", 60) for h in order["host_name"]]
     out["Seconds"] = (

@@ -64,7 +64,7 @@ def recorded(tmp_path_factory, one_core):
         patch.setenv("TUNER_HOME", str(folder / "home"))
         patch.setenv("TUNER_QUIET", str(folder / "quiet"))
         spec = load_spec(folder / "study.yaml")
-        assert record(spec, folder, minutes=5) == (TRIALS + UNTRAINED,) * 2
+        assert record(spec, folder, minutes=30) == (TRIALS + UNTRAINED,) * 2
     return folder
 
 

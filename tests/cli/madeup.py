@@ -96,16 +96,38 @@ def store_chat(url, name="chat", constraints=("perplexity_increase <= 0.1",)):
     store_study(url, name, constraints, trials=CHAT_TRIALS, measured=generated, **CHAT)
 
 
+def served(speedup, accuracy):
+    """Return the metrics of a trial of the server scenario and its ratio: what is slow holds no rate."""
+    found, ratio = metrics(speedup, accuracy)
+    rate, p99 = 4 * speedup, 200 / speedup
+    found["server_rate"] = Estimate(value=rate, low=0.95 * rate, high=1.05 * rate)
+    found["server_p99_ms"] = Estimate(value=p99, low=0.9 * p99, high=1.1 * p99 if p99 < 150 else 1.7e308)
+    return found | {"cores": Estimate.exact(1 if speedup > 10 else 2)}, ratio
+
+
+def store_served(url, rate, name="server"):
+    """Store a study of the server scenario."""
+    scenario = {"mode": "server", "rate": rate, "p99_ms": 50.0, "batch": 1, "sequence_length": 128}
+    traded = ["accuracy", "server_rate" if rate == "max" else "cores"]
+    constraints = ["accuracy_drop <= 0.01", "server_p99_ms <= 50"]
+    store_study(url, name, constraints, measured=served, scenario=scenario, objectives=traded)
+
+
 def store_study(url, name="made-up", constraints=("accuracy_drop <= 0.01",), state="finished", trials=TRIALS,
                 measured=metrics, **more):  # fmt: skip
     """Store the study: some measured trials, and one that failed."""
     spec = {
         "name": name, "metric": "accuracy", "objectives": ["accuracy", "latency_ms"],
         "constraints": list(constraints), "budget": {"trials": 7},
-        "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128}, **more,
+        "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128},
+        "axes": {"backend": {"devices": ["cpu"]}}, **more,
+    }  # fmt: skip
+    base = trials[0][0]
+    prepared = {
+        "anatomy": {"layers": base.distillation.student_layers}, "cores": base.parallel.threads, "offers": [],
     }  # fmt: skip
     with Store.open(url) as store:
-        study = run(store, store.create_study(spec, this_host()))
+        study = store.move_study(run(store, store.create_study(spec, this_host())), meta=prepared)
         for number, (candidate, speedup, quality, confirmed) in enumerate(trials):
             store.new_trial(study, number, candidate)
             trial = claim(store, host=this_host())

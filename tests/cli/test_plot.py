@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from madeup import int8, store_chat, store_study
+from madeup import int8, store_chat, store_served, store_study
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -110,3 +110,44 @@ def test_of_a_language_model_less_perplexity_is_up(home, tmp_path):
         and "First token" in page
         and "7.1 % (6.1 to 8.1)" in page
     )
+
+
+@pytest.mark.parametrize(
+    ("rate", "across"),
+    [(50.0, "99th percentile of latency under load"), ("max", "largest rate, requests a second")],
+)
+def test_the_server_scenario_is_drawn_across_its_load(home, rate, across):
+    """The best stands left, by percentile or by rate; a line that only grew is drawn as far as it was seen."""
+    store_served(f"sqlite:///{home}/tuner.db", rate)
+    study = api.load("server")
+    content = drawn(study)
+    figure = draw(content)
+    axes = figure.axes[0]
+    FigureCanvasAgg(figure).draw()
+    assert axes.get_xlabel().startswith(across)
+    places = {row.number: _xy(row, content.plane)[0] for row in content.rows}
+    assert places[3].value < places[2].value < places[1].value < places[0].value
+    assert places[0].high < 1e5
+    if rate == "max":
+        shown = [
+            (at, float(text.get_text()))
+            for at, text in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        ]
+        assert all(value == pytest.approx(1e3 / at, rel=1e-3) for at, value in shown)
+    page = report_html(study, 0)
+    assert "p99 under load" in page and "over 200 ms" in page
+    assert ("Largest rate" in page) == (rate == "max")
+
+
+def test_the_front_of_a_server_study_says_what_it_carries(home, capsys, monkeypatch):
+    from tuner.cli.table import print_front
+
+    monkeypatch.setenv("COLUMNS", "220")
+    store_served(f"sqlite:///{home}/tuner.db", "max")
+    study = api.load("server")
+    print_front(study, study.rows(), everything=True)
+    said = capsys.readouterr().out
+    for heading in ("requests/s", "p99 ms", "cores"):
+        assert heading in said
+    assert "116 ±6" in said and "over 200" in said
+    assert study.pick("cheapest").number in (2, 3)

@@ -64,6 +64,8 @@ def study(desk, name="finished"):
         ("accuracy_drop", -0.00471, "−0.5\u00a0pt"),
         ("speedup", 65.61, "65.6×"),
         ("throughput", 2550.4, "2\u202f550\u00a0/s"),
+        ("server_rate", 182.34, "182\u00a0/s"),
+        ("cores", 2.0, "2"),
         ("latency_ms", None, "–"),
         ("latency_ms", float("nan"), "–"),
     ],

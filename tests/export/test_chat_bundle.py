@@ -49,6 +49,17 @@ def own_answer(bundle, question, most, system=()):
     return "".join(chat.answer(chat.load(), chat.prompt(messages), Asked(most)))
 
 
+def test_an_engine_of_others_answers_in_its_bundle(tmp_path):
+    """OpenVINO GenAI: files in folders, a session that imports another, packages of its own."""
+    made = write_bundle(content(tmp_path, *built_artefact(tmp_path, "openvino-genai")), tmp_path / "bundle")
+    assert check_manifest(made) == []
+    answered = talk(made, "the striker scored", "--max-tokens", "8")
+    assert answered.returncode == 0, answered.stderr.decode()
+    assert answered.stdout.decode().strip() == own_answer(made, "the striker scored", 8).strip()
+    pins = {pin.split("==")[0] for pin in (made / "requirements.txt").read_text().split()}
+    assert pins >= {"openvino-genai", "openvino", "numpy"}
+
+
 # -- what is in it
 
 

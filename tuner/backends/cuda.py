@@ -58,9 +58,9 @@ def _sparse(offer: Offer, host: Host, compiled: bool) -> Offer:
     return replace(offer, semi_structured=not compiled and bool(host.gpus) and not _older(host, _AMPERE))
 
 
-def chat_on_cuda(host: Host) -> list[Offer]:
-    """Return the formats of language models on the GPU, eager only."""
-    none = no_cuda(host)
+def chat_on_cuda(host: Host, lacking: str = "", drafts: tuple[str, ...] = DRAFTS) -> list[Offer]:
+    """Return the formats of language models on the GPU. `lacking` is why none of them runs here."""
+    none = no_cuda(host) or lacking
     tensor = none or _older(host, _AMPERE)
     torchao = tensor or missing("torchao")
     found = [
@@ -70,7 +70,7 @@ def chat_on_cuda(host: Host) -> list[Offer]:
         _offer(8, "weight-only", torchao, 0.15),
         _offer(4, "weight-only", torchao, 0.4, _GROUPS),
     ]
-    return [replace(offer, task="text-generation", fixed_shape=False, drafts=DRAFTS) for offer in found]
+    return [replace(offer, task="text-generation", fixed_shape=False, drafts=drafts) for offer in found]
 
 
 def _older(host: Host, capability: str) -> str:

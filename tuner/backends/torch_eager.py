@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from tuner.backends.base import DRAFTS, BuildRequest, Offer
 from tuner.backends.cuda import DEVICE, chat_on_cuda, low_bit_pins, offers_on_cuda, torchao_version
 from tuner.hardware import Host
 
-_SERVING = ("torch", "transformers", "safetensors", "numpy")
-_FILES = ("config.json", "model.safetensors", "shape.json")
+SERVING = ("torch", "transformers", "safetensors", "numpy")
 _BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 NO_BF16 = "this processor has no bf16 instructions: emulated, it is several times slower than fp32"
 _NO_INT = "eager mode's own quantization is deprecated; onnxruntime and openvino have faster kernels for it"
@@ -50,16 +48,9 @@ class TorchBackend:
 
     def build(self, request: BuildRequest, out: Path) -> None:
         """Copy the checkpoint; weights are stored in the format that they are loaded in, low-bit ones in bf16."""
-        from tuner.backends.torch_weights import store_weights
-        from tuner.runtime.torch_formats import dtype_of
+        from tuner.backends.torch_weights import store_model
 
-        model = out / "model"
-        model.mkdir()
-        for name in _FILES:
-            shutil.copyfile(request.checkpoint / name, model / name)
-        if request.quantization.bits < 32:
-            dtype = dtype_of(request.quantization.bits, request.quantization.scheme)
-            store_weights(model / "model.safetensors", dtype)
+        store_model(request.checkpoint, request.quantization, out / "model")
         pins = [*self.requirements(), *low_bit_pins(request)]
         if request.task == "text-generation":
             describe_generating(out, request, self.name, "torch_generating_session", "model", pins)
@@ -70,11 +61,11 @@ class TorchBackend:
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""
-        return pinned(*_SERVING)
+        return pinned(*SERVING)
 
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
-        return {name: version(name) for name in _SERVING} | torchao_version()
+        return {name: version(name) for name in SERVING} | torchao_version()
 
 
 def _runs_sparse(request: BuildRequest) -> bool:

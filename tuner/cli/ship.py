@@ -17,6 +17,7 @@ class Pick(enum.StrEnum):
     fastest = "fastest"
     knee = "knee"
     most_accurate = "most-accurate"
+    cheapest = "cheapest"
 
 
 def share(text: str) -> float:

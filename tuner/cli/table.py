@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tuner.cli.output import note, print_table
-from tuner.metrics import COSTS, LOSS, Estimate, is_share
-from tuner.spec.wording import generates, loss_unit
+from tuner.metrics import COSTS, LOSS, OPEN, Estimate, is_share
+from tuner.spec.wording import generates, loaded, loss_unit
 
 if TYPE_CHECKING:
     from tuner.service.handle import StudyHandle
@@ -24,10 +24,10 @@ def print_front(study: StudyHandle, rows: Sequence[TrialRow], everything: bool =
     """Print a front, or with `everything` how each trial stands to it, and under it what it is compared with."""
     from rich.markup import escape
 
-    metric = study.spec["metric"]
+    metric, scenario = study.spec["metric"], study.spec["scenario"]
     names = _remarks(study)
     beside = [row for row, _ in comparisons(study) if row.number not in {r.number for r in rows}]
-    figures = [*_figures(metric), *_meters(study, [*rows, *beside])]
+    figures = [*_loaded(scenario), *_figures(metric), *_meters(study, [*rows, *beside])]
     lines = [_cells(row, figures, metric, names.get(row.number, ""), everything) for row in rows]
     lines += [_cells(row, figures, metric, names[row.number], True) for row in beside]
     print_table(_headers(figures), lines, f"{escape(study.name)}: {_heading(rows)}", _EXPENDABLE)
@@ -128,6 +128,23 @@ _Column = tuple[str, Callable[["TrialRow"], str]]
 def _headers(figures: Sequence[_Column]) -> list[str]:
     parts = ["trial", "layers", "pruned", "bits", "parallel", "engine"]
     return [*parts, *(name for name, _ in figures), "against search", ""]
+
+
+def _loaded(scenario: Mapping[str, Any]) -> list[_Column]:
+    """Return the columns of what was measured under load, none in other scenarios."""
+    known: dict[str, _Column] = {
+        "server_rate": ("requests/s", lambda row: interval(row.estimate("server_rate"), digits=0)),
+        "server_p99_ms": ("p99 ms", lambda row: under_load(row.estimate("server_p99_ms"))),
+        "cores": ("cores", lambda row: interval(row.estimate("cores"), digits=0)),
+    }
+    return [known[name] for name in loaded(scenario)]
+
+
+def under_load(estimate: Estimate | None) -> str:
+    """Return a latency under load; of a line that only grew, the least that it is."""
+    if estimate is None or estimate.high < OPEN:
+        return latency(estimate)
+    return f"over {estimate.value:.0f}"
 
 
 def _meters(study: StudyHandle, rows: Sequence[TrialRow]) -> list[_Column]:

@@ -7,7 +7,13 @@ from typing import Any
 
 from tuner.candidate import Candidate
 from tuner.export.kinds import CHAT, Kind
-from tuner.spec.wording import unit_text
+from tuner.metrics import OPEN
+from tuner.spec.wording import demand_text, serves, unit_text
+
+_LOAD = (
+    "`server_…` are under that load, waiting included, and not corrected for drift; to serve so takes as many "
+    "replicas as below, one line for all of them, and up to `max_batch` waiting requests in a call."
+)
 
 
 def readme(candidate: Candidate, report: Mapping[str, Any], subject: str, kind: Kind) -> str:
@@ -67,6 +73,8 @@ def _scenario(scenario: Mapping[str, Any], kind: Kind) -> str:
         )
     length = scenario["sequence_length"]
     tokens = "the data's own lengths" if length == "data" else f"{length} tokens"
+    if serves(scenario):
+        return f"Scenario: server, Poisson arrivals of one document each: {demand_text(scenario)}; {tokens}. {_LOAD}"
     return f"Scenario: {scenario['mode']}, batch {scenario['batch']}, {tokens}."
 
 
@@ -74,11 +82,17 @@ def _rows(metrics: Mapping[str, Any], search: Mapping[str, Any]) -> str:
     rows = []
     for name, found in metrics.items():
         if found is not None:
-            spread = f"{found['low']:.4g} to {found['high']:.4g}" if found["low"] < found["high"] else "exact"
+            spread = _spread(found["low"], found["high"])
             before = search.get(name)
             searched = "–" if before is None else f"{before['value']:.4g}"
             rows.append(f"| {unit_text(name)} | {found['value']:.4g} | {spread} | {searched} |")
     return "\n".join(rows)
+
+
+def _spread(low: float, high: float) -> str:
+    if high >= OPEN:
+        return f"{low:.4g} or more"
+    return f"{low:.4g} to {high:.4g}" if low < high else "exact"
 
 
 def _parts(candidate: Candidate) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -55,9 +56,22 @@ class Answers:
         self._session.run(inputs)
         return {"ms": (time.perf_counter() - begin) * 1e3, "answers": 1}
 
+    def together(self, indices: Sequence[int]) -> None:
+        """Answer the requests of several calls in one, each padded to the longest of them."""
+        asked = [self._calls[index] for index in indices]
+        longest = max(call["input_ids"].shape[1] for call in asked)
+        self._session.run(
+            {name: np.concatenate([_wide(c[name], longest) for c in asked]) for name in asked[0]}
+        )
+
     def details(self) -> dict[str, Any]:
         """Return what the session says of the first call (see `Placed.details`)."""
         return self._session.details(self._calls[0]) if hasattr(self._session, "details") else {}
+
+
+def _wide(array: np.ndarray, length: int) -> np.ndarray:
+    """Return the array (batch, sequence) with zeros up to a length: pads, which the mask hides."""
+    return np.pad(array, ((0, 0), (0, length - array.shape[1])))
 
 
 class Responses:

@@ -135,6 +135,23 @@ class Serving:
         rate = answer["answers"] / answer["seconds"]
         return Block(answer["samples"], rate, answer["details"], answer["answers"])
 
+    def fileno(self) -> int:
+        """Return what to wait on for an answer, with those of other children."""
+        assert self._process.stdout
+        return self._process.stdout.fileno()
+
+    def begin_together(self, calls: Sequence[int]) -> None:
+        """Have several requests of the plan answered in one call, without waiting for it."""
+        self._send("together", calls=list(calls))
+
+    def end_together(self) -> None:
+        """Wait until they are answered."""
+        self._answer(_ANSWER)
+
+    def look(self, since: float) -> None:
+        """End the child if it takes too much memory, or too long over what it was given at a moment."""
+        self._check(since + min(_ANSWER, self._limits.seconds), _ANSWER)
+
     def score(self, inputs: Path) -> dict[str, np.ndarray]:
         """Return `logprob` and `greedy` (rows, longest - 1) of a split for a language model; see `scoring.score`."""
         with tempfile.TemporaryDirectory() as folder:

@@ -24,6 +24,7 @@ from tuner.measure.exclusive import shared, wait_for
 from tuner.measure.gpu import account, cards_of, device_of, states
 from tuner.measure.responses import response_metrics
 from tuner.measure.stats import mean, percentile
+from tuner.measure.under_load import Demand, Ground, Served, under_load
 from tuner.metrics import Estimate
 from tuner.runtime.split import Split
 from tuner.spec.model import Scenario
@@ -38,13 +39,20 @@ class Plan:
     """The calls of a scenario: `NAME.INDEX` arrays (batch, sequence), and how many samples one call holds.
 
     Each `cycle` calls in a row are alike in their lengths, so blocks of whole cycles can be compared. A language
-    model's plan holds `prompts` (n, tokens) and `new_tokens`; so many `clients` share a subject's replicas.
+    model's plan holds `prompts` (n, tokens) and `new_tokens`; so many `clients` share a subject's replicas. With a
+    `demand` the subjects are also put under load.
     """
 
     arrays: dict[str, np.ndarray]
     batch: int
     cycle: int = 1
     clients: int = 1
+    demand: Demand | None = None
+
+    @property
+    def calls(self) -> int:
+        """Return how many differing calls of documents there are."""
+        return sum(name.startswith("input_ids.") for name in self.arrays)
 
     @property
     def rhythm(self) -> Rhythm:
@@ -60,7 +68,7 @@ class Placed(NamedTuple):
     """An artefact as it is to be run; `draft` is how a language model drafts its answers, None: not at all.
 
     `slots` is how many clients one replica of a language model answers together. Where `split` divides the model among
-    several ranks, `threads` are those of each.
+    several ranks, `threads` are those of each. Under load a replica answers up to `max_batch` requests together.
     """
 
     artefact: Path
@@ -69,6 +77,7 @@ class Placed(NamedTuple):
     draft: str | None = None
     slots: int = 1
     split: Split = Split()
+    max_batch: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class Performance:
     `samples` and `reference_samples` are all that were taken; all else is of the `pairs` that nobody disturbed, and
     `disturbed` is how many were set aside. `drift` is how far the reference's slowest block lies above its fastest, as
     a share; `seconds` what it all took.
+
+    `cores` is how many the replicas are pinned to; `server` what became of them under load, None where they were not.
 
     `memory_mb` is what the processes hold in the memory of the device that computes. `energy_j` is joules a sample,
     None without a meter or where others computed on the same GPU. `gpu` is what the GPUs say beside: see `account`,
@@ -103,6 +114,8 @@ class Performance:
     seconds: float
     details: dict[str, Estimate | None] = field(default_factory=dict)
     gpu: dict[str, Any] | None = None
+    cores: int | None = None
+    server: Served | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -110,6 +123,7 @@ class Performance:
         for name in ("ratio", "p50_ms", "p90_ms", "p99_ms", "throughput", "energy_j"):
             estimate = getattr(self, name)
             plain[name] = None if estimate is None else estimate.model_dump()
+        plain["server"] = None if self.server is None else self.server.to_json()
         plain["details"] = {k: None if v is None else v.model_dump() for k, v in self.details.items()}
         return plain
 
@@ -122,7 +136,7 @@ def response_plan(prompts: Path, scenario: Scenario) -> Plan:
     return Plan(given, batch=1, clients=scenario.clients)
 
 
-def scenario_plan(inputs: Path, scenario: Scenario) -> Plan:
+def scenario_plan(inputs: Path, scenario: Scenario, demand: Demand | None = None) -> Plan:
     """Return the calls of a scenario over the documents of an encoded split.
 
     With a fixed `sequence_length` each document is repeated or cut to exactly that many tokens; with `data` a call has
@@ -147,7 +161,7 @@ def scenario_plan(inputs: Path, scenario: Scenario) -> Plan:
     cycle = max(_CYCLE // scenario.batch, 1) if scenario.sequence_length == "data" else 1
     ordered = enumerate(_stratified(calls, cycle))
     arrays = {f"{k}.{i}": np.ascontiguousarray(v) for i, call in ordered for k, v in call.items()}
-    return Plan(arrays, scenario.batch, cycle)
+    return Plan(arrays, scenario.batch, cycle, demand=demand)
 
 
 def _stratified(calls: list[dict[str, np.ndarray]], cycle: int) -> list[dict[str, np.ndarray]]:
@@ -229,7 +243,12 @@ def measure_together(
             begin, before = time.time(), [states(subject.cards) for subject in found]
             duet(found, reference, precision, seconds, percentiles, plan.cycle)
             after = [states(subject.cards) for subject in found]
-            taken = [_performance(subject, plan) for subject in found]
+            served = [
+                _served(s, one.max_batch, reference, plan) for s, one in zip(found, placed, strict=True)
+            ]
+            taken = [
+                _performance(subject, plan, server) for subject, server in zip(found, served, strict=True)
+            ]
             beside = shared(cards, begin)
     noted = [{"before": b, "after": a, "shared": beside} for b, a in zip(before, after, strict=True)]
     return [_on_cards(one, more) for one, more in zip(taken, noted, strict=True)]
@@ -270,7 +289,15 @@ def _written(plan: Plan) -> Iterator[Path]:
         yield file
 
 
-def _performance(subject: Subject, plan: Plan) -> Performance:
+def _served(subject: Subject, most: int, reference: Serving, plan: Plan) -> Served | None:
+    """Put a subject under the load that the plan demands."""
+    if plan.demand is None:
+        return None
+    ground = Ground(subject.servings, plan.calls, most, reference, subject.fastest)
+    return under_load(ground, plan.demand, mean([r for q in subject.quiet for r in q.rates]).value)
+
+
+def _performance(subject: Subject, plan: Plan, server: Served | None) -> Performance:
     taken, quiet = subject.quadruples, subject.quiet
     samples, clocks = subject.samples, [quadruple.clock for quadruple in taken]
     throughput = mean([rate * plan.batch for q in quiet for rate in q.rates])
@@ -294,6 +321,8 @@ def _performance(subject: Subject, plan: Plan) -> Performance:
         seconds=subject.spent,
         details=response_metrics(details, throughput),
         gpu=gpu,
+        cores=len({core for serving in subject.servings for core in serving.cores}),
+        server=server,
     )
 
 

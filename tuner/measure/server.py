@@ -83,6 +83,14 @@ class Server:
             "details": [call for call in taken if call],
         }
 
+    def together(self, calls: list[int]) -> dict[str, Any]:
+        """Answer these requests of the plan in one call: what a dispatcher has given to this replica."""
+        from tuner.measure.calls import Answers
+
+        assert isinstance(self._calls, Answers)  # the server scenario is of classifiers
+        self._calls.together(calls)
+        return {}
+
     def score(self, inputs: str, out: str) -> dict[str, Any]:
         """Write what a language model expects in each row of an encoded split (see `scoring`)."""
         from tuner.measure.scoring import score

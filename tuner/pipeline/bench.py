@@ -18,6 +18,7 @@ from tuner.measure.performance import (
     response_plan,
     scenario_plan,
 )
+from tuner.measure.under_load import Demand
 from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepared import Prepared
@@ -97,7 +98,15 @@ class Bench:
         data, scenario = self._ready.data.path, self._shop.spec.scenario
         if self._shop.spec.task == GENERATION:
             return response_plan(data / "prompts.npz", scenario)
-        return scenario_plan(data / "validation.npz", scenario)
+        return scenario_plan(data / "validation.npz", scenario, self._demand())
+
+    def _demand(self) -> Demand | None:
+        """Return what the server scenario asks of a candidate, None in the others."""
+        spec, scenario = self._shop.spec, self._shop.spec.scenario
+        if not scenario.serves or scenario.p99_ms is None:
+            return None
+        rate = scenario.rate if isinstance(scenario.rate, float) else None
+        return Demand(rate, scenario.p99_ms, scenario.wait_ms, spec.measure.seconds, spec.seed)
 
     def _percentiles(self) -> tuple[int, ...]:
         """Return the percentiles that the study asks for: only for those are enough samples taken."""
@@ -116,6 +125,7 @@ class Bench:
             "scenario": spec.scenario.model_dump(mode="json"),
             "measure": spec.measure.model_dump(mode="json"),
             "percentiles": self._percentiles(),
+            **({"seed": spec.seed} if spec.scenario.serves else {}),
             "data": self._ready.data.key if self._asks_data() else None,
             "reference": self.reference_artefact.key,
             "host": self._shop.host.fingerprint,
@@ -128,5 +138,5 @@ class Bench:
 
 def _placed(artefact: Entry, candidate: Candidate) -> Placed:
     run = candidate.parallel
-    split = Split(run.tensor, run.pipeline)
-    return Placed(artefact.path, run.threads, run.replicas, candidate.backend.draft, run.slots, split)
+    split, draft = Split(run.tensor, run.pipeline), candidate.backend.draft
+    return Placed(artefact.path, run.threads, run.replicas, draft, run.slots, split, run.max_batch)

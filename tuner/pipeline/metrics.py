@@ -62,9 +62,16 @@ def _measured(performance: Mapping[str, Any], quality: Metrics, baseline_ms: flo
         "throughput": _scaled(performance["throughput"], 1 / drift),
         "memory_mb": _exact(performance["memory_mb"]),
         "size_mb": _exact(performance["size_mb"]),
+        "cores": _exact(performance.get("cores")),
+        **_loaded(performance.get("server")),
         "energy_j": _scaled(performance["energy_j"], 1.0),
         **_token_metrics(performance.get("details") or {}, drift),
     }
+
+
+def _loaded(server: Mapping[str, Any] | None) -> Metrics:
+    """Return what was measured under load, as it was measured: what waits has no clock of the study's."""
+    return {name: _scaled(raw, 1.0) for name, raw in (server or {}).get("metrics", {}).items()}
 
 
 def _token_metrics(details: Mapping[str, Any], drift: float) -> Metrics:

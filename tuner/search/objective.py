@@ -18,7 +18,14 @@ SPAN = 100.0  # the best that counts of what is clocked or weighed: so many time
 #: perplexity half as much again: that is where low-bit weights and pruning take small models, and in a box of 10 % the
 #: search would see no slope there. Of the baseline's greedy tokens half: agreement starts at all, and falls fast.
 MARGIN = 0.1
-_MARGINS = {"perplexity": math.log(1.5), "perplexity_increase": math.log(1.5), "agreement": 0.5}
+#: Of cores, which are few and whole: so many times more than the baseline's as less, for what needs as many as it does
+#: is worth something, too.
+_MARGINS = {
+    "cores": math.log(SPAN),
+    "perplexity": math.log(1.5),
+    "perplexity_increase": math.log(1.5),
+    "agreement": 0.5,
+}
 
 _INCREASE = "perplexity_increase"
 #: What a constraint on a metric that was not measured is told as: violated, by a whole unit.
@@ -58,8 +65,11 @@ def is_relative(metric: str) -> bool:
 
 
 def margin(metric: str) -> float | None:
-    """Return how far a quality may lie from the baseline's and count, as it is told; None of what is clocked."""
-    return None if is_clocked(metric) else _MARGINS.get(metric, MARGIN)
+    """Return how far a quality may lie from the baseline's and count, as it is told; None of what is clocked.
+
+    Cores are counted, and lie on either side.
+    """
+    return _MARGINS.get(metric, None if is_clocked(metric) else MARGIN)
 
 
 def box(metric: str, origin: float, margin: float | None) -> tuple[float, float]:

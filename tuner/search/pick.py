@@ -9,7 +9,7 @@ from tuner.metrics import LOSS
 from tuner.search.front import Point, front, knee
 from tuner.spec.nearest import did_you_mean
 
-STRATEGIES = ("fastest", "knee", "most-accurate")
+STRATEGIES = ("fastest", "knee", "most-accurate", "cheapest")
 
 
 def pick(
@@ -21,9 +21,10 @@ def pick(
 ) -> Point:
     """Return the best feasible point by a strategy.
 
-    `fastest`: lowest `latency_ms`; `most-accurate`: best `metric`, ties to the faster; `knee`: see
-    `front.knee`. `max_loss` (a fraction) keeps only points that lose at most that of `metric` (`LOSS`), by
-    its value; without it `fastest` is the fastest at any quality that the study's constraints allow.
+    `fastest`: lowest `latency_ms`, of a study that looks for it the highest `server_rate`; `most-accurate`: best
+    `metric`, ties to the faster; `cheapest`: fewest `cores`, ties to the less memory; `knee`: see `front.knee`.
+    `max_loss` (a fraction) keeps only points that lose at most that of `metric` (`LOSS`), by its value; without it
+    `fastest` is the fastest at any quality that the study's constraints allow.
 
     Raises:
         InputError: an unknown strategy, or a negative loss.
@@ -37,7 +38,11 @@ def pick(
             "no feasible trial: none meets the study's constraints; loosen them or search longer"
         )
     kept = _within(kept, LOSS[metric], max_loss)
-    chosen = knee(kept, objectives) if strategy == "knee" else _extreme(kept, strategy, metric)
+    chosen = (
+        knee(kept, objectives)
+        if strategy == "knee"
+        else _extreme(kept, order_of(strategy, objectives, metric))
+    )
     if chosen is None:
         raise NoFeasibleTrialError(
             f"no feasible trial has what {strategy!r} looks at: {', '.join(objectives)}"
@@ -58,7 +63,14 @@ def _within(points: list[Point], loss: str, limit: float | None) -> list[Point]:
     return kept
 
 
-def _extreme(points: list[Point], strategy: str, metric: str) -> Point | None:
-    order = ["latency_ms", metric] if strategy == "fastest" else [metric, "latency_ms"]
+def order_of(strategy: str, objectives: Sequence[str], metric: str) -> list[str]:
+    """Return the metrics that a strategy goes by, the first counting most; those of all but the knee."""
+    if strategy == "cheapest":
+        return ["cores", "memory_mb"]
+    fastest = ["server_rate" if "server_rate" in objectives else "latency_ms", metric]
+    return fastest if strategy == "fastest" else fastest[::-1]
+
+
+def _extreme(points: list[Point], order: list[str]) -> Point | None:
     ranked = front(points, order[::-1])  # ordered from the last objective: ours of first rank
     return ranked[0] if ranked else None

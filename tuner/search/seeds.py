@@ -18,7 +18,14 @@ from tuner.spec.model import GENERATION
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
 _RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4, "xla": 5}
 #: The same for language models in few bits, which go by how fast weights are read.
-_RANK_GENERATES = {"llama-cpp": 0, "onnxruntime-genai": 1, "openvino": 2, "torch-compile": 3, "torch": 4}
+_RANK_GENERATES = {
+    "llama-cpp": 0,
+    "onnxruntime-genai": 1,
+    "openvino": 2,
+    "openvino-genai": 2,
+    "torch-compile": 3,
+    "torch": 4,
+}
 _MIDDLE = 2
 #: So many engines also get the whole model at its narrowest: a big model on a slow engine costs minutes.
 _QUICK = 2
@@ -176,10 +183,13 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
 
 
 def _run(runs: Iterable[Parallel], replicated: bool) -> Parallel:
-    """Return the fewest processes of a model and the most slots, with all threads in one replica or one in many."""
+    """Return the fewest processes of a model and the most slots, with all threads in one replica or one in many.
+
+    Where it is throughput that is wished for, requests are answered in large batches.
+    """
     if replicated:
-        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas, -run.slots))
-    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas, -run.slots))
+        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas, -run.slots, -run.max_batch))
+    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas, -run.slots, run.max_batch))
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:

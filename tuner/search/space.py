@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _CPU = "cpu"
 _ON_A_CARD = (1, 2, 4)  # replicas that share a GPU, where the study names none
+_ONE = (1,)  # requests that are answered at a time where a shape is built for one
 
 #: Takes a choice, and the value a known candidate has there (if any); returns the chosen value.
 Chooser = Callable[[Choice], Any]
@@ -76,6 +77,7 @@ class Space:
         self._on_card = on_card
         self.ways = Ways(axes, anatomy, self.legs, cores)
         self._slots = axes.parallel.slots
+        self._batches = sorted(set(axes.parallel.max_batch or _ONE))
         self._batching = {leg.target for leg in self.legs if leg.batches}
         self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
 
@@ -113,13 +115,20 @@ class Space:
             leg.semi_structured for leg in self.legs if (leg.engine, leg.device, leg.bits, leg.scheme) == made
         )
 
+    def batches_on(self, backend: Backend) -> Sequence[int]:
+        """Return how many requests a call may answer, ascending; the fewest where a shape is built for one."""
+        return self._batches[:1] if backend.fixed_shape else self._batches
+
     def runs(self, student: Student, quantization: Quantization, backend: Backend) -> list[Parallel]:
         """Return every way to run a student's artefact of an engine."""
         return [
-            Parallel(threads=t, replicas=r, slots=slots, tensor=way.tensor, pipeline=way.pipeline)
+            Parallel(
+                threads=t, replicas=r, slots=slots, max_batch=batch, tensor=way.tensor, pipeline=way.pipeline
+            )
             for way in self.ways.of(student, backend, quantization.bits)
             for t, r in self.parallels_on(backend.device, way.ranks)
             for slots in self.slots_on(backend, r, way.ranks)
+            for batch in self.batches_on(backend)
         ]
 
     @property
@@ -205,8 +214,14 @@ class Space:
         together = self.slots_on(backend, replicas, way.ranks)
         where = f"{backend.engine}@{backend.device}.{replicas}r.slots"
         slots = choose(Choice(where, "slots", together))
+        batch = choose(Choice(f"{place}max_batch", "max_batch", self.batches_on(backend)))
         return Parallel(
-            threads=threads, replicas=replicas, slots=slots, tensor=way.tensor, pipeline=way.pipeline
+            threads=threads,
+            replicas=replicas,
+            slots=slots,
+            max_batch=batch,
+            tensor=way.tensor,
+            pipeline=way.pipeline,
         )
 
     def _walk_leg(self, choose: Chooser) -> tuple[Quantization, Backend]:
@@ -308,6 +323,7 @@ class Space:
             "ffn": list(self.ffn),
             "legs": [leg.signature() for leg in self.legs],
             "parallel": [list(pair) for pair in self.parallels],
+            **({"max_batch": list(self._batches)} if len(self._batches) > 1 else {}),
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
             **({"ways": self.ways.signature()} if self.ways.divided else {}),
             **({"slots": [self._slots, self.clients]} if self._batching and self.clients > 1 else {}),

@@ -10,6 +10,7 @@ import pandas as pd
 from tuner.metrics import METRICS
 from tuner.search.dominance import undominated
 from tuner.search.objective import told_column
+from tuner.search.pick import order_of
 from tuner.service.placing import losses_of, shown
 
 Limits = Mapping[str, float]
@@ -30,13 +31,15 @@ def choose(
 ) -> dict[str, int | None]:
     """Return the trial number of each of `OFFERS` within the limits; None where there is none.
 
-    The rules are those of `search.pick`: lowest latency, farthest towards the ideal (Das 1999), highest `metric`.
+    The rules are those of `search.pick`: lowest latency (the cheapest, where a study asks for few cores), farthest
+    towards the ideal (Das 1999), highest `metric`.
     """
+    best = "cheapest" if "cores" in objectives else "fastest"
     kept = frame[within(frame, limits) & shown(frame)]
     return {
-        "recommended": _first(kept, ["latency_ms", metric]),
+        "recommended": _first(kept, order_of(best, objectives, metric)),
         "knee": _knee(kept, objectives),
-        "most accurate": _first(kept, [metric, "latency_ms"]),
+        "most accurate": _first(kept, order_of("most-accurate", objectives, metric)),
     }
 
 

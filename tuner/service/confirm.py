@@ -15,6 +15,7 @@ from tuner.pipeline.metrics import trial_metrics
 from tuner.search.front import Point, contenders, front, losses
 from tuner.service.pipeline import Confirmation, Pipeline
 from tuner.service.points import is_baseline, search_points
+from tuner.service.record import under_load
 from tuner.service.requires import price_of
 from tuner.store import Store
 from tuner.store.records import Measurement, Study, Trial
@@ -61,7 +62,7 @@ def _store(store: Store, study: Study, trial: Trial, found: Confirmation, host: 
     metrics = trial_metrics(performance, found.quality, clock, price_of(study.spec, host.name))
     raw = Measurement("confirm", tuple(performance["samples"]), tuple(performance["reference_samples"]))
     matrix: dict[str, Any] = {"confusion": found.confusion}
-    measured = [raw, Measurement("confirm", summary=matrix)]
+    measured = [raw, *under_load("confirm", performance), Measurement("confirm", summary=matrix)]
     store.confirm_trial(study, trial.id, metrics, Estimate(**performance["ratio"]), measured, found.correct)
 
 

@@ -74,7 +74,7 @@ def detail(store: Store, study_name: str, number: int) -> Detail:
 
 def _samples(found: list[Measurement], kind: str) -> Samples | None:
     for m in found:
-        if m.kind == kind and m.samples:
+        if m.kind == kind and m.samples and "server" not in m.summary:
             return Samples(m.samples[:_MOST], (m.reference_samples or ())[:_MOST], m.summary)
     return None
 
@@ -116,6 +116,8 @@ def command(study_name: str, trial: Trial) -> str:
     if c.parallel.ranks > 1:
         settings["axes.parallel.tensor"] = [c.parallel.tensor]
         settings["axes.parallel.pipeline"] = [c.parallel.pipeline]
+    if c.parallel.max_batch > 1:
+        settings["axes.parallel.max_batch"] = [c.parallel.max_batch]
     if q.scheme in ("dynamic", "static"):
         settings["axes.quantization.schemes"] = [q.scheme]
     if q.group_size:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tuner.search.aware.history import Seen
 from tuner.service.points import is_baseline, search_metrics
-from tuner.spec.model import StudySpec
+from tuner.spec.model import Scenario, StudySpec
 from tuner.store import Store
 from tuner.store.records import Study, Trial
 
@@ -40,7 +40,7 @@ def _kindred(study: Study, spec: StudySpec, other: Study) -> bool:
         bool(theirs)
         and spec.task == other.spec.get("task", "text-classification")
         and all(mine.get(name) == theirs.get(name) for name in _KIN)
-        and spec.scenario.model_dump(mode="json") == other.spec["scenario"]
+        and spec.scenario == Scenario.model_validate(other.spec["scenario"])
         and study.host is not None
         and study.host.fingerprint in other.clocks
     )

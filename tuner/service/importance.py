@@ -27,6 +27,7 @@ FIELDS = (
     "replicas",
     "tensor",
     "pipeline",
+    "max_batch",
     "engine",
     "fixed_shape",
 )

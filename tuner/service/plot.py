@@ -31,10 +31,12 @@ ENGINE_COLOURS = {
     "onnxruntime": "#0072B2",
     "openvino": "#009E73",
     "onnxruntime-genai": "#56B4E9",
+    "openvino-genai": "#CC79A7",
 }
-_OTHER = ("#CC79A7", "#56B4E9", "#7A6A00", "#666666")
+_OTHER = ("#7A6A00", "#6A51A3", "#666666")
 FORMAT_MARKERS = {"fp32": "o", "tf32": "p", "16 bit": "D", "fp16": "d", "int8": "s", "fp8": "P", "int4": "^",
                   "int3": "v", "int2": "X"}  # fmt: skip
+_OPEN_END = 10.0  # times the value, where an interval's end is open
 _INK, _GREY, _SPARE = "#1f2933", "#8a94a0", 0.06
 
 
@@ -80,7 +82,8 @@ def plot_front(study: StudyHandle, path: Path) -> Path:
 
 def drawn(study: StudyHandle) -> Drawn:
     """Choose what of a study is drawn."""
-    plane = Plane(drawn_across(study.spec["objectives"]), drawn_quality(study.spec["metric"]))
+    across = drawn_across(study.spec["objectives"], study.spec["scenario"])
+    plane = Plane(across, drawn_quality(study.spec["metric"]))
     rows = [row for row in study.rows() if _point(row, plane) is not None]
     front = [row for row in study.front_rows() if _point(row, plane) is not None]
     baseline = next((row for row in rows if row.candidate == study.baseline), None)
@@ -177,7 +180,15 @@ def _short(row: TrialRow) -> str:
 
 def _point(row: TrialRow, plane: Plane) -> tuple[Estimate, Estimate] | None:
     x, y = row.estimate(plane.across), row.estimate(plane.up)
-    return None if x is None or y is None or x.value <= 0 else (x, height(plane.up, y))
+    return None if x is None or y is None or x.value <= 0 else (way(plane.across, x), height(plane.up, y))
+
+
+def way(metric: str, found: Estimate) -> Estimate:
+    """Return what is drawn across such that less is better: a rate as the milliseconds from a request to the next."""
+    if METRICS[metric][1] == "minimize":
+        return found.model_copy(update={"high": min(found.high, _OPEN_END * found.value)})
+    low = max(found.low, found.value / _OPEN_END)
+    return Estimate(value=1e3 / found.value, low=1e3 / found.high, high=1e3 / low)
 
 
 def height(metric: str, found: Estimate) -> Estimate:
@@ -209,7 +220,8 @@ def _limits(axes: Any, content: Drawn, lane: float) -> None:
     xs = [_xy(row, content.plane)[0].value for row in content.rows]
     axes.set_xlim(min(xs) / 1.45, max(xs) * 1.6)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    rate = METRICS[content.plane.across][1] == "maximize"
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1e3 / value if rate else value:.4g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     low, high = _span(content)
     axes.set_ylim(low, high + (high - low) * lane / (1 - lane))
@@ -275,9 +287,9 @@ def _confirmed(axes: Any, row: TrialRow, plane: Plane, strong: bool) -> None:
         [x.value], [y.value], _marker(row), markersize=10.5, markerfacecolor=face, linestyle="none",
         markeredgecolor=_INK if row.feasible else colour, markeredgewidth=1.3, alpha=alpha, zorder=7,
     )  # fmt: skip
-    before_x, before = row.metrics.get(plane.across), row.metrics.get(plane.up)
-    if before_x is not None and before is not None:
-        before_y = height(plane.up, before)
+    raw, before = row.metrics.get(plane.across), row.metrics.get(plane.up)
+    if raw is not None and raw.value > 0 and before is not None:
+        before_x, before_y = way(plane.across, raw), height(plane.up, before)
         axes.plot(
             [before_x.value, x.value],
             [before_y.value, y.value],
@@ -362,6 +374,10 @@ def _style(axes: Any, content: Drawn) -> None:
 
 
 def _across_text(plane: Plane) -> str:
+    if plane.across == "server_rate":
+        return "largest rate, requests a second (logarithmic, more is left)"
+    if plane.across == "server_p99_ms":
+        return "99th percentile of latency under load, ms (logarithmic)"
     if plane.across != "latency_ms":
         return f"{unit_text(plane.across)}, logarithmic"
     what = "whole response" if METRICS[plane.up][1] == "minimize" else "latency"

@@ -14,7 +14,7 @@ from tuner.pipeline.metrics import trial_metrics
 from tuner.service.requires import price_of
 from tuner.stage import StageRun
 from tuner.store import Store
-from tuner.store.records import Artefact, Measurement, Study, Trial
+from tuner.store.records import Artefact, Measurement, MeasurementKind, Study, Trial
 
 
 def record(
@@ -32,7 +32,7 @@ def record(
         trial_metrics(found.performance, found.quality, baseline_ms, price_of(study.spec, host.name)),
         ratio=Estimate(**found.performance["ratio"]),
         stages=found.stages,
-        measurements=[_performance(found), Measurement("quality", summary={"confusion": found.confusion})],
+        measurements=[*_performance(found), Measurement("quality", summary={"confusion": found.confusion})],
         artefact_key=found.artefact.key,
         correct=found.correct,
         reference_ms=reference_ms,
@@ -57,7 +57,7 @@ def record_given_up(store: Store, study: Study, trial: Trial, found: GivenUp, ho
         trial_metrics(found.performance, found.quality, clock, price_of(study.spec, host.name)),
         ratio=Estimate(**found.performance["ratio"]),
         stages=found.stages,
-        measurements=[_performance(found)],
+        measurements=_performance(found),
         reference_ms=reference_ms,
     )
 
@@ -83,10 +83,21 @@ def disturbances(performance: Mapping[str, Any]) -> list[str]:
     return list((performance.get("gpu") or {}).get("shared") or ())
 
 
-def _performance(found: Evaluation | GivenUp) -> Measurement:
-    summary = {k: v for k, v in found.performance.items() if k not in ("samples", "reference_samples")}
+def _performance(found: Evaluation | GivenUp) -> list[Measurement]:
+    apart = ("samples", "reference_samples", "server")
+    summary = {k: v for k, v in found.performance.items() if k not in apart}
     samples, beside = found.performance["samples"], found.performance["reference_samples"]
-    return Measurement("performance", tuple(samples), tuple(beside), summary)
+    alone = Measurement("performance", tuple(samples), tuple(beside), summary)
+    return [alone, *under_load("performance", found.performance)]
+
+
+def under_load(kind: MeasurementKind, performance: Mapping[str, Any]) -> list[Measurement]:
+    """Return what was measured under load, its latencies (ms) as samples and all probes; nothing in other scenarios."""
+    server = performance.get("server")
+    if server is None:
+        return []
+    told = {name: server[name] for name in ("capacity", "probes")}
+    return [Measurement(kind, tuple(server["latencies_ms"]), summary={"server": told})]
 
 
 def _artefact(found: Evaluation) -> Artefact:

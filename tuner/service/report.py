@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from tuner.metrics import LOSS, LOST, METRICS, Estimate
+from tuner.metrics import LOSS, LOST, METRICS, OPEN, Estimate
 from tuner.service.handle import StudyHandle
 from tuner.service.rows import TrialRow
-from tuner.spec.wording import asked_text, drawn_quality, generates, loss_unit
+from tuner.spec.wording import asked_text, drawn_across, drawn_quality, generates, loaded, loss_unit
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2933; --grey: #66727f; --line: #d9dfe6; --ground: #fff }
@@ -34,6 +34,7 @@ _COLUMNS = ("latency_ms", "speedup", "METRIC", "LOSS", "memory_mb", "size_mb")
 _CHAT = ("latency_ms", "speedup", "METRIC", "LOSS", "agreement", "ttft_ms", "tpot_ms", "tokens_per_s", "memory_mb",
          "size_mb")  # fmt: skip
 _NAMES = {"latency_ms": "Latency", "speedup": "Speedup", "memory_mb": "Memory", "size_mb": "Size",
+          "server_rate": "Largest rate", "server_p99_ms": "p99 under load",
           "ttft_ms": "First token", "tpot_ms": "Each further token", "tokens_per_s": "Tokens"}  # fmt: skip
 
 
@@ -49,7 +50,7 @@ def report_html(study: StudyHandle, chosen: int | None = None) -> str:
         f"<h1>{escape(study.name)}</h1>",
         f'<p class="grey">{escape(_about(study))}</p>',
         _chosen(study, picked) if picked else "",
-        f'<h2>The front</h2><img alt="{_axis(study)} against latency of all measured candidates" '
+        f'<h2>The front</h2><img alt="{_axis(study)} against {_across(study)} of all measured candidates" '
         f'src="data:image/png;base64,{_picture(study)}">',
         _table(study, front, picked) if front else "<p>No trial meets the constraints.</p>",
         _growth(study),
@@ -80,6 +81,12 @@ def _axis(study: StudyHandle) -> str:
     return drawn_quality(study.spec["metric"]).replace("_", " ").capitalize()
 
 
+def _across(study: StudyHandle) -> str:
+    speed = drawn_across(study.spec["objectives"], study.spec["scenario"])
+    names = {"latency_ms": "latency", "server_rate": "largest rate", "server_p99_ms": "latency under load"}
+    return names.get(speed) or speed.replace("_", " ")
+
+
 def _chosen(study: StudyHandle, row: TrialRow) -> str:
     changes = "".join(
         f"<tr><td>{escape(name)}</td><td>{escape(str(base))}</td><td>{escape(str(own))}</td></tr>"
@@ -97,7 +104,7 @@ def _chosen(study: StudyHandle, row: TrialRow) -> str:
 
 def _table(study: StudyHandle, rows: Sequence[TrialRow], chosen: TrialRow | None) -> str:
     metric = str(study.spec["metric"])
-    columns = _CHAT if generates(metric) else _COLUMNS
+    columns = (*loaded(study.spec["scenario"]), *(_CHAT if generates(metric) else _COLUMNS))
     names = [{"METRIC": metric, "LOSS": LOSS[metric]}.get(name, name) for name in columns]
     heads = "".join(f"<th>{escape(_NAMES.get(n, n.replace('_', ' ')))}</th>" for n in names)
     lines = []
@@ -118,6 +125,8 @@ def value(name: str, found: Estimate | None) -> str:
         if unit == "fraction"
         else (1.0, {"x": "×", "": ""}.get(unit, f" {unit}"))
     )
+    if found.high >= OPEN:
+        return f"over {found.value * scale:.3g}{text}"
     spread = "" if found.low == found.high else f" ({found.low * scale:.3g} to {found.high * scale:.3g})"
     return f"{found.value * scale:.3g}{text}{spread}"
 

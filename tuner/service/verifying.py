@@ -19,7 +19,7 @@ from tuner.export.manifest import NAME, check_manifest
 from tuner.export.programs import run_program
 from tuner.hardware import this_host
 from tuner.measure.client import Serving, run_blocks
-from tuner.metrics import METRICS, QUALITY, Estimate
+from tuner.metrics import LOADED, METRICS, QUALITY, Estimate
 from tuner.pipeline.bench import Bench
 from tuner.pipeline.cache import Cache, Entry
 from tuner.pipeline.jobs import Jobs
@@ -138,7 +138,7 @@ def _measured(
             "the claims were measured; times are shown and not judged"
         )
     claims = [_claim(name, report["metrics"].get(name), value) for name, value in found.items()]
-    return [{**c, "holds": None} if busy and c["metric"] in _TIMES else c for c in claims], notes
+    return [{**c, "holds": None} if busy and c["metric"] in (*_TIMES, *LOADED) else c for c in claims], notes
 
 
 def _accuracy(bundle: Path, ready: Prepared) -> dict[str, Estimate]:
@@ -171,7 +171,7 @@ def _latency(
     entry = Entry("bundle", "bundle", bundle / "artefact", hit=True, seconds=0.0)
     performance = bench.together([(entry, Candidate.model_validate(report["candidate"]))])[0].to_json()
     found = trial_metrics(performance, {}, report["baseline_ms"] or performance["reference_ms"])
-    return {n: found[n] for n in (*_TIMES, "memory_mb", "size_mb") if n in found}, float(
+    return {n: found[n] for n in (*_TIMES, *LOADED, "memory_mb", "size_mb") if n in found}, float(
         performance["reference_ms"]
     )
 

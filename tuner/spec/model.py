@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from tuner.candidate import Bits
 from tuner.errors import InputError
-from tuner.metrics import COSTS, LOSS, METRICS
+from tuner.metrics import COSTS, LOADED, LOSS, METRICS
 from tuner.spec.constraint import Constraint, parse_constraint
 from tuner.spec.nearest import did_you_mean
 from tuner.spec.price import HostName, Price
@@ -19,6 +19,7 @@ T = TypeVar("T")
 GENERATION = "text-generation"
 #: What a language model must keep of the baseline's greedy answers, where a study says nothing of agreement.
 FLOOR = "agreement >= 0.25"
+_BATCHES = [1, 4, 16]  # requests answered together, where a study of the server scenario names none
 Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
@@ -74,9 +75,26 @@ class _Section(BaseModel):
 def _traded(given: dict[str, Any]) -> list[str]:
     """Return the objectives of a study that names none."""
     metric, scenario = given.get("metric", "accuracy"), given.get("scenario")
-    offline = isinstance(scenario, dict) and scenario.get("mode") == "offline"
+    asked: dict[str, Any] = scenario if isinstance(scenario, dict) else {}
     quality = LOSS["perplexity"] if metric == "perplexity" else metric
-    return [quality, "throughput" if offline else "latency_ms"]
+    served = "server_rate" if asked.get("rate") == "max" else "cores"
+    return [quality, {"offline": "throughput", "server": served}.get(str(asked.get("mode")), "latency_ms")]
+
+
+def _demanded(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a study with what the server scenario demands written out as a constraint, and its choice of batches."""
+    scenario, said = given.get("scenario"), given.get("constraints", [])
+    if not isinstance(scenario, dict) or scenario.get("mode") != "server":
+        return given
+    axes = given.get("axes") or {}
+    parallel = axes.get("parallel") or {} if isinstance(axes, dict) else None
+    if isinstance(parallel, dict) and parallel.get("max_batch") is None:
+        given = {**given, "axes": {**axes, "parallel": {**parallel, "max_batch": _BATCHES}}}
+    bound = scenario.get("p99_ms")
+    unsaid = isinstance(said, list) and not any("server_p99_ms" in str(text) for text in said)
+    if not isinstance(bound, int | float) or not unsaid:
+        return given
+    return {**given, "constraints": [*said, f"server_p99_ms <= {bound:g}"]}
 
 
 class FineTune(_Section):
@@ -174,17 +192,22 @@ class DataSpec(_Section):
 
 
 class Scenario(_Section):
-    """MLPerf's single-stream (one request after the other) or offline (all samples at hand).
+    """MLPerf's single-stream (one request after the other), offline (all samples at hand) or server (Poisson arrivals).
 
     A language model's request is a prompt of `prompt_tokens`, answered with `new_tokens`, greedily; `clients` ask at
     the same time, each in a conversation of its own, and the next request comes when the last is answered.
 
     Offline, the documents are put in order of their length, since nobody waits for any one of them: those of a call are
     about as long as each other, and little of it is padding. What counts then is throughput.
+
+    In the server scenario single documents come at random moments, `rate` a second on average, whether or not those
+    before are answered; the 99th percentile of what they wait and compute must be within `p99_ms`. With `rate: max` the
+    largest rate is looked for at which it is.
     """
 
-    mode: Literal["single-stream", "offline"] = Field(
-        default="single-stream", description="one request after the other, or all samples at hand"
+    mode: Literal["single-stream", "offline", "server"] = Field(
+        default="single-stream",
+        description="one request after the other, all samples at hand, or requests at random moments",
     )
     batch: int = Field(default=1, ge=1, description="documents per call; offline, 32 where nothing is said")
     sequence_length: Count | Literal["data"] = Field(
@@ -196,6 +219,46 @@ class Scenario(_Section):
     )
     new_tokens: int = Field(default=64, ge=2, description="generation: tokens of the answer")
     clients: int = Field(default=1, ge=1, description="generation: conversations at the same time")
+
+    rate: Annotated[float, Field(ge=1, le=1e5)] | Literal["max"] | None = Field(
+        default=None, description="server: requests a second, or `max`: the largest that holds p99_ms"
+    )
+    p99_ms: float | None = Field(
+        default=None, gt=0, description="server: bound on the 99th percentile of latency, waiting included"
+    )
+    wait_ms: float = Field(
+        default=0.0, ge=0, description="server: how long a free replica waits for a batch to fill"
+    )
+
+    @property
+    def serves(self) -> bool:
+        """Say whether this is the server scenario."""
+        return self.mode == "server"
+
+    @model_validator(mode="after")
+    def _whole_demand(self) -> Scenario:
+        demanded = {name: getattr(self, name) for name in ("rate", "p99_ms")}
+        if not self.serves:
+            said = [name for name, value in demanded.items() if value is not None]
+            said += ["wait_ms"] if self.wait_ms else []
+            if said:
+                raise _wrong(said[0], f"belongs to `mode: server`, not to {self.mode}")
+            return self
+        for name, value in demanded.items():
+            if value is None:
+                raise _wrong(
+                    name, "the server scenario needs `rate` (requests a second, or max) and `p99_ms`"
+                )
+        if self.batch != 1:
+            raise _wrong(
+                "batch",
+                "a request is one document; how many are answered together is axes.parallel.max_batch",
+            )
+        if self.p99_ms is not None and self.wait_ms >= self.p99_ms:
+            raise _wrong(
+                "wait_ms", f"to wait {self.wait_ms:g} ms leaves nothing of the {self.p99_ms:g} of p99_ms"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -274,6 +337,10 @@ class ParallelAxis(_Section):
     )
     pipeline: Choices[Count] = Field(
         default=[1], description="processes with some of the layers each; the engine torch"
+    )
+    max_batch: Choices[Count] | None = Field(
+        default=None,
+        description="server scenario: most requests that a replica answers together; null: 1, 4, 16",
     )
 
 
@@ -457,7 +524,7 @@ class StudySpec(_Section):
     objectives: Choices[MetricName] = Field(
         default=["accuracy", "latency_ms"],
         description="what the search trades; where nothing is said, the metric (generation: perplexity_increase) and "
-        "latency (offline: throughput)",
+        "latency (offline: throughput; server: cores at a rate, server_rate where that is looked for)",
     )
     constraints: Annotated[list[ConstraintText], AfterValidator(_distinct)] = Field(
         default=[], description="what a feasible trial meets: METRIC <= NUMBER; generation: agreement at least 0.25",
@@ -499,7 +566,7 @@ class StudySpec(_Section):
         said = given.get("constraints", [])
         if generates and isinstance(said, list) and not any("agreement" in str(text) for text in said):
             filled["constraints"] = [*said, FLOOR]
-        return filled
+        return _demanded(filled)
 
     @model_validator(mode="after")
     def _fits(self) -> StudySpec:
@@ -513,6 +580,8 @@ class StudySpec(_Section):
             raise _wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
         if generates:
             self._check_generation()
+        if not self.scenario.serves:
+            self._check_unserved()
         if self.axes.backend.hosts and self.hosts == "one":
             raise _wrong(
                 "hosts",
@@ -528,6 +597,16 @@ class StudySpec(_Section):
             raise _wrong("budget.auto", f"sampler {self.sampler} expects nothing: `auto` takes stage-aware")
         return self
 
+    def _check_unserved(self) -> None:
+        asked = [*self.objectives, *(constraint.metric for constraint in self.parsed_constraints())]
+        if loaded := [name for name in asked if name in LOADED]:
+            field = "objectives" if loaded[0] in self.objectives else "constraints"
+            raise _wrong(
+                field, f"{loaded[0]} is measured in the server scenario: set scenario.mode to server"
+            )
+        if self.axes.parallel.max_batch is not None:
+            raise _wrong("axes.parallel.max_batch", "only the server scenario answers requests together")
+
     def _check_generation(self) -> None:
         if self.model.config is not None:
             raise _wrong(
@@ -535,6 +614,12 @@ class StudySpec(_Section):
             )
         if self.scenario.mode == "offline":
             raise _wrong("scenario.mode", "generation is measured single-stream, or with several `clients`")
+        if self.scenario.serves:
+            raise _wrong(
+                "scenario.mode",
+                "the server scenario is of text-classification: a 99th percentile takes 459 answers, and a language "
+                "model's take seconds each; measure it single-stream, or with several `clients`",
+            )
         if self.recover.start == "larger":
             raise _wrong("recover.start", "language models' students are cut from the teacher")
 

@@ -66,10 +66,14 @@ def drawn_quality(metric: str) -> str:
     return LOSS[metric] if not is_share(metric) else metric
 
 
-def drawn_across(objectives: Sequence[str]) -> str:
-    """Return what a picture shows the quality against: latency, where it is not traded joules or money instead."""
+def drawn_across(objectives: Sequence[str], scenario: Mapping[str, Any]) -> str:
+    """Return what a picture shows the quality against: latency, where it is not traded joules or money instead.
+
+    In the server scenario it is what is told first of the load: the largest rate, or the percentile.
+    """
     traded = [name for name in objectives if name in ("energy_j", *COSTS)]
-    return traded[0] if traded and "latency_ms" not in objectives else "latency_ms"
+    usual = next(iter(loaded(scenario)), "latency_ms")
+    return traded[0] if traded and usual not in objectives else usual
 
 
 def asked_text(scenario: Mapping[str, Any], metric: str) -> str:
@@ -79,6 +83,24 @@ def asked_text(scenario: Mapping[str, Any], metric: str) -> str:
         asked = f"{scenario['prompt_tokens']} tokens asked, {scenario['new_tokens']} answered"
         return asked if clients == 1 else f"{asked}, {clients} clients"
     length = scenario["sequence_length"]
-    return (
-        f"batch {scenario['batch']}, {'the data’s own lengths' if length == 'data' else f'{length} tokens'}"
-    )
+    asked = demand_text(scenario) if serves(scenario) else f"batch {scenario['batch']}"
+    return f"{asked}, {'the data’s own lengths' if length == 'data' else f'{length} tokens'}"
+
+
+def serves(scenario: Mapping[str, Any]) -> bool:
+    """Say whether requests come at random moments: the server scenario."""
+    return bool(scenario.get("mode") == "server")
+
+
+def demand_text(scenario: Mapping[str, Any]) -> str:
+    """Return what the server scenario demands: `50 requests/s, p99 within 30 ms`."""
+    rate = scenario["rate"]
+    asked = "the most requests/s" if rate == "max" else f"{rate:g} requests/s"
+    return f"{asked}, p99 within {scenario['p99_ms']:g} ms"
+
+
+def loaded(scenario: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the metrics that are told of a study because of its scenario: those under load, and what it takes."""
+    if not serves(scenario):
+        return ()
+    return (*(("server_rate",) if scenario["rate"] == "max" else ()), "server_p99_ms", "cores")

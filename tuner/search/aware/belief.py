@@ -29,7 +29,7 @@ _BITS |= {("torch-compile", 16): 2.0}
 #: The same of an answer of some dozen tokens: reading the weights is most of it, so fewer bits count for more.
 _TORCH_GENERATES = {32: 1.0, 16: 2.0}
 _GENERATES = {32: 2.5, 16: 3.5, 8: 6.0, 4: 9.0, 3: 9.0, 2: 9.0}
-_TIMES = ("latency", "ttft", "tpot", "itl")
+_TIMES = ("latency", "server_p", "ttft", "tpot", "itl")
 _FOREIGN = {True: 0.1, False: 0.01}  # by which another study's values may be off: logarithms, and shares
 
 
@@ -50,7 +50,9 @@ class Encoder:
         work = np.array([row[1] for row in rows])
         guess = np.array([-math.log(self._factor(item.form[0], item.form[3])) for item in items])
         numbers = np.array([row[2] for row in rows], dtype=int).reshape(-1, 5)
-        return Coordinates(shape, work, guess, *numbers.T)
+        cores = np.array([math.log(item.run[0] * item.run[1]) for item in items])
+        engine, weights, form, run, student = numbers.T
+        return Coordinates(shape, work, guess, engine, weights, form, run, student, cores)
 
     def _row(self, item: Item) -> tuple[list[float], float, list[int]]:
         layers, heads, ffn, _ = item.student
@@ -81,6 +83,14 @@ class Told:
     value: float
     error: float = 0.0
     foreign: bool = False
+
+
+class CountedCores:
+    """What is known of the cores that candidates take, before any is measured: threads times replicas."""
+
+    def of(self, to: Coordinates) -> tuple[np.ndarray, np.ndarray]:
+        """Return their logarithms (n,), and that there is no doubt."""
+        return to.cores, np.full_like(to.cores, 1e-9)
 
 
 class Belief:

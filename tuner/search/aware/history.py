@@ -12,7 +12,7 @@ from tuner.metrics import Metrics
 from tuner.stage import StageRun
 
 Form = tuple[str, str, bool, int, str, int | None, str | None, int | None]
-Run = tuple[int, int, int, str | None, int | None, float | None, int | None, str | None, int, int]
+Run = tuple[int, int, int, int, str | None, int | None, float | None, int | None, str | None, int, int]
 Drafting = tuple[str, str, str | None, int | None, float | None, int | None]
 
 
@@ -21,7 +21,8 @@ class Item:
     """A candidate taken apart into plain tuples, which are quick to compare: a search looks at a whole space each time.
 
     `form` is engine, device, fixed shape, bits, scheme, group size, method and KV cache; `run` threads,
-    replicas, slots, how it drafts, the host that it asks for, and among how many processes it is divided.
+    replicas, slots, how many requests are answered in a call, how it drafts, the host that it asks for, and among how
+    many processes it is divided.
     """
 
     candidate: Candidate
@@ -35,7 +36,7 @@ class Item:
         """Take a candidate apart."""
         b, q, p = c.backend, c.quantization, c.parallel
         form = (b.engine, b.device, b.fixed_shape, q.bits, q.scheme, q.group_size, q.method, q.kv_bits)
-        run = (p.threads, p.replicas, p.slots, *b.drafting, b.host, p.tensor, p.pipeline)
+        run = (p.threads, p.replicas, p.slots, p.max_batch, *b.drafting, b.host, p.tensor, p.pipeline)
         return cls(c, c.hash, c.student, form, run)
 
     @property
@@ -46,7 +47,7 @@ class Item:
     @property
     def drafting(self) -> Drafting:
         """Return the student that drafts, and on which engine and device."""
-        return (*self.form[:2], *self.run[3:7])
+        return (*self.form[:2], *self.run[4:8])
 
     @property
     def artefact(self) -> tuple[Student, Form]:

@@ -26,7 +26,8 @@ _MOST = 300  # observations that weights are learnt from
 @dataclass(frozen=True)
 class Coordinates:
     """Candidates as arrays: shape (n, 3), log of the work (n,), a first guess at a format's log latency
-    (n,), and numbers (n,) of what they have in common. `weights` is `form` but for method and KV cache."""
+    (n,), numbers (n,) of what they have in common, and log of the cores (n,). `weights` is `form` but for method and
+    KV cache."""
 
     shape: np.ndarray
     work: np.ndarray
@@ -36,6 +37,7 @@ class Coordinates:
     form: np.ndarray
     run: np.ndarray
     student: np.ndarray
+    cores: np.ndarray
 
 
 @dataclass(frozen=True)

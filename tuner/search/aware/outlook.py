@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtri
 
-from tuner.metrics import LOST, METRICS, Metrics
-from tuner.search.aware.belief import Belief, Encoder, Told
+from tuner.metrics import LOST, METRICS, OPEN, Metrics
+from tuner.search.aware.belief import Belief, CountedCores, Encoder, Told
 from tuner.search.aware.gain import gains
 from tuner.search.aware.history import Item, Seen
 from tuner.search.aware.kernel import Coordinates
@@ -52,7 +52,7 @@ class Goal:
             for c in self.constraints
             if c.metric in LOST and is_relative(c.metric) == kind and c.op in ("<", "<=")
         ]
-        if usual is None or objective == "agreement" or not bounds or min(bounds) <= 0:
+        if usual is None or objective in ("agreement", "cores") or not bounds or min(bounds) <= 0:
             return usual
         return math.log1p(min(bounds)) if kind else min(bounds)
 
@@ -78,7 +78,7 @@ class Outlook:
         self.front = np.concatenate([front[~np.isnan(front).any(axis=-1)], self.believed_points(pending)])
 
     @cached_property
-    def beliefs(self) -> dict[str, Belief]:
+    def beliefs(self) -> dict[str, Belief | CountedCores]:
         """Return a belief for each metric; losses follow from those of their metrics."""
         return {name: self._learnt(name) for name in self._metrics}
 
@@ -90,7 +90,9 @@ class Outlook:
         values = {name: belief.of(at)[0] for name, belief in self.beliefs.items()}
         return self._scaled(values)[self._met(values)]
 
-    def _learnt(self, name: str) -> Belief:
+    def _learnt(self, name: str) -> Belief | CountedCores:
+        if name == "cores":
+            return CountedCores()
         known = [self._told_of(seen, name) for seen in self._history]
         found = sorted((k for k in known if not math.isnan(k.value)), key=lambda k: k.foreign)
         return Belief(name, self._encoder).learn(found)
@@ -174,7 +176,7 @@ def _error(seen: Seen, name: str) -> float:
     What is judged on all documents is what it is: the front is made of it.
     """
     estimate = seen.metrics.get(name)
-    if estimate is None or not math.isfinite(estimate.high - estimate.low):
+    if estimate is None or not estimate.high - estimate.low < OPEN:
         return 0.0
     if not is_clocked(name) and seen.state != "pruned":
         return 0.0
