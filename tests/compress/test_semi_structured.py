@@ -75,7 +75,7 @@ def test_recovery_leaves_the_zeros_where_they_are(sparse, data, folder):
 
 
 def test_a_model_too_narrow_for_the_kernels_is_refused(checkpoint, data, folder):
-    teacher, _ = checkpoint("bert")  # 32 wide
+    teacher, _ = checkpoint("bert", intermediate_size=32)  # all layers are 32 x 32
     dear = folder("importance")
     importance(str(teacher), str(data), 20, 0, dear)
     with pytest.raises(UnsupportedError, match="2:4"):

@@ -61,15 +61,14 @@ class XlaBackend:
 def _on(device: str, host: Host, lacking: str) -> list[Offer]:
     reason = lacking or no_jax_platform(device, host)
     able: dict[str, Any] = {"available": not reason, "reason": reason, "fixed_shape": True}
-    able["note"] = "" if device in _RUN else NEVER_RUN
-    found = [
-        Offer(device, 32, tolerance=1e-3, **able),
-        Offer(device, 16, tolerance=0.1, **able),
-        Offer(device, 8, "weight-only", tolerance=0.2, **able),
+    note = "" if device in _RUN else NEVER_RUN
+    return [
+        Offer(device, 32, tolerance=1e-3, note=note, **able),
+        Offer(device, 16, tolerance=0.1, note=note, **able),
+        Offer(device, 8, "weight-only", tolerance=0.2, note=note, **able),
+        Offer(device, 8, "dynamic", available=False, reason=reason or _NO_INT, note=note),
+        Offer(device, 4, "weight-only", available=False, reason=reason or _NO_FOUR, note=note),
     ]
-    refused = [Offer(device, 8, "dynamic", available=False, reason=reason or _NO_INT),
-               Offer(device, 4, "weight-only", available=False, reason=reason or _NO_FOUR)]  # fmt: skip
-    return [*found, *refused]
 
 
 def _plug_ins(device: str) -> list[str]:
