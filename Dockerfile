@@ -16,7 +16,7 @@ COPY alembic alembic
 COPY dashboard dashboard
 COPY studies studies
 COPY tuner tuner
-ARG EXTRAS=onnxruntime,onnxruntime-genai,openvino,generation,serve,postgresql,dashboard,samples
+ARG EXTRAS=onnxruntime,onnxruntime-genai,openvino,openvino-genai,generation,serve,postgresql,dashboard,samples
 ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir -c constraints.txt torch \
     && pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]" \

@@ -14,6 +14,7 @@ _LIBRARIES = (
     "onnxruntime",
     "onnxruntime-genai",
     "openvino",
+    "openvino-genai",
     "llama-cpp-python",
     "nncf",
     "optuna",

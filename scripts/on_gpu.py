@@ -23,7 +23,7 @@ from typing import Any
 
 from tuner.backends.base import Offer
 from tuner.backends.registry import offers
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Quantization, baseline
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, baseline
 from tuner.hardware import this_host
 from tuner.measure.gpu import state
 
@@ -124,6 +124,7 @@ def conformance(asked: argparse.Namespace, record: Record) -> None:
             record.add({"engine": engine, **asdict(offer), "status": "not here"})
             continue
         shapes = ["dynamic", "fixed"] if offer.fixed_shape and offer.device == asked.device else ["dynamic"]
+        shapes += ["sparse"] if offer.semi_structured else []
         named = f"{engine}/{offer.bits}/{offer.scheme}"
         wanted += [(engine, offer, shape) for shape in shapes if re.search(asked.checks, f"{named}/{shape}")]
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
@@ -186,11 +187,26 @@ def check_one(engine: str, device: str, bits: str, scheme: str, shape: str) -> N
         (place / "bert").mkdir()
         documents = tiny_models.inputs(place / "documents.npz")
         source = tiny_models.checkpoint(place / "bert", config, scale=3.0)
+        if shape == "sparse":
+            source = _half_zero(source, place / "sparse")
         fixed = (2, 32) if shape == "fixed" else None
         findings = check(
             backends()[engine], next(found), source, documents, place / "w", tiny_models.MAX_LENGTH, fixed
         )
     print(json.dumps(findings))
+
+
+def _half_zero(source: Path, out: Path) -> Path:
+    """Write the checkpoint with 2:4 sparse weights, so that the session holds them as such."""
+    from tuner.compress.anatomy import anatomy
+    from tuner.compress.checkpoint import save_checkpoint
+    from tuner.compress.semi_structured import prune_2_of_4
+    from tuner.runtime.shaped import load_shaped
+
+    model = load_shaped(source)
+    prune_2_of_4(model, anatomy(model.config))
+    save_checkpoint(model, source, out, semi_structured=True)
+    return out
 
 
 def latency(asked: argparse.Namespace, record: Record) -> None:
@@ -265,6 +281,8 @@ def _forms(asked: argparse.Namespace, layers: int, batch: int) -> Iterator[Candi
                 parallel=Parallel(),
                 backend=Backend(engine=engine, device=asked.device, fixed_shape=fixed),
             )
+            if offer.semi_structured and fixed:
+                yield candidate.model_copy(update={"pruning": Pruning(semi_structured=True)})
             if batch == 1 and fixed and half:
                 asked.replicated.add(candidate)
             yield candidate
@@ -277,12 +295,15 @@ def _built(shop: Any, ready: Any, candidates: list[Candidate]) -> dict[Candidate
     from tuner.pipeline.building import artefact_for
     from tuner.pipeline.jobs import Jobs
     from tuner.pipeline.quiet import Quiet
+    from tuner.pipeline.shaping import shaped_for
 
     def build(candidate: Candidate) -> tuple[Candidate, Path | str]:
         with Jobs(shop.jobs.limits, Path(tempfile.mkdtemp())) as jobs:
             mine = replace(shop, jobs=jobs, runs=[], quiet=Quiet())
             try:
-                return candidate, artefact_for(mine, ready, ready.teacher, candidate).path
+                dense = candidate.is_unshaped(ready.layers)
+                source = ready.teacher if dense else shaped_for(mine, ready, candidate)
+                return candidate, artefact_for(mine, ready, source, candidate).path
             except Exception as error:
                 return candidate, f"{type(error).__name__}: {error}"
 

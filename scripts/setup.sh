@@ -3,7 +3,7 @@
 #   scripts/setup.sh [extra,…]     (default: all that the demo and the tests need)
 set -eu
 cd "$(dirname "$0")/.."
-extras=${1:-onnxruntime,onnxruntime-genai,openvino,xla,generation,serve,postgresql,ray,dashboard,samples,dev}
+extras=${1:-onnxruntime,onnxruntime-genai,openvino,openvino-genai,xla,generation,serve,postgresql,ray,dashboard,samples,dev}
 venv=${TUNER_VENV:-.venv}
 
 say() { printf '%s\n' "setup: $*" >&2; }

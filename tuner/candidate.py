@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -20,6 +20,15 @@ _NUMBERS = {
 }
 
 
+class Student(NamedTuple):
+    """What makes a model itself: its layers, the shares of heads and FFN neurons removed, and if it is 2:4 sparse."""
+
+    layers: int
+    heads: float = 0.0
+    ffn: float = 0.0
+    semi_structured: bool = False
+
+
 class _Axis(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,10 +40,18 @@ class Distillation(_Axis):
 
 
 class Pruning(_Axis):
-    """Share of attention heads and of FFN neurons removed in each layer, 0 (none) to below 1."""
+    """Share of attention heads and of FFN neurons removed in each layer, 0 (none) to below 1.
+
+    `semi_structured` zeros two of each four weights of what is left (2:4), for kernels that skip them.
+    """
 
     heads: float = Field(default=0.0, ge=0.0, lt=1.0)
     ffn: float = Field(default=0.0, ge=0.0, lt=1.0)
+    semi_structured: bool = False
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: v for name, v in write(self).items() if name != "semi_structured" or v}
 
 
 class Quantization(_Axis):
@@ -61,8 +78,9 @@ class Quantization(_Axis):
 
 
 class Parallel(_Axis):
-    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own.
+    """`replicas` are independent sessions, each on cores of its own; `threads` those inside each of its processes.
 
+    A session is one process, or `tensor` of them that share each layer, or `pipeline` of them with some layers each.
     `slots` is how many conversations one session of a language model answers together (continuous batching). In the
     server scenario a replica answers up to `max_batch` waiting requests in one call.
     """
@@ -71,15 +89,32 @@ class Parallel(_Axis):
     replicas: int = Field(default=1, ge=1)
     slots: int = Field(default=1, ge=1)
     max_batch: int = Field(default=1, ge=1)
+    tensor: int = Field(default=1, ge=1)
+    pipeline: int = Field(default=1, ge=1)
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if name not in ("slots", "max_batch") or v > 1}
+        always = ("threads", "replicas")
+        return {name: v for name, v in write(self).items() if name in always or v > 1}
+
+    @property
+    def ranks(self) -> int:
+        """Return the processes of one session."""
+        return self.tensor * self.pipeline
+
+    @property
+    def cores(self) -> int:
+        """Return the cores that all of it takes."""
+        return self.threads * self.replicas * self.ranks
 
     @property
     def words(self) -> str:
-        """Return it as tables have it: `2x1`, `2x1/8` with eight conversations together, `2x1 b8` in batches."""
-        words = f"{self.threads}x{self.replicas}" + (f"/{self.slots}" if self.slots > 1 else "")
+        """Return it as short as tables have it: `2x1`, or `2x1/8` where eight conversations are answered together.
+
+        Divided by tensor it ends with `/tp2`, by layers with `/pp2`; in batches of eight requests with ` b8`.
+        """
+        more = {"": self.slots, "tp": self.tensor, "pp": self.pipeline}
+        words = f"{self.threads}x{self.replicas}" + "".join(f"/{k}{v}" for k, v in more.items() if v > 1)
         return words + (f" b{self.max_batch}" if self.max_batch > 1 else "")
 
 
@@ -148,13 +183,14 @@ class Candidate(_Axis):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
-    def student(self) -> tuple[int, float, float]:
-        """Return what makes the model itself: layers, and the shares of heads and FFN neurons removed."""
-        return self.distillation.student_layers, self.pruning.heads, self.pruning.ffn
+    def student(self) -> Student:
+        """Return what makes the model itself."""
+        p = self.pruning
+        return Student(self.distillation.student_layers, p.heads, p.ffn, p.semi_structured)
 
     def is_unshaped(self, teacher_layers: int) -> bool:
         """Say whether the model itself is untouched: no layer dropped, nothing pruned."""
-        return self.student == (teacher_layers, 0, 0)
+        return self.student == Student(teacher_layers)
 
     def on(self, host: str | None) -> Candidate:
         """Return the same candidate as it is asked of a host, or of any."""
@@ -175,6 +211,7 @@ class Candidate(_Axis):
         number += f"-g{q.group_size}" if q.group_size else ""
         number += f" kv{q.kv_bits}" if q.kv_bits else ""
         shape = f"{self.distillation.student_layers}L h-{self.pruning.heads:.0%} f-{self.pruning.ffn:.0%}"
+        shape += " 2:4" if self.pruning.semi_structured else ""
         where = f" on {self.backend.host}" if self.backend.host else ""
         return f"{shape} {number} {self.backend.words} {self.parallel.words}{where}"
 

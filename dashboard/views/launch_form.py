@@ -10,7 +10,7 @@ from tuner.spec.model import GENERATION
 
 CLASSIFICATION = "text-classification"
 TASKS = (CLASSIFICATION, GENERATION)
-ENGINES = ("torch", "torch-compile", "onnxruntime", "openvino", "onnxruntime-genai")
+ENGINES = ("torch", "torch-compile", "onnxruntime", "openvino", "onnxruntime-genai", "openvino-genai")
 BITS = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
 SAMPLERS = ("stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid")

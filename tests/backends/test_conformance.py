@@ -82,6 +82,14 @@ def test_fixed_shape(engine, offer, bert, documents, built):
     assert found == []
 
 
+def test_onnx_runtime_with_one_shape_for_compilers_that_take_no_other(bert, documents, tmp_path):
+    offer = next(o for e, o in OFFERED if e == "onnxruntime" and o.bits == 32)
+    found = check(
+        backends()["onnxruntime"], offer, bert, documents, tmp_path, MAX_LENGTH, fixed_shape=(2, 32)
+    )
+    assert found == []
+
+
 @pytest.mark.parametrize("engine", ["torch", "torch-compile", "onnxruntime", "openvino", SLOW["xla"]])
 def test_pruned_model(engine, pruned, documents, tmp_path):
     offer = next(o for e, o in OFFERED if e == engine and o.bits == 32)

@@ -7,6 +7,7 @@ import pytest
 
 from tuner.backends.conformance import check
 from tuner.backends.cuda import no_cuda
+from tuner.backends.generating_conformance import check as check_chat
 from tuner.backends.registry import backends, offers
 from tuner.hardware import this_host
 
@@ -17,6 +18,7 @@ OFFERED = [
     (e, o) for e, o in offers(this_host(), "text-classification") if o.device == "cuda" and o.available
 ]
 NAMES = [f"{engine}-{offer.bits}-{offer.scheme}" for engine, offer in OFFERED]
+CHAT = [(e, o) for e, o in offers(this_host(), "text-generation") if o.device == "cuda" and o.available]
 pytestmark = pytest.mark.skipif(not OFFERED, reason=no_cuda(this_host()) or "nothing is offered on the GPU")
 
 
@@ -39,3 +41,10 @@ def bert(tmp_path_factory):
 @pytest.mark.parametrize(("engine", "offer"), OFFERED, ids=NAMES)
 def test_on_the_gpu(engine, offer, shape, bert, documents, tmp_path):
     assert check(backends()[engine], offer, bert, documents, tmp_path, MAX_LENGTH, fixed_shape=shape) == []
+
+
+@pytest.mark.parametrize(
+    ("engine", "offer"), CHAT, ids=[f"{engine}-{offer.bits}-{offer.scheme}" for engine, offer in CHAT]
+)
+def test_a_language_model_on_the_gpu(engine, offer, model, rows, tmp_path):
+    assert check_chat(backends()[engine], offer, None, model, rows, tmp_path, 48) == []

@@ -5,6 +5,7 @@ import importlib.metadata
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tuner.backends import plugged, registry
@@ -124,13 +125,50 @@ def test_onnx_runtime_does_not_fall_back_unsaid(tmp_path):
     assert "CUDAExecutionProvider" in done.stderr
 
 
-def test_language_models_on_a_card_are_eager_and_their_low_bits_are_weights(host, with_cuda):
+def test_what_a_provider_leaves_to_the_processor_is_no_answer_of_its_device(tmp_path):
+    import onnxruntime as ort
+
+    from benchmarks.artefacts import stack
+    from tuner.runtime.onnxruntime_session import _SAY_WHERE, check_placed
+
+    options = ort.SessionOptions()
+    options.add_session_config_entry(_SAY_WHERE, "1")
+    file = str(stack(tmp_path / "a", 1, 8) / "model.onnx")
+    session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    check_placed(session, ("CPUExecutionProvider",))
+    with pytest.raises(RuntimeError, match=r"QNNExecutionProvider left .* to CPUExecutionProvider"):
+        check_placed(session, ("QNNExecutionProvider",))
+
+
+def test_bound_memory_gives_the_same_answers(tmp_path):
+    """The way of the GPU's providers, with the processor's memory in the place of theirs."""
+    from benchmarks.artefacts import stack
+    from tuner.runtime.loader import load_session
+
+    session = load_session(stack(tmp_path / "a", 1, 8), 1)
+    for shape in ((1, 4), (3, 7)):
+        ids = np.random.default_rng(0).integers(1, 8, shape)
+        given = {name: ids if name == "input_ids" else np.ones_like(ids) for name in session.inputs}
+        np.testing.assert_array_equal(session._bound(given, "cpu"), session.run(given))
+
+
+def test_offers_for_devices_that_nobody_had_say_so(host):
+    said = {
+        (e, o.device): o.note for e, o in registry.offers(host) if e in ("onnxruntime", "openvino", "xla")
+    }
+    assert said
+    for (engine, device), note in said.items():
+        ran = device == "cpu" or (engine, device) == ("xla", "cuda")
+        assert ("never run" in note) != ran
+
+
+def test_language_models_on_a_card_have_weights_alone_in_low_bits(host, with_cuda):
     there = dataclasses.replace(host, gpus=(H100,))
     found = [
         (e, o) for e, o in registry.offers(there, "text-generation") if o.device == "cuda" and o.available
     ]
+    formats = {(32, "none"), (16, "none"), (16, "fp16"), (8, "weight-only"), (4, "weight-only")}
     assert {(e, o.bits, o.scheme) for e, o in found} == {
-        ("torch", 32, "none"), ("torch", 16, "none"), ("torch", 16, "fp16"), ("torch", 8, "weight-only"),
-        ("torch", 4, "weight-only"),
-    }  # fmt: skip
+        (engine, *form) for engine in ("torch", "torch-compile") for form in formats
+    }
     assert not any(o.fixed_shape for _, o in found)

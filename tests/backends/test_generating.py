@@ -17,13 +17,15 @@ from tuner.hardware import this_host
 from tuner.runtime.loader import load_session
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny_language_model import checkpoint, written
+from tiny_language_model import checkpoint
 
 #: What the quick suite builds: of each engine one exact format or one that rounds.
 _QUICK = {
     ("torch", 32, None),
     ("openvino", 32, None),
     ("openvino", 8, "rtn"),
+    ("openvino-genai", 8, "rtn"),
+    ("torch-compile", 32, None),
     ("onnxruntime-genai", 8, "rtn"),
     ("llama-cpp", 32, None),
     ("llama-cpp", 8, "q8_0"),
@@ -43,24 +45,8 @@ def offered():
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return checkpoint(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
 def wide(tmp_path_factory):
     return checkpoint(tmp_path_factory.mktemp("wide"), width=_WIDE)
-
-
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory):
-    return written(tmp_path_factory.mktemp("data") / "rows.npz")
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """One for all builds, so that what an engine exports once is exported once."""
-    return tmp_path_factory.mktemp("work")
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +59,9 @@ def plain(model, rows, tmp_path_factory):
     return out
 
 
-def test_the_three_engines_are_there():
+def test_the_engines_are_there():
     found = {engine for engine, offer in offers(this_host(), "text-generation") if offer.available}
-    assert found >= {"torch", "openvino", "onnxruntime-genai"}
+    assert found >= {"torch", "torch-compile", "openvino", "onnxruntime-genai", "openvino-genai"}
 
 
 def test_every_no_has_a_reason():
@@ -161,7 +147,8 @@ def test_the_build_job_builds_and_checks(model, rows, workdir, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["artefact.json", "model.bin", "model.xml"]
 
 
-def test_genai_refuses_classifiers(model, rows, tmp_path):
+@pytest.mark.parametrize("engine", ["onnxruntime-genai", "openvino-genai"])
+def test_genai_refuses_classifiers(engine, model, rows, tmp_path):
     request = BuildRequest(model, Quantization(), "cpu", None, 48, rows, tmp_path)
     with pytest.raises(UnsupportedError, match="language models only"):
-        backends()["onnxruntime-genai"].build(request, tmp_path)
+        backends()[engine].build(request, tmp_path)

@@ -119,10 +119,15 @@ def store_study(url, name="made-up", constraints=("accuracy_drop <= 0.01",), sta
     spec = {
         "name": name, "metric": "accuracy", "objectives": ["accuracy", "latency_ms"],
         "constraints": list(constraints), "budget": {"trials": 7},
-        "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128}, **more,
+        "scenario": {"mode": "single-stream", "batch": 1, "sequence_length": 128},
+        "axes": {"backend": {"devices": ["cpu"]}}, **more,
+    }  # fmt: skip
+    base = trials[0][0]
+    prepared = {
+        "anatomy": {"layers": base.distillation.student_layers}, "cores": base.parallel.threads, "offers": [],
     }  # fmt: skip
     with Store.open(url) as store:
-        study = run(store, store.create_study(spec, this_host()))
+        study = store.move_study(run(store, store.create_study(spec, this_host())), meta=prepared)
         for number, (candidate, speedup, quality, confirmed) in enumerate(trials):
             store.new_trial(study, number, candidate)
             trial = claim(store, host=this_host())

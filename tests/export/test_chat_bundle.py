@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.export.test_bundle import RUN
-from tests.tiny_chat import CONTEXT, STUDY, artefact, bundle, content, texts
+from tests.tiny_chat import CONTEXT, STUDY, artefact, built_artefact, bundle, content, texts
 from tuner.errors import InputError, TunerError
 from tuner.export.bundle import write_bundle
 from tuner.export.kinds import kind_of_task
@@ -48,6 +49,17 @@ def own_answer(bundle, question, most, system=()):
     return "".join(chat.answer(chat.load(), chat.prompt(messages), Asked(most)))
 
 
+def test_an_engine_of_others_answers_in_its_bundle(tmp_path):
+    """OpenVINO GenAI: files in folders, a session that imports another, packages of its own."""
+    made = write_bundle(content(tmp_path, *built_artefact(tmp_path, "openvino-genai")), tmp_path / "bundle")
+    assert check_manifest(made) == []
+    answered = talk(made, "the striker scored", "--max-tokens", "8")
+    assert answered.returncode == 0, answered.stderr.decode()
+    assert answered.stdout.decode().strip() == own_answer(made, "the striker scored", 8).strip()
+    pins = {pin.split("==")[0] for pin in (made / "requirements.txt").read_text().split()}
+    assert pins >= {"openvino-genai", "openvino", "numpy"}
+
+
 # -- what is in it
 
 
@@ -60,13 +72,26 @@ def test_it_holds_what_it_says(whole):
     assert [pin.split("==")[0] for pin in pins] == ["jinja2", "numpy", "tokenizers"]
     assert {p.name for p in (whole / "runtime").iterdir()} == {
         f"{name}.py" for name in ("__init__", "answering", "chat", "checking", "detokenizing", "generating", "loader",
-                                  "sampling", "stopping", "template")}  # fmt: skip
+                                  "sampling", "split", "stopping", "template")}  # fmt: skip
     assert (whole / "chat_template.jinja").exists() and (whole / "tokenizer_config.json").exists()
     assert not (whole / "labels.json").exists() and not (whole / "predict.py").exists()
     readme = (whole / "README.md").read_text()
     for part in ("python chat.py", "tuner serve", "ttft_ms (ms)", "TTFT", "TPOT", "24 tokens of prompt, 8 of answer",
                  "| perplexity | 21.5 |", "A chat model as the search chose it"):  # fmt: skip
         assert part in readme
+
+
+@pytest.mark.slow
+def test_a_divided_model_is_divided_in_its_bundle_as_well(tmp_path):
+    made, source = built_artefact(tmp_path, "torch")
+    plain = content(tmp_path, made, source)
+    apart = plain.candidate.parallel.model_copy(update={"tensor": 2})
+    divided = replace(plain, candidate=plain.candidate.model_copy(update={"parallel": apart}))
+    out = write_bundle(divided, tmp_path / "bundle")
+    assert json.loads((out / "bundle.json").read_text())["tensor"] == 2
+    assert (out / "runtime" / "rank.py").exists() and (out / "runtime" / "tensor_parallel.py").exists()
+    said = talk(out, "--check")
+    assert said.returncode == 0 and b"answered as at export" in said.stdout, said.stderr[-2000:]
 
 
 def test_what_the_serving_code_imports_comes_with_it():

@@ -1,4 +1,4 @@
-"""A candidate that is given up early, or cut from a larger student: on a tiny real study."""
+"""A candidate that is given up early, cut from a larger student, or run by XLA: on a tiny real study."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.recording.place import opened
-from tuner.candidate import Distillation, Pruning, baseline
+from tuner.candidate import Backend, Distillation, Pruning, baseline
 from tuner.metrics import Estimate
 from tuner.pipeline.evaluate import Evaluation, evaluate
 from tuner.pipeline.gate import GivenUp
@@ -72,7 +72,7 @@ def tried(place):
     """Evaluate a narrow shape of its own, so that nothing of it is in the cache."""
 
     def call(number, gate):
-        shapes = [c for c in place.space.enumerate() if c.student[0] < 4 and c.student[1:] != (0.0, 0.0)]
+        shapes = [c for c in place.space.enumerate() if c.student[0] < 4 and c.student[1:3] != (0.0, 0.0)]
         distinct = list({c.student: c for c in shapes}.values())
         return evaluate(place.shop, place.ready, place.bench, distinct[number], gate)
 
@@ -109,6 +109,20 @@ def test_answers_in_parts_are_the_same_answers(tried):
     assert gate.heard == [32]
 
 
+def test_a_trial_on_xla_goes_through_everything(place):
+    """Cut, recovered, built as StableHLO, measured beside the baseline, and judged."""
+    form = {
+        "distillation": Distillation(student_layers=1),
+        "backend": Backend(engine="xla", fixed_shape=True),
+    }
+    candidate = baseline(place.ready.layers, 1).model_copy(update=form)
+    found = evaluate(place.shop, place.ready, place.bench, candidate, None)
+    assert isinstance(found, Evaluation)
+    assert {"shape", "recover", "build", "performance", "quality"} <= set(names(found))
+    assert found.performance["ratio"]["value"] > 0 and len(found.correct) == 60
+    assert {"accuracy", "accuracy_drop"} <= set(found.quality)
+
+
 def test_enough_is_enough_and_nothing_is_kept_of_it(tried):
     found = tried(3, OneGate(enough_at=32))
     assert isinstance(found, GivenUp) and found.kind == "subset"
@@ -119,7 +133,10 @@ def test_enough_is_enough_and_nothing_is_kept_of_it(tried):
 
 
 def test_a_narrow_student_is_cut_from_the_larger_whole_one(place):
-    spec, narrow = place.shop.spec, next(c for c in place.space.enumerate() if c.student == (1, 0.5, 0.5))
+    spec, narrow = (
+        place.shop.spec,
+        next(c for c in place.space.enumerate() if c.student == (1, 0.5, 0.5, False)),
+    )
     recover = spec.recover.model_copy(update={"start": "larger", "share": 0.5})
     shop = replace(place.shop, spec=spec.model_copy(update={"recover": recover}))
     shop.take_runs()
@@ -154,6 +171,6 @@ def test_which_student_a_narrow_one_is_cut_from(student, larger):
         }
     )
     found = larger_student(spec, 4, candidate)
-    assert (None if found is None else found.student) == larger
+    assert (None if found is None else found.student[:3]) == larger
     teacher = spec.model_copy(update={"recover": spec.recover.model_copy(update={"start": "teacher"})})
     assert larger_student(teacher, 4, candidate) is None

@@ -109,22 +109,22 @@ class _Maker:
         work = c.distillation.student_layers / 6 * (0.4 * (1 - c.pruning.heads) + 0.6 * (1 - c.pruning.ffn))
         speed = _SPEED[b.engine] * _BITS.get(b.engine, {16: 2.0}).get(q.bits, 1.0)
         floor = 0.015 * (1 if b.engine != "torch" else 4)
-        work = (work + floor) * math.exp(0.12 * self._draw("x", c.student, leg))
+        work = (work + floor) * math.exp(0.12 * self._draw("x", c.student[:3], leg))
         way = {(2, 1): 1.0, (1, 1): 1.6, (1, 2): 1.75}[c.parallel.threads, c.parallel.replicas]
         noise = math.exp(0.02 * self._draw("ms", c.hash))
         return BASE_MS * work / speed * way * noise / (1 + 0.015)
 
     def _lost(self, c: Candidate) -> float:
-        layers, heads, ffn = c.student
+        layers, heads, ffn, _ = c.student
         lost = (
             0.012 / layers
             - 0.002
             + 0.004 * heads * (1 + 2 / layers)
             + 0.004 * ffn
-            + 0.004 * self._draw("s", c.student)
+            + 0.004 * self._draw("s", c.student[:3])
         )
         lost += {32: 0, 16: 0, 8: 0.001, 4: 0.006}[c.quantization.bits] * (
-            1 + 0.5 * self._draw("q", c.student)
+            1 + 0.5 * self._draw("q", c.student[:3])
         )
         return lost if not c.is_unshaped(6) else max(lost, 0)
 
@@ -132,14 +132,14 @@ class _Maker:
         """Return which documents are right: the same hard ones are wrong for all, and some more."""
         rng = np.random.default_rng(self._seed)
         hard = rng.random(DOCUMENTS) + 0.02 * np.random.default_rng(
-            abs(hash(c.student)) % 2**32
+            abs(hash(c.student[:3])) % 2**32
         ).standard_normal(DOCUMENTS)
         wrong = round(DOCUMENTS * min(max(1 - BASE_ACCURACY + lost, 0.005), 0.9))
         return np.argsort(np.argsort(hard)) >= wrong
 
     def _stages(self, c: Candidate) -> list[StageRun]:
-        layers, heads, ffn = c.student
-        student, q, b = str(c.student), c.quantization, c.backend
+        layers, heads, ffn, _ = c.student
+        student, q, b = str(c.student[:3]), c.quantization, c.backend
         leg = f"{student}:{b.engine}:{q.bits}:{q.scheme}"
         size = 0.4 + 0.6 * layers / 6
         found = []

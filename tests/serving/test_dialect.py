@@ -129,7 +129,13 @@ def test_the_models(client):
     found = client.get("/v1/models").json()["data"]
     assert [m["id"] for m in found] == ["tiny"] and found[0]["context"] == CONTEXT
     assert client.get("/v1/models/tiny").json() == found[0]
-    assert client.get("/healthz").json() == {"status": "ok", "sessions": 1, "busy": 0, "waiting": 0}
+    assert client.get("/healthz").json() == {
+        "status": "ok",
+        "sessions": 1,
+        "slots": 1,
+        "busy": 0,
+        "waiting": 0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def offers_on_cuda(host: Host, lacking: str = "", compiled: bool = False) -> lis
     return [
         _offer(32, "none", none, 1e-3),
         _offer(32, "tf32", tensor, 0.03),
-        _offer(16, "none", tensor, 0.1),
-        _offer(16, "fp16", none, 0.03),
+        _sparse(_offer(16, "none", tensor, 0.1), host, compiled),
+        _sparse(_offer(16, "fp16", none, 0.03), host, compiled),
         _offer(8, "dynamic", int8, 0.3),
         _offer(8, "weight-only", torchao, 0.2),
         _offer(8, "fp8", fp8, 0.3),
@@ -53,9 +53,14 @@ def offers_on_cuda(host: Host, lacking: str = "", compiled: bool = False) -> lis
     ]
 
 
-def chat_on_cuda(host: Host) -> list[Offer]:
-    """Return the formats of language models on the GPU, eager only."""
-    none = no_cuda(host)
+def _sparse(offer: Offer, host: Host, compiled: bool) -> Offer:
+    """Return the offer with 2:4 weights where the cards have sparse tensor cores; they cannot be compiled ahead."""
+    return replace(offer, semi_structured=not compiled and bool(host.gpus) and not _older(host, _AMPERE))
+
+
+def chat_on_cuda(host: Host, lacking: str = "", drafts: tuple[str, ...] = DRAFTS) -> list[Offer]:
+    """Return the formats of language models on the GPU. `lacking` is why none of them runs here."""
+    none = no_cuda(host) or lacking
     tensor = none or _older(host, _AMPERE)
     torchao = tensor or missing("torchao")
     found = [
@@ -65,7 +70,7 @@ def chat_on_cuda(host: Host) -> list[Offer]:
         _offer(8, "weight-only", torchao, 0.15),
         _offer(4, "weight-only", torchao, 0.4, _GROUPS),
     ]
-    return [replace(offer, task="text-generation", fixed_shape=False, drafts=DRAFTS) for offer in found]
+    return [replace(offer, task="text-generation", fixed_shape=False, drafts=drafts) for offer in found]
 
 
 def _older(host: Host, capability: str) -> str:

@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU: fp32, int8 dynamic and static, 4-bit weights. The quantizers are its own.
 
-On other devices, through its execution providers: fp32, and fp16 on NVIDIA's.
+On other devices, through its execution providers: fp32, and fp16 on NVIDIA's; also fixed shapes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tuner.backends.artefact import describe_artefact, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
 from tuner.backends.calibration import documents, quiet, saturates
 from tuner.backends.cuda import no_gpu
-from tuner.backends.plugged import PROVIDERS, no_provider
+from tuner.backends.plugged import NEVER_RUN, PROVIDERS, no_provider
 from tuner.errors import BuildError
 from tuner.hardware import Host
 
@@ -65,6 +65,8 @@ class OnnxRuntimeBackend:
         try:
             with quiet():
                 _QUANTIZERS[request.quantization.bits, request.quantization.scheme](source, target, request)
+                if request.fixed_shape:
+                    _fix(target, request.fixed_shape)
         except Exception as error:  # the quantizers raise whatever their protobufs raise
             raise BuildError(f"ONNX Runtime's quantizer failed: {type(error).__name__}: {error}") from error
         describe_artefact(
@@ -85,11 +87,25 @@ def _elsewhere(host: Host, needed: str) -> list[Offer]:
     found = []
     for device in PROVIDERS:
         lacking = needed or no_provider(device) or (no_gpu(host) if device in _NVIDIA else "")
-        able: dict[str, Any] = {"available": not lacking, "reason": lacking}
+        able: dict[str, Any] = {"available": not lacking, "reason": lacking, "fixed_shape": True}
+        able["note"] = NEVER_RUN
         found.append(Offer(device, 32, tolerance=0.03, **able))
         if device in _NVIDIA:
             found.append(Offer(device, 16, tolerance=0.03, **able))
     return found
+
+
+def _fix(file: Path, shape: tuple[int, int]) -> None:
+    """Give both inputs their one shape: Apple's and Qualcomm's compilers take no graph with an open one."""
+    import onnx
+    from onnxruntime.tools.onnx_model_utils import make_input_shape_fixed
+
+    from tuner.backends.onnx_export import INPUTS
+
+    model = onnx.load(str(file))
+    for name in INPUTS:
+        make_input_shape_fixed(model.graph, name, shape)
+    onnx.save(model, str(file))
 
 
 def _package() -> str:

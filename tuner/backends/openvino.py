@@ -6,16 +6,14 @@ in fp32.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from tuner.backends import openvino_generating as generating
 from tuner.backends.artefact import describe_artefact, describe_generating, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
-from tuner.backends.calibration import documents, quiet, saturates
-from tuner.backends.plugged import OPENVINO_DEVICES, no_openvino_device
-from tuner.errors import BuildError
+from tuner.backends.calibration import documents, saturates
+from tuner.backends.plugged import NEVER_RUN, OPENVINO_DEVICES, no_openvino_device
 from tuner.hardware import Host
 
 _SERVING = ("openvino", "numpy")
@@ -46,15 +44,9 @@ class OpenVinoBackend:
 
     def build(self, request: BuildRequest, out: Path) -> None:
         """Convert, compress, fix the shape if asked, save."""
-        logging.getLogger("nncf").setLevel(logging.ERROR)
         target, pins = out / "model.xml", self.requirements()
-        try:
-            with quiet():
-                _BUILDERS[request.task](request, target)
-        except Exception as error:
-            raise BuildError(
-                f"OpenVINO could not build it: {type(error).__name__}: {str(error)[:300]}"
-            ) from error
+        with generating.building():
+            _BUILDERS[request.task](request, target)
         if request.task == "text-generation":
             describe_generating(out, request, self.name, "openvino_generating_session", target.name, pins)
         else:
@@ -86,6 +78,7 @@ def _elsewhere(lacking: str) -> list[Offer]:
         reason = lacking or no_openvino_device(device)
         for bits, tolerance in ((32, 0.03), (16, 0.1)):
             able: dict[str, Any] = {"available": not reason, "reason": reason, "fixed_shape": True}
+            able["note"] = NEVER_RUN
             found.append(Offer(device, bits, tolerance=tolerance, **able))  # type: ignore[arg-type]
     return found
 

@@ -8,6 +8,8 @@ least squares on the scales) and `gptq` (Frantar et al. 2022, arXiv 2210.17323) 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from tuner.backends.base import DRAFTS, BuildRequest, Offer
-from tuner.backends.calibration import documents
+from tuner.backends.calibration import documents, quiet
+from tuner.errors import BuildError
 
 EIGHT = ("rtn", "rtn_asym")
 FOUR = ("rtn", "rtn_asym", "awq", "scale_estimation", "gptq", "rtn_all", "rtn_asym_all", "awq_all")
 GROUPS = (32, 64, 128)
-#: The engine's own is 8 bits, whatever the weights are.
-KV = (None, 16, 4)
+#: The engine's own is 8 bits, whatever the weights are; said outright it stands beside the others.
+KV = (None, 16, 8, 4)
 
 
 def offers(lacking: str, lacking_nncf: str) -> list[Offer]:
@@ -35,6 +38,19 @@ def offers(lacking: str, lacking_nncf: str) -> list[Offer]:
         Offer("cpu", 8, "weight-only", tolerance=0.15, methods=EIGHT, **nncf),
         Offer("cpu", 4, "weight-only", tolerance=0.5, methods=FOUR, group_sizes=GROUPS, **nncf),
     ]
+
+
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Silence OpenVINO and NNCF while they build; whatever they raise becomes a BuildError."""
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    try:
+        with quiet():
+            yield
+    except Exception as error:
+        raise BuildError(
+            f"OpenVINO could not build it: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
 
 
 def build_model(request: BuildRequest, target: Path) -> None:
@@ -84,4 +100,4 @@ def _windows(calibration: Path) -> Iterator[dict[str, np.ndarray]]:
     """Yield the model's inputs for one window of text at a time, each from an empty cache."""
     for row in documents(calibration):
         places = np.arange(row["input_ids"].shape[1])
-        yield {**row, "position_ids": places[None], "kept": places, "beam_idx": np.zeros(1, np.int32)}
+        yield {**row, "position_ids": places[None], "beam_idx": np.zeros(1, np.int32)}

@@ -1,7 +1,8 @@
 """A causal checkpoint as a stateful OpenVINO IR: the KV cache is the model's own variable, not an input and output.
 
 Variables are what the CPU plug-in fuses into its attention kernel (`ScaledDotProductAttentionWithKVCache`); the gather
-by `beam_idx` in front of each is part of the pattern that it looks for.
+by `beam_idx` in front of each is part of the pattern that it looks for. Inputs and names are those that OpenVINO GenAI
+expects, which makes paged attention of the same pattern.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from transformers import DynamicCache
 from tuner.backends.shared import made_once
 from tuner.runtime.shaped import load_shaped
 
-INPUTS = ("input_ids", "attention_mask", "position_ids", "kept")
+INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
 class Step(nn.Module):
@@ -33,13 +34,9 @@ class Step(nn.Module):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         position_ids: torch.Tensor,
-        kept: torch.Tensor,
         *past: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
-        """Return logits (1, kept, vocabulary) at the positions `kept` of the tokens (1, n), and the caches.
-
-        A large vocabulary makes the last matrix the dearest: reading a prompt needs it at one position only.
-        """
+        """Return logits (1, n, vocabulary) after each of the tokens (1, n), and the caches."""
         cache = _filled(self.model.config, past)
         found = self.model.model(
             input_ids=input_ids,
@@ -48,7 +45,7 @@ class Step(nn.Module):
             past_key_values=cache,
             use_cache=True,
         )
-        logits = self.model.lm_head(found.last_hidden_state.index_select(1, kept))
+        logits = self.model.lm_head(found.last_hidden_state)
         return logits, *(part for layer in cache.layers for part in (layer.keys, layer.values))
 
 
@@ -89,13 +86,13 @@ def _converted(model: nn.Module) -> Any:
     sizes = model.config
     layers, heads, width = sizes.num_hidden_layers, sizes.num_key_value_heads, sizes.head_dim
     past = [torch.zeros(1, heads, 3, width) for _ in range(2 * layers)]
-    example = (torch.tensor([[5, 6]]), torch.ones(1, 5).long(), torch.tensor([[3, 4]]), torch.tensor([0, 1]))
+    example = (torch.tensor([[5, 6]]), torch.ones(1, 5).long(), torch.tensor([[3, 4]]))
     with torch.no_grad():
         converted = ov.convert_model(Step(model).eval(), example_input=(*example, *past))
     parts = [f"{layer}.{part}" for layer in range(layers) for part in ("key", "value")]
     _named(converted.inputs, [*INPUTS, *(f"past_key_values.{part}" for part in parts)])
     _named(converted.outputs, ["logits", *(f"present.{part}" for part in parts)])
-    shapes: dict[str, list[int]] = {name: [1, -1] for name in INPUTS} | {"kept": [-1]}
+    shapes: dict[str, list[int]] = {name: [1, -1] for name in INPUTS}
     converted.reshape(shapes | {f"past_key_values.{part}": [1, heads, -1, width] for part in parts})
     return _stateful(converted, parts, (1, heads, 0, width))
 

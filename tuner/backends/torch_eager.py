@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tuner.backends.artefact import describe_artefact, describe_generating, pinned, version
 from tuner.backends.base import DRAFTS, BuildRequest, Offer
-from tuner.backends.cuda import chat_on_cuda, low_bit_pins, offers_on_cuda, torchao_version
+from tuner.backends.cuda import DEVICE, chat_on_cuda, low_bit_pins, offers_on_cuda, torchao_version
 from tuner.hardware import Host
 
-_SERVING = ("torch", "transformers", "safetensors", "numpy")
-_FILES = ("config.json", "model.safetensors", "shape.json")
+SERVING = ("torch", "transformers", "safetensors", "numpy")
 _BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 NO_BF16 = "this processor has no bf16 instructions: emulated, it is several times slower than fp32"
 _NO_INT = "eager mode's own quantization is deprecated; onnxruntime and openvino have faster kernels for it"
@@ -25,12 +24,13 @@ class TorchBackend:
     preload: tuple[str, ...] = ()
 
     def offers(self, host: Host) -> list[Offer]:
-        """Return fp32, bf16 where the processor has it, and why no integers; on a GPU what it and torchao have."""
-        return [
-            *self._on_processor(host),
-            *offers_on_cuda(host),
-            *chat_on_cuda(host),
-        ]
+        """Return fp32, bf16 where the processor has it, and why no integers; on a GPU what it and torchao have.
+
+        A model is divided in floating point only: torchao's low-bit weights are packed for the whole matrix.
+        """
+        most = {"cpu": len(host.cores), DEVICE: len(host.gpus)}
+        found = [*self._on_processor(host), *offers_on_cuda(host), *chat_on_cuda(host)]
+        return [replace(o, ranks=max(most[o.device], 1)) if o.bits >= 16 else o for o in found]
 
     def _on_processor(self, host: Host) -> list[Offer]:
         bf16: dict[str, Any] = {"available": has_bf16(host), "reason": "" if has_bf16(host) else NO_BF16}
@@ -48,30 +48,35 @@ class TorchBackend:
 
     def build(self, request: BuildRequest, out: Path) -> None:
         """Copy the checkpoint; weights are stored in the format that they are loaded in, low-bit ones in bf16."""
-        from tuner.backends.torch_weights import store_weights
-        from tuner.runtime.torch_formats import dtype_of
+        from tuner.backends.torch_weights import store_model
 
-        model = out / "model"
-        model.mkdir()
-        for name in _FILES:
-            shutil.copyfile(request.checkpoint / name, model / name)
-        if request.quantization.bits < 32:
-            dtype = dtype_of(request.quantization.bits, request.quantization.scheme)
-            store_weights(model / "model.safetensors", dtype)
+        store_model(request.checkpoint, request.quantization, out / "model")
         pins = [*self.requirements(), *low_bit_pins(request)]
         if request.task == "text-generation":
             describe_generating(out, request, self.name, "torch_generating_session", "model", pins)
         else:
             inputs = ["input_ids", "attention_mask"]
-            describe_artefact(out, request, self.name, "torch_session", "model", inputs, pins)
+            more = {"sparse": True} if _runs_sparse(request) else {}
+            describe_artefact(out, request, self.name, "torch_session", "model", inputs, pins, **more)
 
     def requirements(self) -> list[str]:
         """Return what serving needs."""
-        return pinned(*_SERVING)
+        return pinned(*SERVING)
 
     def versions(self) -> dict[str, str]:
         """Return the versions that the artefact depends on."""
-        return {name: version(name) for name in _SERVING} | torchao_version()
+        return {name: version(name) for name in SERVING} | torchao_version()
+
+
+def _runs_sparse(request: BuildRequest) -> bool:
+    """Say whether kernels skip a checkpoint's zeros: of 16-bit weights on a GPU; elsewhere they are multiplied."""
+    from tuner.runtime.shaped import is_semi_structured
+
+    return (
+        request.device == "cuda"
+        and request.quantization.bits == 16
+        and is_semi_structured(request.checkpoint)
+    )
 
 
 def has_bf16(host: Host) -> bool:

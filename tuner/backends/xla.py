@@ -10,12 +10,13 @@ from typing import Any
 
 from tuner.backends.artefact import describe_artefact, missing, pinned, version
 from tuner.backends.base import BuildRequest, Offer
-from tuner.backends.plugged import JAX_PLATFORMS, no_jax_platform
+from tuner.backends.plugged import JAX_PLATFORMS, NEVER_RUN, no_jax_platform
 from tuner.errors import BuildError
 from tuner.hardware import Host, usable_cores
 
 _SERVING = ("jax", "flatbuffers", "numpy")
 _BUILDING = ("jax", "jaxlib", "torchax", "torch", "transformers")
+_RUN = ("cpu", "cuda")  # the platforms that it was run on; on CUDA once, through the conformance suite (H200)
 _NO_CHAT = "XLA compiles for fixed shapes: generating needs a KV cache of one, which is not built"
 _NO_INT = "XLA has no quantizer of its own: its int8 is of weights only (scheme `weight-only`)"
 _NO_FOUR = "int8 weights are the narrowest that are built for it"
@@ -60,7 +61,7 @@ class XlaBackend:
 def _on(device: str, host: Host, lacking: str) -> list[Offer]:
     reason = lacking or no_jax_platform(device, host)
     able: dict[str, Any] = {"available": not reason, "reason": reason, "fixed_shape": True}
-    able["note"] = "" if device == "cpu" else f"never run on a real {device.upper()}"
+    able["note"] = "" if device in _RUN else NEVER_RUN
     found = [
         Offer(device, 32, tolerance=1e-3, **able),
         Offer(device, 16, tolerance=0.1, **able),

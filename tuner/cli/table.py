@@ -198,7 +198,7 @@ def _cells(row: TrialRow, figures: Sequence[_Column], metric: str, why: str, sta
     return [
         str(row.number),
         str(c.distillation.student_layers),
-        f"{c.pruning.heads:.3g}/{c.pruning.ffn:.3g}",
+        f"{c.pruning.heads:.3g}/{c.pruning.ffn:.3g}{' 2:4' if c.pruning.semi_structured else ''}",
         _bits(row),
         c.parallel.words,
         c.backend.engine

@@ -15,17 +15,25 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 CHAT_TEMPLATE, GENERATION = "chat_template.jinja", "generation_config.json"
 
 
-def save_checkpoint(model: nn.Module, tokenizer: Path, out: Path, attributes: Mapping[str, int] = {}) -> None:
+def save_checkpoint(
+    model: nn.Module,
+    tokenizer: Path,
+    out: Path,
+    attributes: Mapping[str, int] = {},
+    semi_structured: bool = False,
+) -> None:
     """Write config.json, model.safetensors (fp32), shape.json and the tokenizer's files to `out`.
 
     Where the folder `tokenizer` has a chat template and defaults of generation, they go along.
-    `attributes` are the paths and values that the configuration cannot express, such as a layer's head count.
+    `attributes` are the paths and values that the configuration cannot express, such as a layer's head count;
+    `semi_structured` says that its weights are 2:4 sparse.
     """
     model.config.architectures = [type(model).__name__]
     model.config.dtype = torch.float32
     model.config.save_pretrained(out)
     save_file(_state(model), out / "model.safetensors", metadata={"format": "pt"})
-    (out / "shape.json").write_text(json.dumps({"attributes": dict(attributes)}, indent=1))
+    sparse = {"semi_structured": True} if semi_structured else {}
+    (out / "shape.json").write_text(json.dumps({"attributes": dict(attributes), **sparse}, indent=1))
     for name in (*TOKENIZER_FILES, CHAT_TEMPLATE, GENERATION):
         if tokenizer != out and (tokenizer / name).exists():
             shutil.copyfile(tokenizer / name, out / name)

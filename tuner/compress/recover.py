@@ -10,12 +10,14 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
+from tuner.compress.anatomy import anatomy
 from tuner.compress.batches import Batch, Split
 from tuner.compress.checkpoint import save_checkpoint, shape_attributes
+from tuner.compress.semi_structured import held
 from tuner.compress.teacher_outputs import LastHidden
 from tuner.compress.training import Plan, train
 from tuner.compress.used_rows import used_rows
-from tuner.runtime.shaped import load_shaped
+from tuner.runtime.shaped import is_semi_structured, load_shaped
 from tuner.spec.model import Recover
 
 
@@ -34,9 +36,11 @@ def recover(
     batches = split.shuffled(chosen.batch_size, seed)
     # Deeper students take smaller steps: one rate that suits a single layer throws six layers off.
     rate = chosen.learning_rate / max(1, model.config.num_hidden_layers)
+    sparse = is_semi_structured(source)
+    after = held(model, anatomy(model.config)) if sparse else None
     with used_rows(model, split.inputs["input_ids"]):
-        report = train(model, batches, loss, Plan(chosen.steps, rate, chosen.seconds))
-    save_checkpoint(model, source, Path(out), shape_attributes(source))
+        report = train(model, batches, loss, Plan(chosen.steps, rate, chosen.seconds), after)
+    save_checkpoint(model, source, Path(out), shape_attributes(source), sparse)
     return report
 
 

@@ -12,22 +12,31 @@ from torch import nn
 from tuner.compress.anatomy import Anatomy, anatomy, head_attributes
 from tuner.compress.checkpoint import save_checkpoint
 from tuner.compress.cutting import best, cut
+from tuner.compress.semi_structured import prune_2_of_4
+from tuner.compress.widths import kept_heads, kept_neurons
 from tuner.errors import UnsupportedError
 from tuner.runtime.shaped import load_shaped
 
 
 def shape(
-    teacher: str, importance: str, student_layers: int, heads_ratio: float, ffn_ratio: float, out: str
+    teacher: str,
+    importance: str,
+    student_layers: int,
+    heads_ratio: float,
+    ffn_ratio: float,
+    out: str,
+    semi_structured: bool = False,
 ) -> dict[str, Any]:
     """Write a student of some evenly spread layers, each with its most important heads and neurons.
 
     Structured pruning: matrices get smaller, nothing is masked. Of n heads round((1 - heads_ratio)·n) stay,
     at least one; of the neurons (1 - ffn_ratio)·n rounded to a multiple of 32 (8 in models of under 256), at
-    least one such multiple. A ratio of 0 keeps all. Returns {"layers": numbers of the kept ones, "heads",
-    "ffn", "parameters"}.
+    least one such multiple. A ratio of 0 keeps all. With `semi_structured` two of each four weights that are
+    left are zero (see `semi_structured`). Returns {"layers": numbers of the kept ones, "heads", "ffn",
+    "parameters"}.
 
     Raises:
-        UnsupportedError: the model's family refuses an axis that is asked for.
+        UnsupportedError: the model's family refuses an axis that is asked for, or no layer can be 2:4 sparse.
     """
     model = load_shaped(Path(teacher))
     structure = anatomy(model.config)
@@ -37,7 +46,9 @@ def shape(
     with np.load(Path(importance) / "importance.npz") as stored:
         scores = {name: stored[name] for name in stored.files}
     attributes = _prune(model, structure, scores, heads, ffn, kept)
-    save_checkpoint(model, Path(teacher), Path(out), attributes)
+    if semi_structured:
+        prune_2_of_4(model, structure)
+    save_checkpoint(model, Path(teacher), Path(out), attributes, semi_structured)
     total = sum(parameter.numel() for parameter in model.parameters())
     return {"layers": kept, "heads": heads, "ffn": ffn, "parameters": total}
 
@@ -50,18 +61,6 @@ def kept_layers(layers: int, keep: int) -> list[int]:
     documents brings it back to the teacher; the first layer stays points behind.
     """
     return [layers - 1] if keep == 1 else [round(i * (layers - 1) / (keep - 1)) for i in range(keep)]
-
-
-def kept_heads(heads: int, ratio: float) -> int:
-    """Return how many of the heads stay."""
-    return max(1, round((1 - ratio) * heads))
-
-
-def kept_neurons(neurons: int, ratio: float) -> int:
-    """Return how many of the neurons stay: a multiple that vector units fill, or all."""
-    multiple = 32 if neurons >= 256 else 8
-    rounded = round((1 - ratio) * neurons / multiple) * multiple
-    return neurons if ratio == 0 else min(neurons, max(multiple, rounded))
 
 
 def check_asked(structure: Anatomy, student_layers: int, heads_ratio: float, ffn_ratio: float) -> None:

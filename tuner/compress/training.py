@@ -30,13 +30,17 @@ class Plan:
 
 
 def train(
-    model: nn.Module, batches: Iterator[T], loss: Callable[[T], torch.Tensor], plan: Plan
+    model: nn.Module,
+    batches: Iterator[T],
+    loss: Callable[[T], torch.Tensor],
+    plan: Plan,
+    after: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Minimise `loss(batch)` with AdamW (Loshchilov & Hutter, arXiv 1711.05101); return steps, seconds, loss.
 
     The rate falls linearly to zero over the larger of the shares of steps and of time used up, so that a run
     that the clock ends has annealed as well as one that reaches its steps. `loss` in the answer is the mean
-    of the last 20 steps.
+    of the last 20 steps. `after` is called after each step: it makes hold again what must hold of the weights.
     """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
@@ -49,6 +53,8 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * min(1 - done, (done + 1 / plan.steps) / WARM_UP)
         losses.append(_step(model, optimizer, loss, next(batches)))
+        if after is not None:
+            after()
     mean = sum(losses[-_LAST:]) / max(1, len(losses[-_LAST:]))
     return {"steps": len(losses), "seconds": time.monotonic() - begin, "loss": mean}
 

@@ -23,6 +23,7 @@ from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop, serving_limits
+from tuner.runtime.split import Split
 from tuner.spec.model import GENERATION
 
 _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99, "ttft_p90_ms": 90, "ttft_p99_ms": 99}
@@ -137,5 +138,5 @@ class Bench:
 
 def _placed(artefact: Entry, candidate: Candidate) -> Placed:
     run = candidate.parallel
-    draft = candidate.backend.draft
-    return Placed(artefact.path, run.threads, run.replicas, draft, run.slots, run.max_batch)
+    split, draft = Split(run.tensor, run.pipeline), candidate.backend.draft
+    return Placed(artefact.path, run.threads, run.replicas, draft, run.slots, split, run.max_batch)

@@ -77,6 +77,8 @@ def shaped_for(shop: Workshop, ready: Prepared, candidate: Candidate) -> Entry:
         "heads_ratio": candidate.pruning.heads,
         "ffn_ratio": candidate.pruning.ffn,
     }
+    if candidate.pruning.semi_structured:
+        choice["semi_structured"] = True
     return shop.job(
         "shape",
         {

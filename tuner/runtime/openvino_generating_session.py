@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino as ov
+from openvino import opset13
 
 from .drafting import Drafting
 from .generating import Choose, check_room
@@ -28,9 +30,9 @@ class Session(Drafting):
         described = json.loads((directory / "artefact.json").read_text())
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
         core = ov.Core()
-        compiled = core.compile_model(
-            str(directory / described["model"]), "CPU", _settings(core, described, threads)
-        )
+        model = _keeping(core.read_model(str(directory / described["model"])))
+        compiled = core.compile_model(model, "CPU", settings(described, threads))
+        self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._beam = np.zeros(1, dtype=np.int32)
 
@@ -53,6 +55,12 @@ class Session(Drafting):
         """
         check_tokens(tokens, self.context, self.vocabulary)
         return scored(self.told(len(tokens)).read_all, tokens, _TOGETHER)
+
+    def twin(self) -> Session:
+        """Return a session over the same model, with a cache of its own."""
+        other = copy(self)
+        other._request = self._compiled.create_infer_request()
+        return other
 
     def told(self, room: int) -> _Told:
         """Return a new conversation of at most so many tokens; the one before is over."""
@@ -110,11 +118,27 @@ class _Told:
             self._seen = np.pad(self._seen, ((0, 0), (0, self._held + count)), constant_values=1)
 
 
-def _settings(core: Any, described: dict[str, Any], threads: int) -> dict[str, Any]:
+def _keeping(model: Any) -> Any:
+    """Give the model an input `kept`: the positions after which logits are wanted.
+
+    A large vocabulary makes the last matrix the dearest: reading a prompt needs it at one position only.
+    """
+    kept = opset13.parameter([-1], ov.Type.i64, name="kept")
+    kept.output(0).get_tensor().set_names({"kept"})
+    last = model.output("logits").get_node().input_value(0).get_node()  # hidden states times the last matrix
+    chosen = opset13.gather(last.input_value(0), kept, opset13.constant(1))
+    last.input(0).replace_source_output(chosen.output(0))
+    model.add_parameters([kept])
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def settings(described: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    """Return the CPU plug-in's settings for an artefact as it describes itself."""
     # Said outright: a host with bf16 instructions would use them for an fp32 artefact unasked. Low-bit weights are
     # multiplied in int8; bf16 is for what lies between.
-    bf16 = described["bits"] != 32 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    settings: dict[str, Any] = {
+    bf16 = described["bits"] != 32 and "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    wanted: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": threads,
@@ -124,8 +148,8 @@ def _settings(core: Any, described: dict[str, Any], threads: int) -> dict[str, A
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 32,
     }
     if described["kv_bits"]:
-        settings["KV_CACHE_PRECISION"] = _KV[described["kv_bits"]]
-    return settings
+        wanted["KV_CACHE_PRECISION"] = _KV[described["kv_bits"]]
+    return wanted
 
 
 def load(directory: Path, threads: int) -> Session:

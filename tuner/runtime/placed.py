@@ -20,7 +20,9 @@ class Placed:
 
     def __init__(self, call: Call, device: torch.device, inputs: int, shape: tuple[int, int] | None) -> None:
         self._device, self._call = device, call
-        self._graph = Graph(call, device, inputs, shape) if shape and device.type == "cuda" else None
+        self._graph = None
+        if shape and device.type == "cuda":
+            self._graph = Graph(call, [_example(shape, device) for _ in range(inputs)])
 
     @torch.inference_mode()
     def __call__(self, *arrays: np.ndarray) -> np.ndarray:
@@ -43,8 +45,7 @@ class Placed:
             return {}
         return {
             "device_ms": statistics.median(self._timed(arrays) for _ in range(_TIMED)),
-            "allocated_mb": torch.cuda.max_memory_allocated() / 1e6,
-            "reserved_mb": torch.cuda.max_memory_reserved() / 1e6,
+            **taken_mb(),
         }
 
     def _timed(self, arrays: Sequence[np.ndarray]) -> float:
@@ -56,16 +57,23 @@ class Placed:
         return float(begin.elapsed_time(end))
 
 
-class Graph:
-    """All kernels of one call at one shape, captured once: one launch instead of hundreds (CUDA graphs)."""
+def taken_mb() -> dict[str, float]:
+    """Return what this process took of the GPU's memory at most, by PyTorch's allocator, in MB."""
+    return {
+        "allocated_mb": torch.cuda.max_memory_allocated() / 1e6,
+        "reserved_mb": torch.cuda.max_memory_reserved() / 1e6,
+    }
 
-    def __init__(self, call: Call, device: torch.device, inputs: int, shape: tuple[int, int]) -> None:
+
+class Graph:
+    """All kernels of one call at one shape, captured once: one launch instead of hundreds (CUDA graphs).
+
+    `given` are inputs of that shape on the GPU, which are taken over.
+    """
+
+    def __init__(self, call: Call, given: Sequence[torch.Tensor]) -> None:
+        self._given = given
         with torch.inference_mode():
-            self._given = [torch.ones(shape, dtype=torch.int64, device=device) for _ in range(inputs)]
-            for tensor in self._given:
-                tensor[:, -1] = (
-                    0  # a mask of ones alone may be left out, and with it the kernels that need warming up
-                )
             _apart(lambda: call(*self._given))
             self._graph: Any = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
@@ -77,6 +85,13 @@ class Graph:
             mine.copy_(new, non_blocking=True)
         self._graph.replay()
         return self._answer
+
+
+def _example(shape: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """Return an input; a mask of ones alone may be left out, and with it the kernels that need warming up."""
+    example = torch.ones(shape, dtype=torch.int64, device=device)
+    example[:, -1] = 0
+    return example
 
 
 def _apart(call: Callable[[], torch.Tensor]) -> None:

@@ -34,6 +34,7 @@ class Session:
         }
         self._weights = _weights(directory / described["model"], next(iter(programs.values())), device)
         self._programs = {length: jax.jit(program.call) for length, program in programs.items()}
+        self._compiled: set[tuple[int, ...]] = set()
         if self.fixed_shape:
             self._infer({name: np.ones(self.fixed_shape, dtype=np.int64) for name in self.inputs})
 
@@ -46,14 +47,23 @@ class Session:
         if self.fixed_shape is not None:
             return run_padded(self._infer, inputs, self.fixed_shape)
         count, given = inputs[self.inputs[0]].shape
+        shape = self._bucket(count, given)
+        return self._infer({name: padded(inputs[name], shape) for name in self.inputs})[:count]
+
+    def prepare(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Compile what inputs of this shape need, if that is not done: a second that is nobody's answer."""
+        if self.fixed_shape is None and self._bucket(*inputs[self.inputs[0]].shape) not in self._compiled:
+            self.run(inputs)
+
+    def _bucket(self, count: int, given: int) -> tuple[int, int]:
         length = next((length for length in self._programs if length >= given), None)
         if length is None:
             raise ValueError(f"{given} tokens, but this artefact is built for {max(self._programs)}")
-        shape = (rows(count), length)
-        return self._infer({name: padded(inputs[name], shape) for name in self.inputs})[:count]
+        return rows(count), length
 
     def _infer(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         arrays = [inputs[name].astype(np.int32) for name in self.inputs]
+        self._compiled.add(arrays[0].shape)
         return np.asarray(self._programs[arrays[0].shape[1]](self._weights, *arrays))
 
 

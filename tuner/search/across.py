@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuner.backends.base import Offer
-from tuner.candidate import Backend, Candidate, Parallel, Quantization, baseline, baseline_device
+from tuner.candidate import Backend, Candidate, Parallel, Quantization, Student, baseline, baseline_device
 from tuner.errors import InputError
 from tuner.search.choice import Choice
 from tuner.search.precision import legs
@@ -76,10 +76,15 @@ class Across(Space):
         alone.__dict__ |= space.__dict__ | {"_spaces": {host: space}, "baseline": space.baseline.on(host)}
         return alone
 
-    def runs_on(self, backend: Backend) -> list[Parallel]:
-        """See `Space.runs_on`."""
+    def sparsities(self, quantization: Quantization, backend: Backend) -> tuple[bool, ...]:
+        """See `Space.sparsities`."""
         assert backend.host is not None  # all of `pairs` name theirs
-        return self._spaces[backend.host].runs_on(backend)
+        return self._spaces[backend.host].sparsities(quantization, backend)
+
+    def runs(self, student: Student, quantization: Quantization, backend: Backend) -> list[Parallel]:
+        """See `Space.runs`."""
+        assert backend.host is not None  # all of `pairs` name theirs
+        return self._spaces[backend.host].runs(student, quantization, backend)
 
     def pairs(self) -> list[tuple[Quantization, Backend]]:
         """See `Space.pairs`."""

@@ -41,7 +41,8 @@ class Leg:
 
     `fixed_shape` holds the builds that may be tried, `methods` the ways to find low-bit weights, `kv_bits` precisions
     of the KV cache, `drafts` ways to guess ahead; () where an engine has nothing of the kind. `students` is set where
-    `student` is among the drafts, and `batches` where several conversations may be answered together.
+    `student` is among the drafts, and `batches` where several conversations may be answered together. `ranks` is among
+    how many processes the model can be divided at most; `semi_structured` holds whether weights may be 2:4 sparse.
     """
 
     engine: str
@@ -55,6 +56,8 @@ class Leg:
     drafts: tuple[str | None, ...] = ()
     students: Students | None = None
     batches: bool = False
+    ranks: int = 1
+    semi_structured: tuple[bool, ...] = (False,)
 
     @property
     def target(self) -> str:
@@ -103,6 +106,7 @@ class Leg:
             *own,
             *([list(self.drafts)] if self.drafts else []),
             *([[list(student) for student in self.students.all()]] if self.students else []),
+            *([list(self.semi_structured)] if self.semi_structured != (False,) else []),
         ]
 
 
@@ -163,8 +167,13 @@ def _leg(axes: Axes, engine: str, offer: Offer, students: Students | None) -> Le
     drafts = _drafts(axes, offer, students)
     return Leg(
         engine, offer.device, offer.bits, scheme, groups, shapes, methods, caches,
-        drafts, students if "student" in drafts else None, offer.batches,
+        drafts, students if "student" in drafts else None, offer.batches, offer.ranks, _sparsity(axes, offer),
     )  # fmt: skip
+
+
+def _sparsity(axes: Axes, offer: Offer) -> tuple[bool, ...]:
+    """Return whether weights may be 2:4: an engine without kernels for it would lose quality for nothing."""
+    return tuple(sorted(set(axes.pruning.semi_structured))) if offer.semi_structured else (False,)
 
 
 def _drafts(axes: Axes, offer: Offer, students: Students | None) -> tuple[str | None, ...]:

@@ -11,14 +11,21 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TypeVar
 
-from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization
+from tuner.candidate import Backend, Candidate, Distillation, Parallel, Pruning, Quantization, Student
 from tuner.search.space import Space
 from tuner.spec.model import GENERATION
 
 #: Engines by how fast they usually are on a CPU; those not named stand in the middle.
-_RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4}
+_RANK = {"openvino": 0, "onnxruntime": 1, "torch-compile": 3, "torch": 4, "xla": 5}
 #: The same for language models in few bits, which go by how fast weights are read.
-_RANK_GENERATES = {"llama-cpp": 0, "onnxruntime-genai": 1, "openvino": 2, "torch-compile": 3, "torch": 4}
+_RANK_GENERATES = {
+    "llama-cpp": 0,
+    "onnxruntime-genai": 1,
+    "openvino": 2,
+    "openvino-genai": 2,
+    "torch-compile": 3,
+    "torch": 4,
+}
 _MIDDLE = 2
 #: So many engines also get the whole model at its narrowest: a big model on a slow engine costs minutes.
 _QUICK = 2
@@ -163,24 +170,26 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    runs = space.runs_on(pair[1])
-    most = (min if wish.replicated else max)(run.threads for run in runs)
-    fitting = [run for run in runs if run.threads == most]
-    replicas = (max if wish.replicated else min)(run.replicas for run in fitting)
+    depth = _nearest(space.depths, wish.depth * space.teacher_layers or 1)
+    heads, ffn = _nearest(space.heads, wish.heads), _nearest(space.ffn, wish.ffn)
+    student = Student(depth, heads, ffn, space.sparsities(*pair)[0])  # dense, where that may be chosen
     return Candidate(
-        distillation=Distillation(
-            student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
-        ),
-        pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
+        distillation=Distillation(student_layers=depth),
+        pruning=Pruning(heads=heads, ffn=ffn, semi_structured=student.semi_structured),
         quantization=pair[0],
-        parallel=_widest([run for run in fitting if run.replicas == replicas], wish.replicated),
+        parallel=_run(space.runs(student, *pair), wish.replicated),
         backend=pair[1],
     )
 
 
-def _widest(runs: Sequence[Parallel], replicated: bool) -> Parallel:
-    """Return the way with all slots; in large batches where it is throughput that is wished for."""
-    return max(runs, key=lambda run: (run.slots, run.max_batch if replicated else -run.max_batch))
+def _run(runs: Iterable[Parallel], replicated: bool) -> Parallel:
+    """Return the fewest processes of a model and the most slots, with all threads in one replica or one in many.
+
+    Where it is throughput that is wished for, requests are answered in large batches.
+    """
+    if replicated:
+        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas, -run.slots, -run.max_batch))
+    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas, -run.slots, run.max_batch))
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:

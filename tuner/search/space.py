@@ -1,11 +1,11 @@
 """Space: every candidate that a study may try on this host, as a conditional search space for Optuna.
 
-The space is the product of three independent parts: shapes (depth, heads, FFN), legs (engine, number format
-and what hangs on it) and parallel (threads, replicas, slots). Inside a part the parameters are conditional and their
-names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `openvino@cpu.4.method`,
-`2t.replicas`, `llama-cpp@cpu.1r.slots`), so that grouped
-TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not
-shown to Optuna.
+The space is the product of three parts: shapes (depth, heads, FFN), legs (engine, number format and what hangs on it)
+and parallel (threads, replicas, slots; where engine and shape let it, among how many processes a model is divided:
+`ways`). Inside a part the parameters are conditional and their names carry the condition (`openvino@cpu.bits`,
+`openvino@cpu.4.group_size`, `2t.replicas`, `llama-cpp@cpu.1r.slots`, `1x1/2x1.tensor`, `2p.threads`), so that grouped
+TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not shown to
+Optuna.
 Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
 """
 
@@ -23,12 +23,15 @@ from tuner.candidate import (
     Parallel,
     Pruning,
     Quantization,
+    Student,
     baseline,
     baseline_device,
 )
 from tuner.errors import InputError
+from tuner.runtime.split import Split
 from tuner.search.choice import Choice, distribution, from_trial, to_param
 from tuner.search.precision import Drafter, Leg, Offers, legs
+from tuner.search.ways import Ways, doubling, threads_and_replicas
 from tuner.spec.model import Axes
 
 if TYPE_CHECKING:
@@ -72,6 +75,7 @@ class Space:
         #: Threads and replicas on the processor; on other devices one thread, which only hands out work.
         self.parallels = _parallels(axes, cores) if any(leg.device == _CPU for leg in self.legs) else on_card
         self._on_card = on_card
+        self.ways = Ways(axes, anatomy, self.legs, cores)
         self._slots = axes.parallel.slots
         self._batches = sorted(set(axes.parallel.max_batch or _ONE))
         self._batching = {leg.target for leg in self.legs if leg.batches}
@@ -85,30 +89,45 @@ class Space:
         """Return the spaces of the hosts that can be chosen, each with candidates that name theirs; else this one."""
         return [self]
 
-    def parallels_on(self, device: str) -> list[tuple[int, int]]:
-        """Return the pairs of threads and replicas that can be chosen on a device."""
-        return self.parallels if device == _CPU else self._on_card
+    def parallels_on(self, device: str, ranks: int = 1) -> list[tuple[int, int]]:
+        """Return the pairs of threads and replicas that can be chosen on a device, each session of so many ranks."""
+        if device != _CPU:
+            return [(t, r) for t, r in self._on_card if t * r * ranks <= self.cores]
+        return self.parallels if ranks == 1 else self.ways.parallels(ranks)
 
-    def slots_on(self, backend: Backend, replicas: int) -> list[int]:
+    def slots_on(self, backend: Backend, replicas: int, ranks: int = 1) -> list[int]:
         """Return how many conversations a session may answer together, ascending.
 
-        One, where the engine knows no more, where it drafts, and where no session has more than one client.
+        One, where the engine knows no more, where it drafts or is divided, and where no session has several clients.
         """
-        most = math.ceil(self.clients / replicas)
-        if f"{backend.engine}@{backend.device}" not in self._batching or backend.draft or most == 1:
+        most, able = (
+            math.ceil(self.clients / replicas),
+            f"{backend.engine}@{backend.device}" in self._batching,
+        )
+        if not able or backend.draft or ranks > 1 or most == 1:
             return [1]
-        return sorted({min(slots, most) for slots in self._slots or _doubling(most)})
+        return sorted({min(slots, most) for slots in self._slots or doubling(most)})
+
+    def sparsities(self, quantization: Quantization, backend: Backend) -> tuple[bool, ...]:
+        """Return whether weights may be 2:4 sparse in a number format on an engine."""
+        made = (backend.engine, backend.device, quantization.bits, quantization.scheme)
+        return next(
+            leg.semi_structured for leg in self.legs if (leg.engine, leg.device, leg.bits, leg.scheme) == made
+        )
 
     def batches_on(self, backend: Backend) -> Sequence[int]:
         """Return how many requests a call may answer, ascending; the fewest where a shape is built for one."""
         return self._batches[:1] if backend.fixed_shape else self._batches
 
-    def runs_on(self, backend: Backend) -> list[Parallel]:
-        """Return every way to run an artefact of an engine."""
+    def runs(self, student: Student, quantization: Quantization, backend: Backend) -> list[Parallel]:
+        """Return every way to run a student's artefact of an engine."""
         return [
-            Parallel(threads=threads, replicas=replicas, slots=slots, max_batch=batch)
-            for threads, replicas in self.parallels_on(backend.device)
-            for slots in self.slots_on(backend, replicas)
+            Parallel(
+                threads=t, replicas=r, slots=slots, max_batch=batch, tensor=way.tensor, pipeline=way.pipeline
+            )
+            for way in self.ways.of(student, backend, quantization.bits)
+            for t, r in self.parallels_on(backend.device, way.ranks)
+            for slots in self.slots_on(backend, r, way.ranks)
             for batch in self.batches_on(backend)
         ]
 
@@ -171,19 +190,39 @@ class Space:
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
         quantization, backend = self._walk_leg(choose)
-        pairs, place = (
-            self.parallels_on(backend.device),
-            "" if backend.device == _CPU else f"{backend.device}.",
-        )
+        where = f"{backend.engine}@{backend.device}.{quantization.bits}.{quantization.scheme}"
+        sparsities = self.sparsities(quantization, backend)
+        sparse = choose(Choice(f"{where}.semi_structured", "semi_structured", sparsities, ordered=False))
+        student = Student(depth, heads, ffn, sparse)
+        way = self._walk_way(choose, self.ways.of(student, backend, quantization.bits))
+        parallel = self._walk_parallel(choose, way, backend)
+        return _candidate(student, (quantization, backend), parallel)
+
+    def _walk_way(self, choose: Chooser, ways: Sequence[Split]) -> Split:
+        among = "/".join(f"{way.tensor}x{way.pipeline}" for way in ways)
+        tensor = choose(Choice(f"{among}.tensor", "tensor", _unique(way.tensor for way in ways)))
+        left = [way.pipeline for way in ways if way.tensor == tensor]
+        return Split(tensor, choose(Choice(f"{among}.{tensor}.pipeline", "pipeline", left)))
+
+    def _walk_parallel(self, choose: Chooser, way: Split, backend: Backend) -> Parallel:
+        place = "" if backend.device == _CPU else f"{backend.device}."
+        place += f"{way.ranks}p." if way.ranks > 1 else ""
+        pairs = self.parallels_on(backend.device, way.ranks)
         threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
         found = [r for t, r in pairs if t == threads]
         replicas = choose(Choice(f"{place}{threads}t.replicas", "replicas", found))
-        together = self.slots_on(backend, replicas)
+        together = self.slots_on(backend, replicas, way.ranks)
         where = f"{backend.engine}@{backend.device}.{replicas}r.slots"
         slots = choose(Choice(where, "slots", together))
         batch = choose(Choice(f"{place}max_batch", "max_batch", self.batches_on(backend)))
-        parallel = Parallel(threads=threads, replicas=replicas, slots=slots, max_batch=batch)
-        return _candidate(depth, heads, ffn, (quantization, backend), parallel)
+        return Parallel(
+            threads=threads,
+            replicas=replicas,
+            slots=slots,
+            max_batch=batch,
+            tensor=way.tensor,
+            pipeline=way.pipeline,
+        )
 
     def _walk_leg(self, choose: Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
@@ -207,15 +246,14 @@ class Space:
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
             return False
-        p, shape = candidate.parallel, candidate.pruning
+        pair, shape = (candidate.quantization, candidate.backend), candidate.pruning
         return (
             candidate.distillation.student_layers in self.depths
             and shape.heads in self.heads
             and shape.ffn in self.ffn
-            and (p.threads, p.replicas) in self.parallels_on(candidate.backend.device)
-            and p.slots in self.slots_on(candidate.backend, p.replicas)
-            and p.max_batch in self.batches_on(candidate.backend)
-            and (candidate.quantization, candidate.backend) in self.pairs()
+            and pair in self.pairs()
+            and shape.semi_structured in self.sparsities(*pair)
+            and candidate.parallel in self.runs(candidate.student, *pair)
         )
 
     def pairs(self) -> list[tuple[Quantization, Backend]]:
@@ -224,24 +262,48 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        ways = sum(len(self.runs_on(backend)) for _, backend in self.pairs())
-        return len(self.depths) * len(self.heads) * len(self.ffn) * ways
+        students, pairs = list(self._students()), self.pairs()
+        if not self.ways.divided:  # all students are run alike
+            return len(students) * sum(
+                len(self.runs(student, *pair))
+                for pair in pairs
+                for student in self._dense_or_sparse(students[0], pair)
+            )
+        return sum(
+            len(self.runs(student, *pair))
+            for dense in students
+            for pair in pairs
+            for student in self._dense_or_sparse(dense, pair)
+        )
+
+    def _dense_or_sparse(self, dense: Student, pair: tuple[Quantization, Backend]) -> list[Student]:
+        return [dense._replace(semi_structured=sparse) for sparse in self.sparsities(*pair)]
+
+    def _students(self) -> Iterator[Student]:
+        """Yield every student with dense weights: whether they may be 2:4 sparse hangs on who runs it."""
+        for depth in self.depths:
+            for heads in self.heads:
+                for ffn in self.ffn:
+                    yield Student(depth, heads, ffn)
 
     def enumerate(self) -> Iterator[Candidate]:
         """Yield every candidate once."""
         pairs = self.pairs()
-        for depth in self.depths:
-            for heads in self.heads:
-                for ffn in self.ffn:
-                    for pair in pairs:
-                        for parallel in self.runs_on(pair[1]):
-                            yield _candidate(depth, heads, ffn, pair, parallel)
+        for dense in self._students():
+            for pair in pairs:
+                for student in self._dense_or_sparse(dense, pair):
+                    for parallel in self.runs(student, *pair):
+                        yield _candidate(student, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
-        shape = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
+        student = Student(rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn))
         pair = rng.choice(self.pairs())
-        return _candidate(*shape, pair, rng.choice(self.runs_on(pair[1])))
+        choices = self.sparsities(*pair)
+        # Where there is nothing to choose nothing is drawn: studies draw what they drew before.
+        sparse = rng.choice(choices) if len(choices) > 1 else choices[0]
+        student = student._replace(semi_structured=sparse)
+        return _candidate(student, pair, rng.choice(self.runs(student, *pair)))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -263,16 +325,16 @@ class Space:
             "parallel": [list(pair) for pair in self.parallels],
             **({"max_batch": list(self._batches)} if len(self._batches) > 1 else {}),
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
+            **({"ways": self.ways.signature()} if self.ways.divided else {}),
             **({"slots": [self._slots, self.clients]} if self._batching and self.clients > 1 else {}),
         }
 
 
-def _candidate(
-    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: Parallel
-) -> Candidate:
+def _candidate(student: Student, pair: tuple[Quantization, Backend], parallel: Parallel) -> Candidate:
+    layers, heads, ffn, sparse = student
     return Candidate(
-        distillation=Distillation(student_layers=depth),
-        pruning=Pruning(heads=heads, ffn=ffn),
+        distillation=Distillation(student_layers=layers),
+        pruning=Pruning(heads=heads, ffn=ffn, semi_structured=sparse),
         quantization=pair[0],
         parallel=parallel,
         backend=pair[1],
@@ -292,7 +354,7 @@ def _walk_student(choose: Chooser, leg: Leg, prefix: str) -> Drafter:
 def _known(candidate: Candidate) -> dict[str, Any]:
     return {
         "student_layers": candidate.distillation.student_layers,
-        **candidate.pruning.model_dump(),
+        **dict(candidate.pruning),
         **dict(candidate.quantization),
         **dict(candidate.parallel),
         **dict(candidate.backend),
@@ -317,21 +379,9 @@ def _depths(axes: Axes, layers: int, refused: bool) -> list[int]:
 
 
 def _parallels(axes: Axes, cores: int) -> list[tuple[int, int]]:
-    threads = sorted(set(axes.parallel.threads or _doubling(cores)))
-    pairs: list[tuple[int, int]] = []
-    for count in threads:
-        wanted: Sequence[int] = sorted(set(axes.parallel.replicas or _doubling(max(1, cores // count))))
-        pairs += [(count, r) for r in wanted if count * r <= cores]
-    if not pairs:
-        raise InputError(
-            f"axes.parallel: no threads x replicas of the study fits into the {cores} cores here"
-        )
-    return pairs
-
-
-def _doubling(limit: int) -> list[int]:
-    """Return 1, 2, 4 … and the limit itself."""
-    return sorted({limit, *(2**i for i in range(limit.bit_length()) if 2**i <= limit)})
+    if pairs := threads_and_replicas(axes.parallel, cores):
+        return pairs
+    raise InputError(f"axes.parallel: no threads x replicas of the study fits into the {cores} cores here")
 
 
 __all__ = ["Leg", "Offers", "Space"]

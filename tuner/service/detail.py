@@ -106,12 +106,16 @@ def command(study_name: str, trial: Trial) -> str:
         "axes.distillation.student_layers": [c.distillation.student_layers],
         "axes.pruning.heads": [c.pruning.heads],
         "axes.pruning.ffn": [c.pruning.ffn],
+        "axes.pruning.semi_structured": [c.pruning.semi_structured],
         "axes.quantization.bits": [q.bits],
         "axes.parallel.threads": [c.parallel.threads],
         "axes.parallel.replicas": [c.parallel.replicas],
         "axes.backend.engines": [c.backend.engine],
         "axes.backend.fixed_shape": [c.backend.fixed_shape],
     }
+    if c.parallel.ranks > 1:
+        settings["axes.parallel.tensor"] = [c.parallel.tensor]
+        settings["axes.parallel.pipeline"] = [c.parallel.pipeline]
     if c.parallel.max_batch > 1:
         settings["axes.parallel.max_batch"] = [c.parallel.max_batch]
     if q.scheme in ("dynamic", "static"):

@@ -116,6 +116,8 @@ _ENGINES = {
     "onnxruntime": "pip install 'tuner[onnxruntime]'",
     "onnxruntime-genai": "pip install 'tuner[generation,onnxruntime-genai]'",
     "openvino": "pip install 'tuner[openvino]'",
+    "openvino-genai": "pip install 'tuner[generation,openvino,openvino-genai]'",
+    "xla": "pip install 'tuner[xla]'",
     "llama-cpp": "pip install 'tuner[generation,llama-cpp]', which compiles it: a C++ compiler and some minutes",
 }
 _OTHER_ENGINE = "see `tuner backends`; update or uninstall the package that brings this plug-in"

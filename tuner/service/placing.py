@@ -18,7 +18,7 @@ from tuner.search.objective import directions
 from tuner.search.standing import WORDS, Spread
 from tuner.service.ranks import front_ranks
 
-_STUDENT = ["student_layers", "heads", "ffn"]
+_STUDENT = ["student_layers", "heads", "ffn", "semi_structured"]
 
 
 def place(frame: pd.DataFrame, objectives: Sequence[str], apart: bool) -> None:

@@ -31,8 +31,9 @@ ENGINE_COLOURS = {
     "onnxruntime": "#0072B2",
     "openvino": "#009E73",
     "onnxruntime-genai": "#56B4E9",
+    "openvino-genai": "#CC79A7",
 }
-_OTHER = ("#CC79A7", "#56B4E9", "#7A6A00", "#666666")
+_OTHER = ("#7A6A00", "#6A51A3", "#666666")
 FORMAT_MARKERS = {"fp32": "o", "tf32": "p", "16 bit": "D", "fp16": "d", "int8": "s", "fp8": "P", "int4": "^",
                   "int3": "v", "int2": "X"}  # fmt: skip
 _OPEN_END = 10.0  # times the value, where an interval's end is open
@@ -170,6 +171,7 @@ def _short(row: TrialRow) -> str:
     whole = f"{layers} layer{'s' if layers > 1 else ''}, {_format(row)}, {c.backend.engine}"
     shares = ((c.pruning.heads, "heads"), (c.pruning.ffn, "FFN"))
     pruned = ", ".join(f"−{share:.0%} {what}" for share, what in shares if share)
+    pruned += " 2:4" if c.pruning.semi_structured else ""
     return f"{whole}\n{pruned}" if pruned else whole
 
 

@@ -32,9 +32,9 @@ _PLAIN = (
 )  # fmt: skip
 _TEXTS = ("kind", "reason", "artefact_key", "worker", "host", "host_name", "discard_reason")
 AXES = (
-    "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "method", "kv_bits", "threads", "replicas",
-    "max_batch",
-    "engine", "device", "fixed_shape",
+    "student_layers", "heads", "ffn", "semi_structured", "bits", "scheme", "group_size", "method", "kv_bits", "threads",
+    "replicas", "tensor", "pipeline", "slots", "max_batch", "engine", "device", "fixed_shape", "draft", "draft_layers",
+    "draft_ffn", "draft_bits",
 )  # fmt: skip
 _ENDS = ("", "_low", "_high")
 _FLAGS = ("seed", "confirmed", "discarded", "is_baseline", "feasible", "search_feasible")
@@ -97,9 +97,11 @@ def flat(cell: Cell, study: Study) -> dict[str, Any]:
     """Return one trial as a flat row, its metrics as they were stored."""
     row: dict[str, Any] = {name: getattr(cell, name) for name in _PLAIN}
     intervals = decisive(study.spec["objectives"])
+    row["tensor"] = row["pipeline"] = row["slots"] = row["max_batch"] = (
+        1  # a candidate says so only where there are more
+    )
     for part in cell.candidate.values():
         row.update({name: value for name, value in part.items() if name != "host"})  # a column of its own
-    row.setdefault("max_batch", 1)
     row["discarded"], row["discard_reason"] = cell.discarded_at is not None, cell.discard_reason
     row["confirmed"] = cell.confirmed is not None
     candidate = Candidate.model_construct(

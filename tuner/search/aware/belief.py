@@ -55,7 +55,7 @@ class Encoder:
         return Coordinates(shape, work, guess, engine, weights, form, run, student, cores)
 
     def _row(self, item: Item) -> tuple[list[float], float, list[int]]:
-        layers, heads, ffn = item.student
+        layers, heads, ffn, _ = item.student
         dense = self._attention * (1 - heads) + self._ffn * (1 - ffn)
         share = layers / self._layers * dense / (self._attention + self._ffn)
         keys = [item.form[0], item.weights, item.form, item.run, item.student]

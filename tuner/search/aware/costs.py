@@ -70,7 +70,7 @@ class Costs:
 
     def remaining(self, item: Item, made: Made) -> Remaining:
         """Return what a candidate would still take."""
-        fresh = item.student != (self.teacher_layers, 0, 0) and item.student not in made.students
+        fresh = not item.candidate.is_unshaped(self.teacher_layers) and item.student not in made.students
         built, judged = item.artefact in made.built, item.artefact in made.judged
         drafts = item.candidate.backend.draft == "student" and item.drafting not in made.drafts
         return Remaining(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tuner.candidate import Candidate
+from tuner.candidate import Candidate, Pruning
 from tuner.search.aware.belief import Encoder
 from tuner.search.aware.costs import Costs, Remaining
 from tuner.search.aware.gain import gains
@@ -142,12 +142,16 @@ def _cheap(space: Space, made: Made, most: int) -> Iterator[Candidate]:
         base = space.draw(Random(0))
         shaped = base.model_copy(
             update={
-                "distillation": base.distillation.model_copy(update={"student_layers": student[0]}),
-                "pruning": base.pruning.model_copy(update={"heads": student[1], "ffn": student[2]}),
+                "distillation": base.distillation.model_copy(update={"student_layers": student.layers}),
+                "pruning": Pruning(
+                    heads=student.heads, ffn=student.ffn, semi_structured=student.semi_structured
+                ),
             }
         )
         for quantization, backend in space.pairs():
-            for run in space.runs_on(backend):
+            if student.semi_structured not in space.sparsities(quantization, backend):
+                continue
+            for run in space.runs(student, quantization, backend):
                 count += 1
                 if count > most:
                     return
