@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = load_spec(asked.study, ["scenario.rate=max", "objectives=[accuracy, server_rate]"])
     begin = time.monotonic()
     with Place(spec, asked.home) as place:
-        runs = [place.found(way) for way in ways(len(this_host().cores))]
+        runs = [_told(place.found(way)) for way in ways(len(this_host().cores))]
         for seed in range(1, 1 + asked.repeats):
             for run in runs:
                 run["confirmed"].append(place.at(run, _SHARE * run["rate"]["value"], seed))
@@ -60,6 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(record, indent=1) + "\n")
     print(server(record))
+
+
+def _told(run: dict[str, Any]) -> dict[str, Any]:
+    print(
+        f"{run['label']}: {run['rate']['value']:.0f} requests/s after {len(run['probes'])} probes", flush=True
+    )
+    return run
 
 
 def ways(cores: int) -> list[Parallel]:

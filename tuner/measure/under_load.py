@@ -24,9 +24,13 @@ from tuner.measure.slo import PERCENTILE, QUERIES, Slo, percentiles, tolerated
 from tuner.metrics import Estimate
 
 QUIET = 1.15  # times the reference's fastest of late: beyond it, somebody else computes
-_AGAIN = 2  # times that a run is made again, for a neighbour's sake
+_AGAIN, _IN_ALL = (
+    2,
+    6,
+)  # times that a run is made again for a neighbour's sake, and that all of a subject's are
 _HOPELESS = 10  # times the bound that the oldest request may wait: the line only grows
 _SHORT = 4  # a probe of the search lasts this part of a whole run's seconds
+_BOUNDS = 15  # times the bound that any run lasts: in less, a line that only grows has no time to
 _LONGEST = 30.0  # seconds of a probe: no rate is looked for at which enough requests take longer
 _CAPACITY, _TRIES = 0.2, 3  # seconds, about, and runs of finding out how much is answered where all wait
 _LOOK = 0.05  # seconds of the reference
@@ -44,6 +48,10 @@ class Demand:
     wait_ms: float = 0.0
     seconds: float = 8.0
     seed: int = 0
+
+    def lasting(self, share: float = 1.0) -> float:
+        """Return the seconds of a run, or of a share of one."""
+        return max(share * self.seconds, _BOUNDS * self.p99_ms / 1e3)
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ class Ground:
     ) -> None:
         self._servings, self._calls, self._most = servings, calls, most
         self._reference, self._fastest = reference, fastest
+        self._left = _IN_ALL
 
     def warm_up(self) -> None:
         """Answer batches of each size once on each replica: some engines prepare for a shape when they first see it."""
@@ -97,15 +106,16 @@ class Ground:
     ) -> tuple[Load, float]:
         """Return a run at a rate, and how slow the reference was beside it; the quietest of a few tries."""
         found: list[tuple[Load, float]] = []
-        for _ in range(1 + _AGAIN):
+        while True:
             arrivals = schedule(rate, queries(rate, seconds), demand.seed + seed)
             line = Line(self._most, demand.wait_ms / 1e3)
             before = self._clock()
             load = run_load(self._servings, arrivals, line, self._calls, limits)
             found.append((load, max(before, self._clock()) / self._fastest))
-            if found[-1][1] <= QUIET or load.ended == "overload":
-                break
-        return min(found, key=lambda one: one[1])
+            wanted = found[-1][1] > QUIET and load.ended != "overload" and len(found) <= _AGAIN
+            if not wanted or not self._left:
+                return min(found, key=lambda one: one[1])
+            self._left -= 1
 
     def _clock(self) -> float:
         return statistics.median(run_blocks([self._reference], _LOOK, 2, 0).samples)
@@ -128,7 +138,7 @@ def under_load(ground: Ground, demand: Demand, throughput: float) -> Served:
 
 def _at_a_rate(ground: Ground, demand: Demand, rate: float) -> Served:
     limits = Limits(demand.p99_ms, longest_ms=_HOPELESS * demand.p99_ms)
-    load, slow = ground.run(demand, rate, 0, demand.seconds, limits)
+    load, slow = ground.run(demand, rate, 0, demand.lasting(), limits)
     probe = _probe(rate, 0, load, slow, Slo(demand.p99_ms))
     return Served(_latencies(load), None, [asdict(probe)], load.latencies_ms)
 
@@ -137,7 +147,7 @@ def _largest(ground: Ground, demand: Demand, throughput: float) -> Served:
     slo, capacity, runs = Slo(demand.p99_ms), ground.capacity(throughput), dict[tuple[float, int], Load]()
 
     def run(rate: float, seed: int) -> Probe:
-        seconds = demand.seconds / _SHORT
+        seconds = demand.lasting(1 / _SHORT)
         late = tolerated(queries(rate, seconds))
         limits = Limits(demand.p99_ms, late, _HOPELESS * demand.p99_ms)
         load, slow = ground.run(demand, rate, seed, seconds, limits)

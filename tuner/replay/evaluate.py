@@ -121,7 +121,7 @@ class Evaluator:
             "throughput": plain("throughput"),
             "memory_mb": plain("memory_mb")["value"],
             "size_mb": plain("size_mb")["value"],
-            "cores": row.candidate.parallel.threads * row.candidate.parallel.replicas,
+            "cores": row.candidate.parallel.cores,
             "details": {name: plain(name) for name in _DETAILS if row.metrics.get(name) is not None},
             **{
                 "samples": [],

@@ -50,7 +50,7 @@ class Encoder:
         work = np.array([row[1] for row in rows])
         guess = np.array([-math.log(self._factor(item.form[0], item.form[3])) for item in items])
         numbers = np.array([row[2] for row in rows], dtype=int).reshape(-1, 5)
-        cores = np.array([math.log(item.run[0] * item.run[1]) for item in items])
+        cores = np.array([math.log(item.candidate.parallel.cores) for item in items])
         engine, weights, form, run, student = numbers.T
         return Coordinates(shape, work, guess, engine, weights, form, run, student, cores)
 
@@ -86,7 +86,7 @@ class Told:
 
 
 class CountedCores:
-    """What is known of the cores that candidates take, before any is measured: threads times replicas."""
+    """What is known of the cores that candidates take, before any is measured."""
 
     def of(self, to: Coordinates) -> tuple[np.ndarray, np.ndarray]:
         """Return their logarithms (n,), and that there is no doubt."""
