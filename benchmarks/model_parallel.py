@@ -122,7 +122,7 @@ def works(folder: Path) -> list[Work]:
 
 def measured(work: Work, seconds: float) -> list[dict[str, Any]]:
     """Return each way's ratio to one process with one thread, and what else was seen of it."""
-    subjects = [Placed(work.artefact, way.threads, 1, None, way.split) for way in WAYS]
+    subjects = [Placed(work.artefact, way.threads, 1, split=way.split) for way in WAYS]
     with Serving(work.artefact, 1, this_host().cores[:1]) as reference:
         found = measure_together(subjects, reference, work.plan, precision=0.02, seconds=seconds)
     return [_row(way, one, apart(work, way)) for way, one in zip(WAYS, found, strict=True)]
