@@ -24,7 +24,7 @@ NEW = 16
 
 
 def build(source, rows, cache, out):
-    """Build with a cache of 16 bits: with fewer, what is read in one pass sees other numbers than what is read in two."""
+    """Build with a cache of 16 bits: with fewer, what is read in one pass and in two sees other numbers."""
     out.mkdir(exist_ok=True)
     (cache / "shared").mkdir(exist_ok=True)
     asked = Quantization(kv_bits=16)
