@@ -61,23 +61,41 @@ class Quantization(_Axis):
 
 
 class Parallel(_Axis):
-    """`threads` inside one session; `replicas` are independent sessions, each on cores of its own.
+    """`replicas` are independent sessions, each on cores of its own; `threads` those inside each of its processes.
 
+    A session is one process, or `tensor` of them that share each layer, or `pipeline` of them with some layers each.
     `slots` is how many conversations one session of a language model answers together (continuous batching).
     """
 
     threads: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=1)
     slots: int = Field(default=1, ge=1)
+    tensor: int = Field(default=1, ge=1)
+    pipeline: int = Field(default=1, ge=1)
 
     @model_serializer(mode="wrap")
     def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: v for name, v in write(self).items() if name != "slots" or v > 1}
+        always = ("threads", "replicas")
+        return {name: v for name, v in write(self).items() if name in always or v > 1}
+
+    @property
+    def ranks(self) -> int:
+        """Return the processes of one session."""
+        return self.tensor * self.pipeline
+
+    @property
+    def cores(self) -> int:
+        """Return the cores that all of it takes."""
+        return self.threads * self.replicas * self.ranks
 
     @property
     def words(self) -> str:
-        """Return it as short as tables have it: `2x1`, or `2x1/8` where eight conversations are answered together."""
-        return f"{self.threads}x{self.replicas}" + (f"/{self.slots}" if self.slots > 1 else "")
+        """Return it as short as tables have it: `2x1`, or `2x1/8` where eight conversations are answered together.
+
+        Divided by tensor it ends with `/tp2`, by layers with `/pp2`.
+        """
+        more = {"": self.slots, "tp": self.tensor, "pp": self.pipeline}
+        return f"{self.threads}x{self.replicas}" + "".join(f"/{k}{v}" for k, v in more.items() if v > 1)
 
 
 class Backend(_Axis):

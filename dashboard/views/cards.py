@@ -10,7 +10,7 @@ import pandas as pd
 from dashboard.text import cut
 from dashboard.views.numbers import NONE, SHOWN, against, interval_text, is_known, metric_text
 from tuner.metrics import COSTS, LOSS, RATES, TIMES
-from tuner.spec.wording import format_text, generates
+from tuner.spec.wording import divided_text, format_text, generates
 
 TITLES = {
     "recommended": ("Recommended", "fastest within limits"),
@@ -133,7 +133,9 @@ def candidate_text(row: pd.Series) -> str:
     parts.append(cut(row["engine"], 40) + (" (fixed shape)" if row["fixed_shape"] else ""))
     threads, replicas = int(row["threads"]), int(row["replicas"])
     parts.append(
-        f"{threads} thread{'s' if threads > 1 else ''}" + (f" × {replicas} replicas" if replicas > 1 else "")
+        f"{threads} thread{'s' if threads > 1 else ''}"
+        + (f" × {replicas} replicas" if replicas > 1 else "")
+        + divided_text(row["tensor"], row["pipeline"])
     )
     return ", ".join(parts)
 

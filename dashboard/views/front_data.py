@@ -13,7 +13,7 @@ from dashboard.views.numbers import SHOWN, interval_text
 from dashboard.views.verdict import MEANINGS, verdicts
 from tuner.metrics import COSTS
 from tuner.service.placing import shown
-from tuner.spec.wording import format_text
+from tuner.spec.wording import divided_text, format_text
 
 #: More pale points than this tell nothing more, and cost the browser a second.
 MOST_PALE = 3000
@@ -116,7 +116,10 @@ def _tell(out: pd.DataFrame, data: pd.DataFrame, metrics: Sequence[str]) -> None
     out["Fixed shape"] = np.where(data["fixed_shape"].fillna(False).astype(bool), "yes", "no")
     out["Host"] = [cut(h or "unknown", 60) for h in data["host_name"]]
     out["Threads × replicas"] = [
-        f"{int(t)} × {int(r)}" for t, r in zip(data["threads"], data["replicas"], strict=True)
+        f"{int(t)} × {int(r)}{divided_text(n, p)}"
+        for t, r, n, p in zip(
+            data["threads"], data["replicas"], data["tensor"], data["pipeline"], strict=True
+        )
     ]
     out["Verdict"] = [
         ("confirmed on test data, " if c else "") + MEANINGS[r]

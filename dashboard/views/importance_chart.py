@@ -12,6 +12,7 @@ FIELDS = {
     "student_layers": "Layers kept", "heads": "Heads removed", "ffn": "FFN neurons removed", "bits": "Bits",
     "scheme": "Quantization scheme", "group_size": "Group size (int4)", "method": "Method of low bits",
     "kv_bits": "Bits of the KV cache", "threads": "Threads", "replicas": "Replicas",
+    "tensor": "Tensor parallel", "pipeline": "Pipeline parallel",
     "slots": "Conversations together", "engine": "Engine", "fixed_shape": "Fixed shape", "device": "Device",
     "draft": "Who drafts", "draft_layers": "Layers of the draft", "draft_ffn": "Neurons removed from the draft",
     "draft_bits": "Bits of the draft",
@@ -22,6 +23,7 @@ FIELDS = {
 SHORT = {
     "student_layers": "Layers", "heads": "Heads cut", "ffn": "FFN cut", "bits": "Bits", "scheme": "Scheme",
     "group_size": "Group", "method": "Method", "kv_bits": "KV bits", "threads": "Threads", "replicas": "Replicas",
+    "tensor": "Tensor", "pipeline": "Pipeline",
     "slots": "Together", "engine": "Engine", "fixed_shape": "Fixed", "draft": "Draft", "draft_layers": "Draft layers",
     "draft_ffn": "Draft cut", "draft_bits": "Draft bits",
 }  # fmt: skip

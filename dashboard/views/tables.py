@@ -40,6 +40,8 @@ def trials_table(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
         out["Method"], out["KV cache (bits)"] = order["method"], order["kv_bits"]
     out["Engine"] = [cut(e, 60) for e in order["engine"]]
     out["Threads"], out["Replicas"] = order["threads"], order["replicas"]
+    if (order[["tensor", "pipeline"]] > 1).any(axis=None):
+        out["Tensor"], out["Pipeline"] = order["tensor"], order["pipeline"]
     out["Fixed shape"] = order["fixed_shape"].astype(bool)
     out["Host"] = [cut(h or "", 60) for h in order["host_name"]]
     out["Seconds"] = (

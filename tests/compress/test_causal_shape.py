@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 from causal_models import FAMILIES, build, write_data, write_tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from tuner.compress.anatomy import describe
 from tuner.compress.causal.compensate import FILE, RIDGE
 from tuner.compress.causal.depth import layer_scores
 from tuner.compress.causal.importance import importance
-from tuner.compress.causal.shape import kept_groups, kept_neurons, shape
+from tuner.compress.causal.shape import shape
 from tuner.compress.checkpoint import save_checkpoint
+from tuner.compress.widths import kept_groups, kept_wide_neurons
 from tuner.errors import UnsupportedError
 from tuner.runtime.shaped import load_shaped
 
@@ -178,13 +179,12 @@ def test_one_group_for_all_heads_is_refused_with_the_reason(made, tmp_path):
 
 
 def test_neurons_stay_in_multiples_that_kernels_fill():
-    assert kept_neurons(1536, 0.0) == 1536 and kept_neurons(1536, 0.25) == 1152
-    assert kept_neurons(1536, 0.3) == 1088 and kept_neurons(1536, 0.99) == 64
-    assert kept_neurons(100, 0.0) == 100 and kept_neurons(100, 0.5) == 48
+    assert kept_wide_neurons(1536, 0.0) == 1536 and kept_wide_neurons(1536, 0.25) == 1152
+    assert kept_wide_neurons(1536, 0.3) == 1088 and kept_wide_neurons(1536, 0.99) == 64
+    assert kept_wide_neurons(100, 0.0) == 100 and kept_wide_neurons(100, 0.5) == 48
 
 
 def test_a_llama_keeps_as_many_groups_as_its_configuration_can_say():
-    eight = AutoConfig.for_model("llama", hidden_size=2048, num_attention_heads=32, num_key_value_heads=8)
-    assert [kept_groups(eight, r) for r in (0.0, 0.25, 0.3, 0.5, 0.7, 0.9)] == [8, 8, 4, 4, 2, 1]
-    mistral = AutoConfig.for_model("mistral", hidden_size=4096, num_attention_heads=32, num_key_value_heads=8)
-    assert [kept_groups(mistral, r) for r in (0.0, 0.25, 0.5, 0.99)] == [8, 6, 4, 1]
+    ratios = (0.0, 0.25, 0.3, 0.5, 0.7, 0.9)
+    assert [kept_groups(8, 4, 2048, True, r) for r in ratios] == [8, 8, 4, 4, 2, 1]
+    assert [kept_groups(8, 4, 4096, False, r) for r in (0.0, 0.25, 0.5, 0.99)] == [8, 6, 4, 1]

@@ -9,7 +9,8 @@ from tests.compress.classifier_models import CONFIGS
 from tuner.compress.anatomy import anatomy, describe
 from tuner.compress.checkpoint import save_checkpoint
 from tuner.compress.importance import importance
-from tuner.compress.shape import kept_heads, kept_layers, kept_neurons, shape
+from tuner.compress.shape import kept_layers, shape
+from tuner.compress.widths import kept_heads, kept_neurons
 from tuner.errors import UnsupportedError
 from tuner.runtime.shaped import load_shaped
 

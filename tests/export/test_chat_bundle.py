@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,13 +72,26 @@ def test_it_holds_what_it_says(whole):
     assert [pin.split("==")[0] for pin in pins] == ["jinja2", "numpy", "tokenizers"]
     assert {p.name for p in (whole / "runtime").iterdir()} == {
         f"{name}.py" for name in ("__init__", "answering", "chat", "checking", "detokenizing", "generating", "loader",
-                                  "sampling", "stopping", "template")}  # fmt: skip
+                                  "sampling", "split", "stopping", "template")}  # fmt: skip
     assert (whole / "chat_template.jinja").exists() and (whole / "tokenizer_config.json").exists()
     assert not (whole / "labels.json").exists() and not (whole / "predict.py").exists()
     readme = (whole / "README.md").read_text()
     for part in ("python chat.py", "tuner serve", "ttft_ms (ms)", "TTFT", "TPOT", "24 tokens of prompt, 8 of answer",
                  "| perplexity | 21.5 |", "A chat model as the search chose it"):  # fmt: skip
         assert part in readme
+
+
+@pytest.mark.slow
+def test_a_divided_model_is_divided_in_its_bundle_as_well(tmp_path):
+    made, source = built_artefact(tmp_path, "torch")
+    plain = content(tmp_path, made, source)
+    apart = plain.candidate.parallel.model_copy(update={"tensor": 2})
+    divided = replace(plain, candidate=plain.candidate.model_copy(update={"parallel": apart}))
+    out = write_bundle(divided, tmp_path / "bundle")
+    assert json.loads((out / "bundle.json").read_text())["tensor"] == 2
+    assert (out / "runtime" / "rank.py").exists() and (out / "runtime" / "tensor_parallel.py").exists()
+    said = talk(out, "--check")
+    assert said.returncode == 0 and b"answered as at export" in said.stdout, said.stderr[-2000:]
 
 
 def test_what_the_serving_code_imports_comes_with_it():

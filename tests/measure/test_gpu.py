@@ -39,9 +39,14 @@ def artefact(folder, device):
 
 def test_replicas_take_the_cards_in_turn(tmp_path):
     several, on_gpu = replace(this_host(), gpus=(ONE, TWO)), artefact(tmp_path / "g", "cuda")
-    assert cards_of(several, on_gpu, 3) == [ONE, TWO, ONE]
-    assert cards_of(replace(several, gpus=(ONE,)), on_gpu, 2) == [ONE, ONE]
-    assert cards_of(several, artefact(tmp_path / "c", "cpu"), 2) == [None, None]
+    assert cards_of(several, on_gpu, 3) == [[ONE], [TWO], [ONE]]
+    assert cards_of(replace(several, gpus=(ONE,)), on_gpu, 2) == [[ONE], [ONE]]
+    assert cards_of(several, artefact(tmp_path / "c", "cpu"), 2) == [[], []]
+
+
+def test_ranks_of_a_divided_model_have_a_card_each(tmp_path):
+    several, on_gpu = replace(this_host(), gpus=(ONE, TWO)), artefact(tmp_path / "g", "cuda")
+    assert cards_of(several, on_gpu, 2, ranks=2) == [[ONE, TWO], [ONE, TWO]]
 
 
 def test_a_serving_child_sees_its_card_only(tmp_path):
@@ -49,7 +54,7 @@ def test_a_serving_child_sees_its_card_only(tmp_path):
         tmp_path / "a",
         load=f"open({str(tmp_path / 'seen')!r}, 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])",
     )
-    with Serving(told, 1, this_host().cores[:1], card="GPU-1"):
+    with Serving(told, 1, this_host().cores[:1], cards=["GPU-1"]):
         assert (tmp_path / "seen").read_text() == "GPU-1"
 
 
@@ -57,6 +62,9 @@ class Replica:
     """A serving child's end, of a process that runs here."""
 
     pid = os.getpid()
+
+    def pids(self):
+        return [self.pid]
 
     def details(self):
         return {"device_ms": 1.5, "reserved_mb": 40.0, "allocated_mb": 30.0}
@@ -79,6 +87,15 @@ def test_memory_is_what_the_driver_says_a_process_holds(monkeypatch):
 def test_where_the_driver_does_not_tell_the_allocators_peak_counts(monkeypatch):
     monkeypatch.setattr(gpu, "_users", lambda card: None)
     assert account([Replica()], [ONE])["memory_mb"] == 40
+
+
+def test_ranks_hold_memory_on_all_their_cards(monkeypatch):
+    class Divided(Replica):
+        def pids(self):
+            return [11, 12]
+
+    monkeypatch.setattr(gpu, "_users", lambda card: {11: 300_000_000, 12: 200_000_000, os.getpid(): 1})
+    assert account([Divided()], [ONE, TWO])["memory_mb"] == 500
 
 
 def test_a_card_that_is_not_there_tells_nothing():

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from tuner.backends.base import Offer
-from tuner.candidate import baseline
+from tuner.candidate import Candidate, baseline
 from tuner.errors import InputError
 from tuner.search.seeds import known_ways, peers, seeds, ways
 from tuner.search.space import Space
@@ -273,6 +273,73 @@ def test_the_fastest_engines_ways_to_choose_weights_come_next():
     assert known_ways(space) == [*peers(space), *found] and all(c in space for c in found)
 
 
+DRAFTS = {"drafts": ("lookup", "student"), "task": "text-generation"}
+LLAMA = [
+    ("llama-cpp", Offer("cpu", 4, "weight-only", methods=("q4_0",), batches=True, **DRAFTS)),
+    ("torch", Offer("cpu", 32, **DRAFTS)),
+]
+
+
+def served(clients=1, **axes) -> Space:
+    return Space(Axes.model_validate(axes), CHAT, LLAMA, 2, clients)
+
+
+def comes_back(space: Space, trials: int = 120) -> set[str]:
+    """Ask for candidates, hold each to its parameters, and return the names of all parameters."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    names: set[str] = set()
+    for _ in range(trials):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert candidate in space and space.params(candidate) == trial.params
+        assert space.distributions(candidate) == trial.distributions
+        assert Candidate.model_validate(candidate.canonical()) == candidate
+        names |= set(trial.params)
+        study.tell(trial, 0.0)
+    return names
+
+
+def test_clients_are_answered_together_where_there_are_several_and_the_engine_can():
+    space = served(8, parallel={"threads": [1]}, backend={"draft": ["none", "lookup"]})
+    found = {(c.backend.engine, c.backend.draft): set() for c in space.enumerate()}
+    for c in space.enumerate():
+        found[c.backend.engine, c.backend.draft].add((c.parallel.replicas, c.parallel.slots))
+    together = {(1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (2, 2), (2, 4)}
+    assert found["llama-cpp", None] == together
+    assert found["llama-cpp", "lookup"] == found["torch", None] == {(1, 1), (2, 1)}
+    assert {"llama-cpp@cpu.1r.slots", "llama-cpp@cpu.2r.slots"} <= comes_back(space)
+    assert len(set(space.enumerate())) == space.size()
+    assert all(c.parallel.slots == 1 for c in served(1).enumerate())
+    assert "slots" in space.signature() and "slots" not in served(1).signature()
+    first = seeds(space, "text-generation")
+    assert next(c for c in first if c.backend.engine == "llama-cpp").parallel.slots == 8
+    few = served(8, parallel={"threads": [1], "replicas": [1], "slots": [4, 64]})
+    assert {c.parallel.slots for c in few.enumerate() if c.backend.engine == "llama-cpp"} == {4, 8}
+
+
+def test_a_student_drafts_where_it_is_smaller_and_the_engine_has_its_bits():
+    layers = {"student_layers": [20, 30]}
+    wanted = {
+        "draft": ["none", "student"],
+        "draft_layers": [5, 10, 20],
+        "draft_ffn": [0.0, 0.5],
+        "draft_bits": [4],
+    }
+    space = served(distillation=layers, backend=wanted)
+    drafting = {c.backend.drafting[1:] for c in space.enumerate() if c.backend.draft == "student"}
+    assert drafting == {(depth, ffn, 4) for depth in (5, 10) for ffn in (0.0, 0.5)}
+    assert {c.backend.engine for c in space.enumerate() if c.backend.draft} == {
+        "llama-cpp"
+    }  # torch has no 4 bits
+    assert {f"llama-cpp@cpu.4.{name}" for name in ("draft", "draft_layers", "draft_ffn")} <= comes_back(space)
+    assert len(set(space.enumerate())) == space.size()
+    assert any(c.backend.draft == "student" for c in seeds(space, "text-generation"))
+    default = served(distillation=layers, backend={"draft": ["none", "student"], "draft_bits": [32, 4]})
+    found = {(c.backend.engine, *c.backend.drafting[1:]) for c in default.enumerate() if c.backend.draft}
+    assert found == {("llama-cpp", 10, 0.0, 4), ("torch", 10, 0.0, 32)}
+    assert served(backend={"draft": ["none", "student"]}).notes == []
+
+
 CARDS = [
     ("torch", Offer("cpu", 32)),
     *(
@@ -310,3 +377,98 @@ def test_processor_and_gpu_in_one_space():
         assert candidate in space
         assert space.params(candidate) == trial.params
         study.tell(trial, 0.0)
+
+
+# -- divided models
+
+DIVIDES = [("torch", Offer("cpu", 32, ranks=4)), ("torch", Offer("cpu", 16, ranks=4)), *OFFERS[3:6]]
+
+
+def divided(parallel, cores=4, offers=DIVIDES, **anatomy):
+    axes = {
+        "parallel": parallel,
+        "distillation": {"student_layers": [1, 2, 4]},
+        "pruning": {"heads": [0], "ffn": [0]},
+    }
+    return make(axes, offers=offers, cores=cores, **anatomy)
+
+
+def test_processes_threads_and_replicas_stay_within_the_cores():
+    space = divided({"tensor": [1, 2, 4], "pipeline": [1, 2]})
+    every = list(space.enumerate())
+    assert len(every) == len(set(every)) == space.size() and all(c in space for c in every)
+    assert max(c.parallel.cores for c in every) == 4
+    found = {(p.tensor, p.pipeline) for p in (c.parallel for c in every)}
+    assert found == {(1, 1), (2, 1), (4, 1), (1, 2)}
+    assert {c.parallel.threads for c in every if c.parallel.tensor == 2} == {1, 2}
+
+
+def test_only_who_can_divide_a_model_is_asked_to():
+    parts = [
+        c for c in divided({"tensor": [1, 2], "pipeline": [1, 2, 4]}).enumerate() if c.parallel.ranks > 1
+    ]
+    assert {c.backend.engine for c in parts} == {"torch"}
+    assert {c.distillation.student_layers for c in parts if c.parallel.pipeline == 4} == {4}
+    assert {c.distillation.student_layers for c in parts if c.parallel.tensor == 2} == {1, 2, 4}
+
+
+def test_what_leaves_no_choice_stays_in_one_process():
+    only = [c.parallel for c in divided({"pipeline": [4]}).enumerate() if c.backend.engine == "torch"]
+    assert {p.pipeline for p in only} == {1, 4}  # students of fewer than four layers cannot be divided so
+
+
+def test_divided_candidates_are_what_optuna_draws():
+    space = divided({"tensor": [1, 2], "pipeline": [1, 2, 4]})
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=2))
+    ranks = set()
+    for _ in range(80):
+        trial = study.ask()
+        candidate = space.suggest(trial)
+        assert (
+            space.distributions(candidate) == trial.distributions and space.params(candidate) == trial.params
+        )
+        study.tell(trial, 0.0)
+        ranks.add(candidate.parallel.ranks)
+    assert ranks == {1, 2, 4}
+
+
+def test_a_study_without_degrees_is_the_same_as_before():
+    assert divided({}).signature() == divided({"tensor": [1]}).signature()
+    assert "ways" not in divided({}).signature() and "ways" in divided({"tensor": [1, 2]}).signature()
+    plain = next(divided({}).enumerate())
+    assert "tensor" not in plain.canonical()["parallel"] and plain.label().endswith("1x1")
+    both = plain.model_copy(update={"parallel": plain.parallel.model_copy(update={"tensor": 2})})
+    assert both.hash != plain.hash and both.label().endswith("1x1/tp2")
+
+
+def test_seeds_are_not_divided():
+    assert {c.parallel.ranks for c in seeds(divided({"tensor": [1, 2]}))} == {1}
+
+
+@pytest.mark.parametrize(
+    ("parallel", "more", "message"),
+    [
+        ({"tensor": [1, 8]}, {}, "tensor: 8 processes: each needs a core of its own, and this host has 4"),
+        ({"tensor": [1, 2]}, {"offers": OFFERS}, "only the engine torch divides a model, in 32 or 16 bits"),
+        (
+            {"tensor": [2], "threads": [4]},
+            {},
+            "no threads x replicas of the study fits beside it into the 4 cores",
+        ),
+        ({"tensor": [1, 3]}, {"heads": 4, "ffn": 64}, "3 divides neither the 4 heads nor the 64 FFN neurons"),
+        (
+            {"pipeline": [1, 4]},
+            {"layers": 4, "undivided": "no plan for it"},
+            "pipeline: 4 processes: no plan for it",
+        ),
+        ({"tensor": [2], "pipeline": [2]}, {}, "a model is divided in one way, so let one of them be 1"),
+        (
+            {"tensor": [1, 4]},
+            {"offers": [("torch", Offer("cpu", 32, ranks=2))]},
+            "4 processes: torch@cpu can have 2 here",
+        ),
+    ],
+)
+def test_a_degree_that_nothing_can_have_is_refused_with_the_reason(parallel, more, message):
+    with pytest.raises(InputError, match=message):
+        divided(parallel, **more)

@@ -129,6 +129,10 @@ def test_what_a_candidate_needs():
         "hardware": None,
         "task": "text-classification",
     }
+    apart = {"parallel": Parallel(threads=2, tensor=2), "backend": Backend(engine="torch", device="cuda")}
+    divided = required(asked, candidate.model_copy(update=apart), None)
+    assert divided["cores"] == 4 and divided["gpus"] == 2
+    assert unmet({"gpus": 2}, having()) == "2 GPUs" and unmet({"gpus": 2}, {**having(), "gpus": 2}) is None
     large = spec(requires={"cores": 16})
     assert (
         required(large, candidate, "h")["cores"] == 16 and required(large, candidate, "h")["hardware"] == "h"

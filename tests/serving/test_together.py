@@ -33,7 +33,7 @@ LONG = 1800  # tokens: some seconds
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     folder = tmp_path_factory.mktemp("llama")
-    made, source = built_artefact(folder, "llama-cpp", hidden_size=128, num_hidden_layers=4, **LIVELY)
+    made, source = built_artefact(folder, "llama-cpp", **LIVELY)
     whole = content(folder, made, source)
     endless = {**whole.facts, "stop_token_ids": []}  # a random model ends whenever it likes
     return write_bundle(replace(whole, facts=endless), folder / "tiny")

@@ -27,6 +27,8 @@ class Offer:
     cache that can be chosen, None among them for the engine's own. `drafts` are the ways to guess several tokens ahead
     that its sessions know (`lookup`, `student`); `batches` says that they answer several requests together.
 
+    `ranks` is among how many processes here a model can be divided at most (tensor, pipeline).
+
     `note` is what a user should know of an offer, here or not: that nobody ever ran it on such a device.
     """
 
@@ -43,6 +45,7 @@ class Offer:
     kv_bits: tuple[int | None, ...] = ()
     drafts: tuple[str, ...] = ()
     batches: bool = False
+    ranks: int = 1
     note: str = ""
 
     @classmethod

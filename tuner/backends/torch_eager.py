@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tuner.backends.artefact import describe_artefact, describe_generating, pinned, version
 from tuner.backends.base import DRAFTS, BuildRequest, Offer
-from tuner.backends.cuda import chat_on_cuda, low_bit_pins, offers_on_cuda, torchao_version
+from tuner.backends.cuda import DEVICE, chat_on_cuda, low_bit_pins, offers_on_cuda, torchao_version
 from tuner.hardware import Host
 
 SERVING = ("torch", "transformers", "safetensors", "numpy")
@@ -23,12 +24,13 @@ class TorchBackend:
     preload: tuple[str, ...] = ()
 
     def offers(self, host: Host) -> list[Offer]:
-        """Return fp32, bf16 where the processor has it, and why no integers; on a GPU what it and torchao have."""
-        return [
-            *self._on_processor(host),
-            *offers_on_cuda(host),
-            *chat_on_cuda(host),
-        ]
+        """Return fp32, bf16 where the processor has it, and why no integers; on a GPU what it and torchao have.
+
+        A model is divided in floating point only: torchao's low-bit weights are packed for the whole matrix.
+        """
+        most = {"cpu": len(host.cores), DEVICE: len(host.gpus)}
+        found = [*self._on_processor(host), *offers_on_cuda(host), *chat_on_cuda(host)]
+        return [replace(o, ranks=max(most[o.device], 1)) if o.bits >= 16 else o for o in found]
 
     def _on_processor(self, host: Host) -> list[Offer]:
         bf16: dict[str, Any] = {"available": has_bf16(host), "reason": "" if has_bf16(host) else NO_BF16}

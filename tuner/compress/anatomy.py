@@ -19,6 +19,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tuner.runtime.shaped import auto_class
+from tuner.runtime.split import family_refusal
 
 AXES = ("student_layers", "heads", "ffn")
 
@@ -175,10 +176,11 @@ def head_attributes(block: nn.Module, parts: Family, heads: int, width: int) -> 
 
 
 def describe(checkpoint: str) -> dict[str, Any]:
-    """Return {"layers", "heads", "ffn", "hidden", "family", "parameters", "refused": {axis: reason}}.
+    """Return {"layers", "heads", "ffn", "hidden", "family", "parameters", "refused": {axis: reason}, "undivided"}.
 
-    `heads` and `ffn` are numbers per layer; the axes are student_layers, heads and ffn. A language model's heads
-    are its key-value groups, and it has also "context" (most tokens) and "vocabulary" (rows of its embedding).
+    `heads` and `ffn` are numbers per layer; the axes are student_layers, heads and ffn. `undivided` is why the model
+    cannot be divided among processes, "" if it can. A language model's heads are its key-value groups, of so many
+    "queries" each, and it has also "context" (most tokens) and "vocabulary" (rows of its embedding).
     Reads the configuration only: no weights are loaded.
     """
     config = AutoConfig.from_pretrained(Path(checkpoint), trust_remote_code=False)
@@ -186,16 +188,20 @@ def describe(checkpoint: str) -> dict[str, Any]:
     with torch.device("meta"):
         model = auto_class(config).from_config(config, trust_remote_code=False)
     return {
-        "layers": found.layers,
-        "heads": found.heads,
-        "ffn": found.ffn,
-        "hidden": found.hidden,
-        "family": found.family,
+        **sizes(config),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "refused": found.refused,
-        **(_text_sizes(config) if is_causal(config) else {}),
+        "undivided": family_refusal(found.family, is_causal(config)),
     }
 
 
+def sizes(config: Any) -> dict[str, Any]:
+    """Return what of `describe` the configuration itself says."""
+    found = anatomy(config)
+    plain = {name: getattr(found, name) for name in ("layers", "heads", "ffn", "hidden", "family")}
+    return {**plain, **(_text_sizes(config) if is_causal(config) else {})}
+
+
 def _text_sizes(config: Any) -> dict[str, int]:
-    return {"context": config.max_position_embeddings, "vocabulary": config.vocab_size}
+    queries = config.num_attention_heads // (getattr(config, "num_key_value_heads", None) or 1)
+    return {"context": config.max_position_embeddings, "vocabulary": config.vocab_size, "queries": queries}

@@ -12,6 +12,7 @@ from torch import nn
 from tuner.compress.anatomy import Anatomy, anatomy, head_attributes
 from tuner.compress.checkpoint import save_checkpoint
 from tuner.compress.cutting import best, cut
+from tuner.compress.widths import kept_heads, kept_neurons
 from tuner.errors import UnsupportedError
 from tuner.runtime.shaped import load_shaped
 
@@ -50,18 +51,6 @@ def kept_layers(layers: int, keep: int) -> list[int]:
     documents brings it back to the teacher; the first layer stays points behind.
     """
     return [layers - 1] if keep == 1 else [round(i * (layers - 1) / (keep - 1)) for i in range(keep)]
-
-
-def kept_heads(heads: int, ratio: float) -> int:
-    """Return how many of the heads stay."""
-    return max(1, round((1 - ratio) * heads))
-
-
-def kept_neurons(neurons: int, ratio: float) -> int:
-    """Return how many of the neurons stay: a multiple that vector units fill, or all."""
-    multiple = 32 if neurons >= 256 else 8
-    rounded = round((1 - ratio) * neurons / multiple) * multiple
-    return neurons if ratio == 0 else min(neurons, max(multiple, rounded))
 
 
 def check_asked(structure: Anatomy, student_layers: int, heads_ratio: float, ffn_ratio: float) -> None:

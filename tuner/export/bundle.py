@@ -28,6 +28,7 @@ from tuner.export.kinds import Kind
 from tuner.export.manifest import write_manifest
 from tuner.export.readme import readme
 from tuner.export.serving_code import copy_runtime
+from tuner.runtime.split import MODULES
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def _fill(content: BundleContent, out: Path) -> None:
     _copy_files(content.artefact, out / "artefact")
     for name in ("tokenizer.json", *(n for n in kind.files if (content.tokenizer / n).exists())):
         shutil.copyfile(content.tokenizer / name, out / name)
-    copy_runtime([*kind.modules, described["session"]], out / "runtime")
+    divided = MODULES if content.candidate.parallel.ranks > 1 else ()
+    copy_runtime([*kind.modules, described["session"], *divided], out / "runtime")
     (out / kind.script).write_text(kind.source())
     run = {**content.candidate.parallel.model_dump(mode="json"), "draft": content.candidate.backend.draft}
     facts = {"kind": kind.name, **run, **content.facts}

@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 
 from tuner.errors import JobError
+from tuner.runtime.split import Split
 
 #: Seconds until silence counts as hanging. A block holds three calls or more, and large batches take their time.
 _LOAD, _ANSWER, _BLOCK, _PREDICT, _SCORE = 120.0, 60.0, 300.0, 600.0, 1800.0
@@ -53,7 +54,8 @@ class Block(NamedTuple):
 class Serving:
     """A child that serves one artefact, pinned to `cores`. Ends with the context, or with this process.
 
-    It sees one GPU only where `card` names one, by its UUID.
+    It sees some GPUs only where `cards` names them, by their UUIDs. Where the model is `split`, each of its ranks has
+    some of the cores, and one of the GPUs.
 
     `clocks` is for who measures beside it: medians of its blocks of late, in ms.
 
@@ -67,10 +69,11 @@ class Serving:
         threads: int,
         cores: Sequence[int],
         limits: ServingLimits | None = None,
-        card: str | None = None,
+        cards: Sequence[str] = (),
+        split: Split | None = None,
     ) -> None:
         self.artefact, self.threads, self.cores = Path(artefact), threads, tuple(cores)
-        self._limits = limits or ServingLimits()
+        self._limits, self._split = limits or ServingLimits(), split or Split()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close(); nameless: no litter after kill -9
         self._unread = b""
         self.clocks: deque[float] = deque(maxlen=_OF_LATE)
@@ -80,7 +83,7 @@ class Serving:
             stdout=subprocess.PIPE,
             stderr=self._log,
             bufsize=0,
-            env=_environment(threads) | ({"CUDA_VISIBLE_DEVICES": card} if card else {}),
+            env=_environment(threads) | ({"CUDA_VISIBLE_DEVICES": ",".join(cards)} if cards else {}),
             start_new_session=True,  # a terminal's Ctrl-C is the coordinator's to handle
         )
         _serving.add(self)
@@ -158,8 +161,12 @@ class Serving:
             return np.load(out)
 
     def memory_mb(self) -> float:
-        """Return the child's peak resident memory in MB."""
+        """Return the peak resident memory of the child and its ranks in MB."""
         return float(self.ask("memory")["memory_mb"])
+
+    def pids(self) -> list[int]:
+        """Return the ids of the processes that compute: the ranks of a divided model, else the child itself."""
+        return [int(pid) for pid in self.ask("memory")["pids"]]
 
     def details(self) -> dict[str, float]:
         """Return what the session's device says of itself and of a call of the plan (see `Placed.details`)."""
@@ -173,7 +180,8 @@ class Serving:
     def kill(self) -> None:
         """End the child from another thread: who waits for its answer hears that it died."""
         with contextlib.suppress(OSError):
-            self._process.kill()
+            if self.alive:
+                os.killpg(self.pid, signal.SIGKILL)  # a session of its own: its ranks as well
 
     def close(self) -> None:
         """End the child."""
@@ -186,6 +194,7 @@ class Serving:
     def _command(self) -> list[str]:
         cores = ",".join(map(str, self.cores))
         options = ["--threads", str(self.threads), "--cores", cores, "--parent", str(os.getpid())]
+        options += ["--tensor", str(self._split.tensor), "--pipeline", str(self._split.pipeline)]
         return [sys.executable, "-m", "tuner.measure.server", str(self.artefact), *options]
 
     def _send(self, operation: str, **arguments: Any) -> None:
@@ -254,8 +263,10 @@ class Serving:
 
 
 def _resident_mb(pid: int) -> float:
+    """Return the resident memory of a process and its children."""
     with contextlib.suppress(psutil.Error):
-        return float(psutil.Process(pid).memory_info().rss) / 1e6
+        process = psutil.Process(pid)
+        return sum(float(p.memory_info().rss) for p in (process, *process.children())) / 1e6
     return 0.0
 
 

@@ -72,7 +72,7 @@ class Quadruple:
 class Subject:
     """One thing to measure: its replicas, and what was found so far. `fastest` is the reference's clock of late.
 
-    `cards`: each replica's GPU, where they compute on one.
+    `cards`: each replica's GPU, of a divided model one for each rank, where they compute on one.
     """
 
     servings: Sequence[Serving]

@@ -29,10 +29,12 @@ _PROCESSOR = "cpu"
 _COMPUTES = 0.02
 
 
-def cards_of(host: Host, artefact: Path, replicas: int) -> list[Gpu | None]:
-    """Return the card of each replica: the host's cards in turn; None where the artefact runs on none."""
-    on_gpu = device_of(artefact) in NVIDIA and host.gpus
-    return [host.gpus[i % len(host.gpus)] if on_gpu else None for i in range(replicas)]
+def cards_of(host: Host, artefact: Path, replicas: int, ranks: int = 1) -> list[list[Gpu]]:
+    """Return the cards of each replica, one for each rank: the host's in turn; none where the artefact runs on none."""
+    if device_of(artefact) not in NVIDIA or not host.gpus:
+        return [[] for _ in range(replicas)]
+    turn = [host.gpus[i % len(host.gpus)] for i in range(replicas * ranks)]
+    return [turn[i : i + ranks] for i in range(0, len(turn), ranks)]
 
 
 def device_of(artefact: Path) -> str:
@@ -41,15 +43,16 @@ def device_of(artefact: Path) -> str:
 
 
 def account(servings: Sequence[Serving], cards: Sequence[Gpu]) -> dict[str, Any]:
-    """Return what GPUs say of a subject's replicas, each on one of `cards`, that have been measured.
+    """Return what GPUs say of a subject's replicas that have been measured; `cards` are those of all, in order.
 
     `memory_mb` of all replicas together: what NVML says that they hold, or where it does not list them (inside
     containers) what PyTorch's allocator took at most; `replicas`: each one's own answer (see `Placed.details`), with
     `held_mb` by NVML; `cards`; `others`: processes on them that are not ours, which a measurement should be without.
     """
+    each = len(cards) // len(servings)
     replicas: list[dict[str, float | None]] = [
-        {**serving.details(), "held_mb": held_mb(card, serving.pid)}
-        for serving, card in zip(servings, cards, strict=True)
+        {**serving.details(), "held_mb": _held(serving, cards[i * each : (i + 1) * each])}
+        for i, serving in enumerate(servings)
     ]
     distinct = list(dict.fromkeys(cards))
     return {
@@ -89,6 +92,13 @@ def held_mb(card: Gpu, pid: int) -> float | None:
     """
     used = (_users(card) or {}).get(pid)
     return None if used is None else used / 1e6
+
+
+def _held(serving: Serving, cards: Sequence[Gpu]) -> float | None:
+    """Return what all ranks of a replica hold, each on its card; None where one card does not tell."""
+    found = [held_mb(card, pid) for card, pid in zip(cards, serving.pids(), strict=True)]
+    known = [one for one in found if one is not None]
+    return sum(known) if len(known) == len(found) else None
 
 
 def others(card: Gpu, ours: Collection[int]) -> list[int]:

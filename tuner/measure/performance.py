@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tuner.errors import UnsupportedError
+from tuner.gpus import Gpu
 from tuner.hardware import this_host
 from tuner.measure.client import Serving, ServingLimits, run_blocks
 from tuner.measure.duet import BLOCK, LONG, SHORT, Rhythm, Subject, duet
@@ -24,6 +25,7 @@ from tuner.measure.gpu import account, cards_of, device_of, states
 from tuner.measure.responses import response_metrics
 from tuner.measure.stats import mean, percentile
 from tuner.metrics import Estimate
+from tuner.runtime.split import Split
 from tuner.spec.model import Scenario
 
 _CALLS = 64  # differing calls of a plan
@@ -57,7 +59,8 @@ class Plan:
 class Placed(NamedTuple):
     """An artefact as it is to be run; `draft` is how a language model drafts its answers, None: not at all.
 
-    `slots` is how many clients one replica of a language model answers together.
+    `slots` is how many clients one replica of a language model answers together. Where `split` divides the model among
+    several ranks, `threads` are those of each.
     """
 
     artefact: Path
@@ -65,6 +68,7 @@ class Placed(NamedTuple):
     replicas: int
     draft: str | None = None
     slots: int = 1
+    split: Split = Split()
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,7 @@ def measure_together(
                 Subject(
                     [stack.enter_context(s) for s in _replicas(one, limits)],
                     rhythm=plan.rhythm,
-                    cards=[c for c in cards_of(this_host(), one.artefact, one.replicas) if c is not None],
+                    cards=[card for cards in _cards(one) for card in cards],
                 )
                 for one in placed
             ]
@@ -240,15 +244,21 @@ def _on_cards(found: Performance, more: dict[str, Any]) -> Performance:
 
 def _replicas(one: Placed, limits: ServingLimits | None = None) -> Iterator[Serving]:
     """Start a subject's replicas, on cores of their own and, where they compute on GPUs, on these in turn."""
-    artefact, threads, replicas = one[:3]
-    host = this_host()
-    cores = host.cores
-    if threads * replicas > len(cores):
-        raise UnsupportedError(f"{replicas} x {threads} threads, but this host has {len(cores)} cores")
+    host, each = this_host(), one.threads * one.split.ranks
+    if each * one.replicas > len(host.cores):
+        ranks = f" x {one.split.ranks} ranks" if one.split.ranks > 1 else ""
+        raise UnsupportedError(
+            f"{one.replicas} x {one.threads} threads{ranks}, but this host has {len(host.cores)} cores"
+        )
     several = len(host.gpus) > 1
-    for index, card in enumerate(cards_of(host, artefact, replicas)):
-        place = card.uuid if card is not None and several else None
-        yield Serving(artefact, threads, cores[index * threads : (index + 1) * threads], limits, place)
+    for index, cards in enumerate(_cards(one)):
+        cores = host.cores[index * each : (index + 1) * each]
+        places = [card.uuid for card in cards] if several else []
+        yield Serving(one.artefact, one.threads, cores, limits, places, one.split)
+
+
+def _cards(one: Placed) -> list[list[Gpu]]:
+    return cards_of(this_host(), one.artefact, one.replicas, one.split.ranks)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The serving child: one artefact loaded as a bundle would load it, measured by calls from inside.
 
-`python -m tuner.measure.server ARTEFACT --threads N --cores 0,1 --parent PID`. Nothing but numpy, the tuner's light
-root and the artefact's own engine is imported, so peak memory is that of serving. Requests are JSON lines on stdin;
+`python -m tuner.measure.server ARTEFACT --threads N --cores 0,1 --parent PID`, with `--tensor` or `--pipeline` where
+the model is divided among ranks, which are children of this one. Nothing but numpy, the tuner's light root and the
+artefact's own engine is imported, so peak memory is that of serving. Requests are JSON lines on stdin;
 answers are JSON lines on the original stdout (whatever an engine prints goes to stderr).
 """
 
@@ -13,10 +14,12 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.runtime.orphans import die_with_parent
+from tuner.runtime.split import Split
 
 if TYPE_CHECKING:
     from tuner.measure.calls import Calls
@@ -29,10 +32,10 @@ _NO_MEMORY = ("bad_alloc", "failed to allocate memory", "can't allocate memory",
 class Server:
     """Holds the session and the calls it cycles through."""
 
-    def __init__(self, artefact: Path, threads: int) -> None:
+    def __init__(self, artefact: Path, threads: int, split: Split) -> None:
         from tuner.runtime.loader import load_session
 
-        self._session = load_session(artefact, threads)
+        self._session = load_session(artefact, threads, split)
         self._calls: Calls
         self._next, self._cycle = 0, 1
 
@@ -113,8 +116,9 @@ class Server:
         return self._calls.details()
 
     def memory(self) -> dict[str, Any]:
-        """Return the peak resident memory of this process in MB (10^6 bytes)."""
-        return {"memory_mb": _peak_mb()}
+        """Return the peak resident memory of this process and its ranks in MB (10^6 bytes), and who computes."""
+        ranks = list(getattr(self._session, "pids", ()))
+        return {"memory_mb": sum(map(_peak_mb, [os.getpid(), *ranks])), "pids": ranks or [os.getpid()]}
 
     def _call(self) -> dict[str, Any]:
         return self._calls.one(self._next % len(self._calls))
@@ -127,9 +131,9 @@ def _failure(error: Exception) -> dict[str, Any]:
     return {"error": f"{type(error).__name__}: {text[:400]}", "oom": full}
 
 
-def _peak_mb() -> float:
+def _peak_mb(pid: int) -> float:
     """Return VmHWM where there is /proc: `ru_maxrss` survives exec, and would count the parent before it."""
-    status = Path("/proc/self/status")
+    status = Path(f"/proc/{pid}/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
@@ -142,7 +146,7 @@ def _wait_until(start: float | None) -> None:
         time.sleep(max(left - _LATE, 0))
 
 
-def _pin(cores: list[int]) -> None:
+def _pin(cores: Sequence[int]) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
 
@@ -167,13 +171,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--cores", required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--tensor", type=int, default=1)
+    parser.add_argument("--pipeline", type=int, default=1)
     asked = parser.parse_args()
     die_with_parent(asked.parent)
-    _pin([int(core) for core in asked.cores.split(",")])  # before an engine counts its cores
+    cores = tuple(int(core) for core in asked.cores.split(","))
+    _pin(cores)  # before an engine counts its cores
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     try:
-        server = Server(asked.artefact, asked.threads)
+        server = Server(asked.artefact, asked.threads, Split(asked.tensor, asked.pipeline, cores))
     except Exception as error:
         answers.write(json.dumps(_failure(error)) + "\n")
         return

@@ -22,6 +22,7 @@ from tuner.pipeline.building import reference_artefact, study_baseline
 from tuner.pipeline.cache import Entry, code_hash
 from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop, serving_limits
+from tuner.runtime.split import Split
 from tuner.spec.model import GENERATION
 
 _PERCENTILES = {"latency_p90_ms": 90, "latency_p99_ms": 99, "ttft_p90_ms": 90, "ttft_p99_ms": 99}
@@ -127,4 +128,5 @@ class Bench:
 
 def _placed(artefact: Entry, candidate: Candidate) -> Placed:
     run = candidate.parallel
-    return Placed(artefact.path, run.threads, run.replicas, candidate.backend.draft, run.slots)
+    split = Split(run.tensor, run.pipeline)
+    return Placed(artefact.path, run.threads, run.replicas, candidate.backend.draft, run.slots, split)

@@ -15,6 +15,7 @@ from .detokenizing import Detokenizer
 from .generating import AnsweringSession, GeneratingSession
 from .loader import load_session
 from .sampling import Sampling
+from .split import Split
 from .stopping import StopStrings
 from .template import ChatTemplate
 
@@ -90,7 +91,7 @@ class Chat:
 
     def load(self, threads: int | None = None) -> GeneratingSession:
         """Load a session: one conversation at a time. `threads` defaults to what was measured."""
-        session = load_session(self.bundle / "artefact", threads or self.threads)
+        session = load_session(self.bundle / "artefact", threads or self.threads, Split.of(self.described))
         if (draft := self.described.get("draft")) is not None:
             session.draft = draft
         return cast(GeneratingSession, session)

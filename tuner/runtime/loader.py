@@ -8,14 +8,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .split import Split
 
-def load_session(directory: Path, threads: int) -> Any:
-    """Return the artefact's session, running on so many threads.
+
+def load_session(directory: Path, threads: int, split: Split | None = None) -> Any:
+    """Return the artefact's session, running on so many threads, in each of several processes where it is `split`.
 
     A session has `inputs` (names), `fixed_shape` (batch, sequence) or None, and
     `run({name: int64 (batch, sequence)}) -> float32 (batch, labels)`.
     """
     directory = Path(directory)
+    if split is not None and split.ranks > 1:
+        return importlib.import_module(".split_session", __package__).load(directory, threads, split)
     described = json.loads((directory / "artefact.json").read_text())
     return _module(directory, described["session"]).load(directory, threads)
 

@@ -14,6 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from .loader import load_session
+from .split import Split
 
 
 class Classifier:
@@ -23,7 +24,9 @@ class Classifier:
         described = json.loads((bundle / "bundle.json").read_text())
         self.labels: list[str] = json.loads((bundle / "labels.json").read_text(encoding="utf-8"))
         self._tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
-        self._session = load_session(bundle / "artefact", threads or described["threads"])
+        self._session = load_session(
+            bundle / "artefact", threads or described["threads"], Split.of(described)
+        )
         longest = self._session.fixed_shape[1] if self._session.fixed_shape else described["max_length"]
         self._tokenizer.enable_truncation(longest)
         self._tokenizer.no_padding()

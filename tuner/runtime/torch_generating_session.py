@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import DynamicCache
 
 from .drafting import Drafting, Told
@@ -21,13 +22,14 @@ from .torch_formats import in_format
 class Session(Drafting):
     """The transformers model itself, run eagerly, with a cache that grows by what is read."""
 
-    def __init__(self, directory: Path, threads: int) -> None:
+    def __init__(self, directory: Path, threads: int, model: nn.Module | None = None) -> None:
+        """Load; or take this `model`, already where and how it is to be run, for the artefact's own."""
         super().__init__(directory, threads)
         self._described = described = json.loads((directory / "artefact.json").read_text())
         torch.set_num_threads(threads)
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
         self._device = torch.device(described["device"])
-        self._model = in_format(load_shaped(directory / described["model"]), described, self._device)
+        self._model = model or in_format(load_shaped(directory / described["model"]), described, self._device)
 
     def stream(
         self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None

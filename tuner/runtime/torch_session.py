@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from .shaped import load_shaped
 from .torch_formats import in_format
@@ -15,11 +16,12 @@ from .torch_running import Running
 class Session(Running):
     """The transformers model itself, run eagerly."""
 
-    def __init__(self, directory: Path, threads: int) -> None:
+    def __init__(self, directory: Path, threads: int, model: nn.Module | None = None) -> None:
+        """Load; or take this `model`, already where and how it is to be run, for the artefact's own."""
         described = json.loads((directory / "artefact.json").read_text())
         torch.set_num_threads(threads)
         device = torch.device(described["device"])
-        self._model = in_format(load_shaped(directory / described["model"]), described, device)
+        self._model = model or in_format(load_shaped(directory / described["model"]), described, device)
         super().__init__(described, self._logits)
 
     def _logits(self, *tensors: torch.Tensor) -> torch.Tensor:

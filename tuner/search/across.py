@@ -17,6 +17,7 @@ from tuner.errors import InputError
 from tuner.search.choice import Choice
 from tuner.search.precision import legs
 from tuner.search.space import Chooser, Space
+from tuner.search.ways import Student
 from tuner.spec.model import Axes
 
 _STUDENT = ("student_layers", "heads", "ffn")
@@ -76,10 +77,10 @@ class Across(Space):
         alone.__dict__ |= space.__dict__ | {"_spaces": {host: space}, "baseline": space.baseline.on(host)}
         return alone
 
-    def runs_on(self, backend: Backend) -> list[Parallel]:
-        """See `Space.runs_on`."""
+    def runs(self, student: Student, quantization: Quantization, backend: Backend) -> list[Parallel]:
+        """See `Space.runs`."""
         assert backend.host is not None  # all of `pairs` name theirs
-        return self._spaces[backend.host].runs_on(backend)
+        return self._spaces[backend.host].runs(student, quantization, backend)
 
     def pairs(self) -> list[tuple[Quantization, Backend]]:
         """See `Space.pairs`."""

@@ -41,7 +41,8 @@ class Leg:
 
     `fixed_shape` holds the builds that may be tried, `methods` the ways to find low-bit weights, `kv_bits` precisions
     of the KV cache, `drafts` ways to guess ahead; () where an engine has nothing of the kind. `students` is set where
-    `student` is among the drafts, and `batches` where several conversations may be answered together.
+    `student` is among the drafts, and `batches` where several conversations may be answered together. `ranks` is among
+    how many processes the model can be divided at most.
     """
 
     engine: str
@@ -55,6 +56,7 @@ class Leg:
     drafts: tuple[str | None, ...] = ()
     students: Students | None = None
     batches: bool = False
+    ranks: int = 1
 
     @property
     def target(self) -> str:
@@ -163,7 +165,7 @@ def _leg(axes: Axes, engine: str, offer: Offer, students: Students | None) -> Le
     drafts = _drafts(axes, offer, students)
     return Leg(
         engine, offer.device, offer.bits, scheme, groups, shapes, methods, caches,
-        drafts, students if "student" in drafts else None, offer.batches,
+        drafts, students if "student" in drafts else None, offer.batches, offer.ranks,
     )  # fmt: skip
 
 

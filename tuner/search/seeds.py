@@ -170,19 +170,22 @@ def _grant(space: Space, wish: _Wish) -> Candidate | None:
     pair = _pair(space, wish)
     if pair is None:
         return None
-    pairs = space.parallels_on(pair[1].device)
-    most = max(t for t, _ in pairs) if not wish.replicated else min(t for t, _ in pairs)
-    found = [r for t, r in pairs if t == most]
-    replicas = max(found) if wish.replicated else min(found)
+    depth = _nearest(space.depths, wish.depth * space.teacher_layers or 1)
+    heads, ffn = _nearest(space.heads, wish.heads), _nearest(space.ffn, wish.ffn)
     return Candidate(
-        distillation=Distillation(
-            student_layers=_nearest(space.depths, wish.depth * space.teacher_layers or 1)
-        ),
-        pruning=Pruning(heads=_nearest(space.heads, wish.heads), ffn=_nearest(space.ffn, wish.ffn)),
+        distillation=Distillation(student_layers=depth),
+        pruning=Pruning(heads=heads, ffn=ffn),
         quantization=pair[0],
-        parallel=Parallel(threads=most, replicas=replicas, slots=max(space.slots_on(pair[1], replicas))),
+        parallel=_run(space.runs((depth, heads, ffn), *pair), wish.replicated),
         backend=pair[1],
     )
+
+
+def _run(runs: Iterable[Parallel], replicated: bool) -> Parallel:
+    """Return the fewest processes of a model and the most slots, with all threads in one replica or one in many."""
+    if replicated:
+        return min(runs, key=lambda run: (run.ranks, run.threads, -run.replicas, -run.slots))
+    return min(runs, key=lambda run: (run.ranks, -run.threads, run.replicas, -run.slots))
 
 
 def _pair(space: Space, wish: _Wish) -> tuple[Quantization, Backend] | None:

@@ -1,11 +1,11 @@
 """Space: every candidate that a study may try on this host, as a conditional search space for Optuna.
 
-The space is the product of three independent parts: shapes (depth, heads, FFN), legs (engine, number format
-and what hangs on it) and parallel (threads, replicas, slots). Inside a part the parameters are conditional and their
-names carry the condition (`openvino@cpu.bits`, `openvino@cpu.4.group_size`, `openvino@cpu.4.method`,
-`2t.replicas`, `llama-cpp@cpu.1r.slots`), so that grouped
-TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not
-shown to Optuna.
+The space is the product of three parts: shapes (depth, heads, FFN), legs (engine, number format and what hangs on it)
+and parallel (threads, replicas, slots; where engine and shape let it, among how many processes a model is divided:
+`ways`). Inside a part the parameters are conditional and their names carry the condition (`openvino@cpu.bits`,
+`openvino@cpu.4.group_size`, `2t.replicas`, `llama-cpp@cpu.1r.slots`, `1x1/2x1.tensor`, `2p.threads`), so that grouped
+TPE sees one group per branch with the same distributions each time. Parameters with a single choice are not shown to
+Optuna.
 Numbers in even steps go to Optuna as such, other ordered lists as an index: TPE then knows what is near.
 """
 
@@ -27,8 +27,10 @@ from tuner.candidate import (
     baseline_device,
 )
 from tuner.errors import InputError
+from tuner.runtime.split import Split
 from tuner.search.choice import Choice, distribution, from_trial, to_param
 from tuner.search.precision import Drafter, Leg, Offers, legs
+from tuner.search.ways import Student, Ways, doubling, threads_and_replicas
 from tuner.spec.model import Axes
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Space:
         #: Threads and replicas on the processor; on other devices one thread, which only hands out work.
         self.parallels = _parallels(axes, cores) if any(leg.device == _CPU for leg in self.legs) else on_card
         self._on_card = on_card
+        self.ways = Ways(axes, anatomy, self.legs, cores)
         self._slots = axes.parallel.slots
         self._batching = {leg.target for leg in self.legs if leg.batches}
         self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
@@ -83,26 +86,32 @@ class Space:
         """Return the spaces of the hosts that can be chosen, each with candidates that name theirs; else this one."""
         return [self]
 
-    def parallels_on(self, device: str) -> list[tuple[int, int]]:
-        """Return the pairs of threads and replicas that can be chosen on a device."""
-        return self.parallels if device == _CPU else self._on_card
+    def parallels_on(self, device: str, ranks: int = 1) -> list[tuple[int, int]]:
+        """Return the pairs of threads and replicas that can be chosen on a device, each session of so many ranks."""
+        if device != _CPU:
+            return [(t, r) for t, r in self._on_card if t * r * ranks <= self.cores]
+        return self.parallels if ranks == 1 else self.ways.parallels(ranks)
 
-    def slots_on(self, backend: Backend, replicas: int) -> list[int]:
+    def slots_on(self, backend: Backend, replicas: int, ranks: int = 1) -> list[int]:
         """Return how many conversations a session may answer together, ascending.
 
-        One, where the engine knows no more, where it drafts, and where no session has more than one client.
+        One, where the engine knows no more, where it drafts or is divided, and where no session has several clients.
         """
-        most = math.ceil(self.clients / replicas)
-        if f"{backend.engine}@{backend.device}" not in self._batching or backend.draft or most == 1:
+        most, able = (
+            math.ceil(self.clients / replicas),
+            f"{backend.engine}@{backend.device}" in self._batching,
+        )
+        if not able or backend.draft or ranks > 1 or most == 1:
             return [1]
-        return sorted({min(slots, most) for slots in self._slots or _doubling(most)})
+        return sorted({min(slots, most) for slots in self._slots or doubling(most)})
 
-    def runs_on(self, backend: Backend) -> list[Parallel]:
-        """Return every way to run an artefact of an engine."""
+    def runs(self, student: Student, quantization: Quantization, backend: Backend) -> list[Parallel]:
+        """Return every way to run a student's artefact of an engine."""
         return [
-            Parallel(threads=threads, replicas=replicas, slots=slots)
-            for threads, replicas in self.parallels_on(backend.device)
-            for slots in self.slots_on(backend, replicas)
+            Parallel(threads=t, replicas=r, slots=slots, tensor=way.tensor, pipeline=way.pipeline)
+            for way in self.ways.of(student, backend, quantization.bits)
+            for t, r in self.parallels_on(backend.device, way.ranks)
+            for slots in self.slots_on(backend, r, way.ranks)
         ]
 
     @property
@@ -164,18 +173,29 @@ class Space:
         heads = choose(Choice("heads", "heads", self.heads))
         ffn = choose(Choice("ffn", "ffn", self.ffn))
         quantization, backend = self._walk_leg(choose)
-        pairs, place = (
-            self.parallels_on(backend.device),
-            "" if backend.device == _CPU else f"{backend.device}.",
-        )
+        way = self._walk_way(choose, self.ways.of((depth, heads, ffn), backend, quantization.bits))
+        parallel = self._walk_parallel(choose, way, backend)
+        return _candidate((depth, heads, ffn), (quantization, backend), parallel)
+
+    def _walk_way(self, choose: Chooser, ways: Sequence[Split]) -> Split:
+        among = "/".join(f"{way.tensor}x{way.pipeline}" for way in ways)
+        tensor = choose(Choice(f"{among}.tensor", "tensor", _unique(way.tensor for way in ways)))
+        left = [way.pipeline for way in ways if way.tensor == tensor]
+        return Split(tensor, choose(Choice(f"{among}.{tensor}.pipeline", "pipeline", left)))
+
+    def _walk_parallel(self, choose: Chooser, way: Split, backend: Backend) -> Parallel:
+        place = "" if backend.device == _CPU else f"{backend.device}."
+        place += f"{way.ranks}p." if way.ranks > 1 else ""
+        pairs = self.parallels_on(backend.device, way.ranks)
         threads = choose(Choice(f"{place}threads", "threads", _unique(t for t, _ in pairs)))
         found = [r for t, r in pairs if t == threads]
         replicas = choose(Choice(f"{place}{threads}t.replicas", "replicas", found))
-        together = self.slots_on(backend, replicas)
+        together = self.slots_on(backend, replicas, way.ranks)
         where = f"{backend.engine}@{backend.device}.{replicas}r.slots"
         slots = choose(Choice(where, "slots", together))
-        parallel = Parallel(threads=threads, replicas=replicas, slots=slots)
-        return _candidate(depth, heads, ffn, (quantization, backend), parallel)
+        return Parallel(
+            threads=threads, replicas=replicas, slots=slots, tensor=way.tensor, pipeline=way.pipeline
+        )
 
     def _walk_leg(self, choose: Chooser) -> tuple[Quantization, Backend]:
         target = choose(Choice("engine", "engine", _unique(leg.target for leg in self.legs), ordered=False))
@@ -199,14 +219,13 @@ class Space:
     def __contains__(self, candidate: object) -> bool:
         if not isinstance(candidate, Candidate):
             return False
-        p, shape = candidate.parallel, candidate.pruning
+        pair, shape = (candidate.quantization, candidate.backend), candidate.pruning
         return (
             candidate.distillation.student_layers in self.depths
             and shape.heads in self.heads
             and shape.ffn in self.ffn
-            and (p.threads, p.replicas) in self.parallels_on(candidate.backend.device)
-            and p.slots in self.slots_on(candidate.backend, p.replicas)
-            and (candidate.quantization, candidate.backend) in self.pairs()
+            and pair in self.pairs()
+            and candidate.parallel in self.runs(candidate.student, *pair)
         )
 
     def pairs(self) -> list[tuple[Quantization, Backend]]:
@@ -215,24 +234,30 @@ class Space:
 
     def size(self) -> int:
         """Return the number of distinct candidates."""
-        ways = sum(len(self.runs_on(backend)) for _, backend in self.pairs())
-        return len(self.depths) * len(self.heads) * len(self.ffn) * ways
+        students, pairs = list(self._students()), self.pairs()
+        if not self.ways.divided:  # all students are run alike
+            return len(students) * sum(len(self.runs(students[0], *pair)) for pair in pairs)
+        return sum(len(self.runs(student, *pair)) for student in students for pair in pairs)
+
+    def _students(self) -> Iterator[Student]:
+        for depth in self.depths:
+            for heads in self.heads:
+                for ffn in self.ffn:
+                    yield depth, heads, ffn
 
     def enumerate(self) -> Iterator[Candidate]:
         """Yield every candidate once."""
         pairs = self.pairs()
-        for depth in self.depths:
-            for heads in self.heads:
-                for ffn in self.ffn:
-                    for pair in pairs:
-                        for parallel in self.runs_on(pair[1]):
-                            yield _candidate(depth, heads, ffn, pair, parallel)
+        for student in self._students():
+            for pair in pairs:
+                for parallel in self.runs(student, *pair):
+                    yield _candidate(student, pair, parallel)
 
     def draw(self, rng: random.Random) -> Candidate:
         """Return a candidate, each part of which is drawn uniformly."""
-        shape = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
+        student = rng.choice(self.depths), rng.choice(self.heads), rng.choice(self.ffn)
         pair = rng.choice(self.pairs())
-        return _candidate(*shape, pair, rng.choice(self.runs_on(pair[1])))
+        return _candidate(student, pair, rng.choice(self.runs(student, *pair)))
 
     def untried(self, tried: Collection[str], rng: random.Random) -> Candidate | None:
         """Return a random candidate whose hash is not among `tried`, None when there is none left."""
@@ -253,13 +278,13 @@ class Space:
             "legs": [leg.signature() for leg in self.legs],
             "parallel": [list(pair) for pair in self.parallels],
             **({"on_card": [list(pair) for pair in self._on_card]} if self._is_mixed else {}),
+            **({"ways": self.ways.signature()} if self.ways.divided else {}),
             **({"slots": [self._slots, self.clients]} if self._batching and self.clients > 1 else {}),
         }
 
 
-def _candidate(
-    depth: int, heads: float, ffn: float, pair: tuple[Quantization, Backend], parallel: Parallel
-) -> Candidate:
+def _candidate(student: Student, pair: tuple[Quantization, Backend], parallel: Parallel) -> Candidate:
+    depth, heads, ffn = student
     return Candidate(
         distillation=Distillation(student_layers=depth),
         pruning=Pruning(heads=heads, ffn=ffn),
@@ -307,21 +332,9 @@ def _depths(axes: Axes, layers: int, refused: bool) -> list[int]:
 
 
 def _parallels(axes: Axes, cores: int) -> list[tuple[int, int]]:
-    threads = sorted(set(axes.parallel.threads or _doubling(cores)))
-    pairs: list[tuple[int, int]] = []
-    for count in threads:
-        wanted: Sequence[int] = sorted(set(axes.parallel.replicas or _doubling(max(1, cores // count))))
-        pairs += [(count, r) for r in wanted if count * r <= cores]
-    if not pairs:
-        raise InputError(
-            f"axes.parallel: no threads x replicas of the study fits into the {cores} cores here"
-        )
-    return pairs
-
-
-def _doubling(limit: int) -> list[int]:
-    """Return 1, 2, 4 … and the limit itself."""
-    return sorted({limit, *(2**i for i in range(limit.bit_length()) if 2**i <= limit)})
+    if pairs := threads_and_replicas(axes.parallel, cores):
+        return pairs
+    raise InputError(f"axes.parallel: no threads x replicas of the study fits into the {cores} cores here")
 
 
 __all__ = ["Leg", "Offers", "Space"]

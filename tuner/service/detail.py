@@ -112,6 +112,9 @@ def command(study_name: str, trial: Trial) -> str:
         "axes.backend.engines": [c.backend.engine],
         "axes.backend.fixed_shape": [c.backend.fixed_shape],
     }
+    if c.parallel.ranks > 1:
+        settings["axes.parallel.tensor"] = [c.parallel.tensor]
+        settings["axes.parallel.pipeline"] = [c.parallel.pipeline]
     if q.scheme in ("dynamic", "static"):
         settings["axes.quantization.schemes"] = [q.scheme]
     if q.group_size:

@@ -24,6 +24,8 @@ FIELDS = (
     "kv_bits",
     "threads",
     "replicas",
+    "tensor",
+    "pipeline",
     "engine",
     "fixed_shape",
 )

@@ -28,6 +28,7 @@ def capabilities(
         "hardware": host.fingerprint,
         "cores": len(host.cores),
         "memory_mb": host.memory_mb,
+        "gpus": len(host.gpus),
         "labels": dict(labels or {}),
         "offers": plain,
         "unmetered": _unmetered(host, {offer["device"] for _, offer in plain if offer["available"]}),
@@ -62,14 +63,14 @@ def offers_in(*found: Capabilities, task: str | None = None) -> list[tuple[str, 
 def required(spec: StudySpec, candidate: Candidate, hardware: str | None) -> dict[str, Any]:
     """Return what a candidate needs of the worker that runs it; `hardware` is a host's fingerprint or None for any."""
     needs = study_required(spec)
-    parallel = candidate.parallel.threads * candidate.parallel.replicas
-    device = candidate.backend.device
+    run, device = candidate.parallel, candidate.backend.device
     return {
         **needs,
         **({"metered": sorted({*needs["metered"], device})} if "metered" in needs else {}),
         "engine": candidate.backend.engine,
         "device": device,
-        "cores": max(parallel, needs["cores"]),
+        "cores": max(run.cores, needs["cores"]),
+        **({"gpus": run.ranks} if run.ranks > 1 and device == "cuda" else {}),
         **({"among": [candidate.backend.host]} if candidate.backend.host else {}),
         "hardware": hardware,
     }
@@ -126,8 +127,8 @@ def unmet(requires: Mapping[str, Any], having: Capabilities) -> str | None:
     """Return in a few words what is missing, None if nothing is."""
     if requires.get("hardware") not in (None, having["hardware"]):
         return "the hardware that the study is bound to"
-    for name, unit in (("cores", "cores"), ("memory_mb", "MB of memory")):
-        if (requires.get(name) or 0) > having[name]:
+    for name, unit in (("cores", "cores"), ("memory_mb", "MB of memory"), ("gpus", "GPUs")):
+        if (requires.get(name) or 0) > having.get(name, 0):
             return f"{requires[name]} {unit}"
     if having["host"] not in (among := requires.get("among", [having["host"]])):
         return f"the name of host {' or '.join(among)}"

@@ -33,7 +33,7 @@ _PLAIN = (
 _TEXTS = ("kind", "reason", "artefact_key", "worker", "host", "host_name", "discard_reason")
 AXES = (
     "student_layers", "heads", "ffn", "bits", "scheme", "group_size", "method", "kv_bits", "threads", "replicas",
-    "engine", "device", "fixed_shape",
+    "tensor", "pipeline", "engine", "device", "fixed_shape",
 )  # fmt: skip
 _ENDS = ("", "_low", "_high")
 _FLAGS = ("seed", "confirmed", "discarded", "is_baseline", "feasible", "search_feasible")
@@ -96,6 +96,7 @@ def flat(cell: Cell, study: Study) -> dict[str, Any]:
     """Return one trial as a flat row, its metrics as they were stored."""
     row: dict[str, Any] = {name: getattr(cell, name) for name in _PLAIN}
     intervals = decisive(study.spec["objectives"])
+    row["tensor"] = row["pipeline"] = 1  # a candidate says so only where it is divided
     for part in cell.candidate.values():
         row.update({name: value for name, value in part.items() if name != "host"})  # a column of its own
     row["discarded"], row["discard_reason"] = cell.discarded_at is not None, cell.discard_reason

@@ -256,14 +256,20 @@ class QuantizationAxis(_Section):
 
 
 class ParallelAxis(_Section):
-    """Threads inside a session, independent sessions on cores of their own, and what each answers together."""
+    """Threads of a process, independent sessions, what each answers together, and processes that share one model."""
 
-    threads: Choices[Count] | None = Field(default=None, description="per session; null: 1, 2, 4 … all cores")
+    threads: Choices[Count] | None = Field(default=None, description="per process; null: 1, 2, 4 … all cores")
     replicas: Choices[Count] | None = Field(default=None, description="sessions; null: what the cores allow")
     slots: Choices[Slots] | None = Field(
         default=None,
         description="generation with several clients: conversations that a session answers together, where the engine "
         "can; null: 1, 2, 4 … all clients of a session",
+    )
+    tensor: Choices[Count] = Field(
+        default=[1], description="processes that share each layer's heads and neurons; the engine torch"
+    )
+    pipeline: Choices[Count] = Field(
+        default=[1], description="processes with some of the layers each; the engine torch"
     )
 
 

@@ -29,6 +29,12 @@ def format_text(bits: int, scheme: str) -> str:
     return name if scheme in ("none", name) else f"{name} {scheme}"
 
 
+def divided_text(tensor: int, pipeline: int) -> str:
+    """Return among how many processes a model is divided, after its threads: `, tensor parallel in 2`, or nothing."""
+    ways = {"tensor": tensor, "pipeline": pipeline}
+    return "".join(f", {name} parallel in {int(count)}" for name, count in ways.items() if count > 1)
+
+
 def headline(metric: str) -> tuple[str, ...]:
     """Return the metrics that are always told of a study with this metric, null where one was not measured."""
     return _GENERATES if generates(metric) else _CLASSIFIES

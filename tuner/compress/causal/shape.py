@@ -10,15 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from tuner.compress.anatomy import Anatomy, anatomy
+from tuner.compress.anatomy import Anatomy, anatomy, sizes
 from tuner.compress.causal.compensate import Moments
 from tuner.compress.checkpoint import save_checkpoint
 from tuner.compress.cutting import best, cut
 from tuner.compress.shape import check_asked
+from tuner.compress.widths import kept_widths
 from tuner.runtime.shaped import load_shaped
-
-#: Neurons stay in such multiples: vector units and groups of 4-bit weights are filled. Narrow models use the other.
-WIDE, NARROW = 64, 8
 
 
 def shape(
@@ -28,8 +26,8 @@ def shape(
 
     Structured pruning: matrices get smaller, and all layers stay alike, so that config.json says every size and
     any engine reads the student as a plain model. A group is a key-value head with its query heads: of n groups
-    about (1 - heads_ratio)·n stay (`kept_groups`); of the neurons (1 - ffn_ratio)·n rounded to a multiple of 64 (8
-    in models of under 512). A ratio of 0 keeps all. What takes them is then fitted to what is left
+    about (1 - heads_ratio)·n stay (`widths.kept_groups`); of the neurons (1 - ffn_ratio)·n rounded to a multiple of 64
+    (8 in models of under 512). A ratio of 0 keeps all. What takes them is then fitted to what is left
     (`compensate.py`), where the importance holds the moments for it.
     Returns {"layers": numbers of the kept ones, "heads", "ffn", "parameters", "compensated"}.
 
@@ -43,7 +41,7 @@ def shape(
         scores = {name: stored[name] for name in stored.files}
     kept = kept_layers(scores["layers"], student_layers) if student_layers < structure.layers else None
     layers = kept or list(range(structure.layers))
-    heads, ffn = kept_groups(model.config, heads_ratio), kept_neurons(structure.ffn, ffn_ratio)
+    heads, ffn = kept_widths(sizes(model.config), heads_ratio, ffn_ratio)
     moments = Moments(Path(importance))
     _narrow(model, structure, scores, heads, ffn, moments)
     _keep(model, structure, layers)
@@ -56,24 +54,6 @@ def shape(
 def kept_layers(scores: np.ndarray, keep: int) -> list[int]:
     """Return the numbers of the `keep` layers of the highest scores, ascending."""
     return best(scores, keep).tolist()
-
-
-def kept_groups(config: Any, ratio: float) -> int:
-    """Return how many key-value groups stay: the number nearest to the share kept, of equals the larger.
-
-    Transformers takes a llama's configuration only where its query heads divide the hidden size.
-    """
-    groups, hidden = config.num_key_value_heads, config.hidden_size
-    queries = config.num_attention_heads // groups
-    fits = [n for n in range(1, groups + 1) if config.model_type != "llama" or hidden % (n * queries) == 0]
-    return groups if ratio == 0 else min(reversed(fits), key=lambda n: abs(n - (1 - ratio) * groups))
-
-
-def kept_neurons(neurons: int, ratio: float) -> int:
-    """Return how many of a layer's neurons stay."""
-    multiple = WIDE if neurons >= 8 * WIDE else NARROW
-    rounded = round((1 - ratio) * neurons / multiple) * multiple
-    return neurons if ratio == 0 else min(neurons, max(multiple, rounded))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from tuner.stage import StageRun
 
 Student = tuple[int, float, float]
 Form = tuple[str, str, bool, int, str, int | None, str | None, int | None]
-Run = tuple[int, int, int, str | None, int | None, float | None, int | None, str | None]
+Run = tuple[int, int, int, str | None, int | None, float | None, int | None, str | None, int, int]
 Drafting = tuple[str, str, str | None, int | None, float | None, int | None]
 
 
@@ -22,7 +22,7 @@ class Item:
     """A candidate taken apart into plain tuples, which are quick to compare: a search looks at a whole space each time.
 
     `form` is engine, device, fixed shape, bits, scheme, group size, method and KV cache; `run` threads,
-    replicas, slots, how it drafts, and the host that it asks for.
+    replicas, slots, how it drafts, the host that it asks for, and among how many processes it is divided.
     """
 
     candidate: Candidate
@@ -36,7 +36,7 @@ class Item:
         """Take a candidate apart."""
         b, q, p = c.backend, c.quantization, c.parallel
         form = (b.engine, b.device, b.fixed_shape, q.bits, q.scheme, q.group_size, q.method, q.kv_bits)
-        run = (p.threads, p.replicas, p.slots, *b.drafting, b.host)
+        run = (p.threads, p.replicas, p.slots, *b.drafting, b.host, p.tensor, p.pipeline)
         return cls(c, c.hash, c.student, form, run)
 
     @property

@@ -147,7 +147,7 @@ def _cheap(space: Space, made: Made, most: int) -> Iterator[Candidate]:
             }
         )
         for quantization, backend in space.pairs():
-            for run in space.runs_on(backend):
+            for run in space.runs(student, quantization, backend):
                 count += 1
                 if count > most:
                     return
