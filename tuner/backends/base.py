@@ -12,6 +12,7 @@ from tuner.hardware import Host
 
 TaskName = Literal["text-classification", "text-generation"]
 #: The ways to guess ahead that all sessions of `runtime/drafting.py` know.
+NEVER_RUN = "never run on such a device: written from its documentation"
 DRAFTS = ("lookup", "student")
 
 

@@ -6,7 +6,7 @@ import importlib.metadata
 from dataclasses import replace
 
 from tuner.backends.artefact import missing, pinned, version
-from tuner.backends.base import DRAFTS, BuildRequest, Offer
+from tuner.backends.base import DRAFTS, NEVER_RUN, BuildRequest, Offer
 from tuner.hardware import Host
 
 DEVICE = "cuda"
@@ -70,7 +70,9 @@ def chat_on_cuda(host: Host, lacking: str = "", drafts: tuple[str, ...] = DRAFTS
         _offer(8, "weight-only", torchao, 0.15),
         _offer(4, "weight-only", torchao, 0.4, _GROUPS),
     ]
-    return [replace(offer, task="text-generation", fixed_shape=False, drafts=drafts) for offer in found]
+    return [
+        replace(o, task="text-generation", fixed_shape=False, drafts=drafts, note=NEVER_RUN) for o in found
+    ]
 
 
 def _older(host: Host, capability: str) -> str:

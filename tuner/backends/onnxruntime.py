@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tuner.backends.artefact import describe_artefact, missing, pinned, version
-from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.base import NEVER_RUN, BuildRequest, Offer
 from tuner.backends.calibration import documents, quiet, saturates
 from tuner.backends.cuda import no_gpu
-from tuner.backends.plugged import NEVER_RUN, PROVIDERS, no_provider
+from tuner.backends.plugged import PROVIDERS, no_provider
 from tuner.errors import BuildError
 from tuner.hardware import Host
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from tuner.backends import openvino_generating as generating
 from tuner.backends.artefact import describe_artefact, describe_generating, missing, pinned, version
-from tuner.backends.base import BuildRequest, Offer
+from tuner.backends.base import NEVER_RUN, BuildRequest, Offer
 from tuner.backends.calibration import documents, saturates
-from tuner.backends.plugged import NEVER_RUN, OPENVINO_DEVICES, no_openvino_device
+from tuner.backends.plugged import OPENVINO_DEVICES, no_openvino_device
 from tuner.hardware import Host
 
 _SERVING = ("openvino", "numpy")

@@ -33,7 +33,6 @@ JAX_PLATFORMS = {
     "tpu": ("libtpu",),
 }
 _JAX_EXTRAS = {"cuda": "jax[cuda13]", "tpu": "jax[tpu]"}
-NEVER_RUN = "never run on such a device: written from its documentation"
 _FLAVOURS = ("gpu", "directml", "migraphx", "rocm", "qnn", "openvino")
 _NODES = ("dri/renderD*", "accel/accel*")  # what an Intel GPU or NPU is under /dev on Linux
 _PATIENCE = 60  # seconds

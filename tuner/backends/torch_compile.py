@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from tuner.hardware import Host
 _SERVING = ("torch", "numpy")
 _CHAT: TaskName = "text-generation"
 _STEP = "step.pt2"
+_CRASHED = (
+    "on the one card tried (H200, torch 2.11) its package killed the process that loaded it: a trial says so"
+)
 _NO_COMPILER = "needs a C++ compiler and Python's headers (Debian: apt-get install g++ python3-dev)"
 _NO_INT = "inductor takes integers only through torchao, whose kernels on a processor are not offered here"
 
@@ -43,7 +47,7 @@ class TorchCompileBackend:
             Offer("cpu", 16, available=not bf16, reason=bf16, tolerance=0.1, task=_CHAT),
             Offer("cpu", 8, "weight-only", available=False, reason=_NO_INT, task=_CHAT),
             Offer("cpu", 4, "weight-only", available=False, reason=_NO_INT, task=_CHAT),
-            *offers_on_cuda(host, lacking, compiled=True),
+            *(replace(offer, note=_CRASHED) for offer in offers_on_cuda(host, lacking, compiled=True)),
             *chat_on_cuda(host, lacking, drafts=()),
         ]
 

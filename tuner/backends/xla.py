@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tuner.backends.artefact import describe_artefact, missing, pinned, version
-from tuner.backends.base import BuildRequest, Offer
-from tuner.backends.plugged import JAX_PLATFORMS, NEVER_RUN, no_jax_platform
+from tuner.backends.base import NEVER_RUN, BuildRequest, Offer
+from tuner.backends.plugged import JAX_PLATFORMS, no_jax_platform
 from tuner.errors import BuildError
 from tuner.hardware import Host, usable_cores
 
