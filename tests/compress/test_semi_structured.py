@@ -82,7 +82,7 @@ def test_a_model_too_narrow_for_the_kernels_is_refused(checkpoint, data, folder)
         shape(str(teacher), dear, 2, 0.0, 0.0, folder("out"), semi_structured=True)
 
 
-@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_engines_without_such_kernels_compute_with_the_zeros(engine, sparse, data, tmp_path):
     _, out, _ = sparse
     offer = Offer("cpu", 32, tolerance=1e-3)

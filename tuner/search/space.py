@@ -79,6 +79,7 @@ class Space:
         self._slots = axes.parallel.slots
         self._batches = sorted(set(axes.parallel.max_batch or _ONE))
         self._batching = {leg.target for leg in self.legs if leg.batches}
+        self._sparsities = {(g.engine, g.device, g.bits, g.scheme): g.semi_structured for g in self.legs}
         self.baseline = baseline(self.teacher_layers, cores, baseline_device(axes.backend.devices))
 
     @property
@@ -110,10 +111,7 @@ class Space:
 
     def sparsities(self, quantization: Quantization, backend: Backend) -> tuple[bool, ...]:
         """Return whether weights may be 2:4 sparse in a number format on an engine."""
-        made = (backend.engine, backend.device, quantization.bits, quantization.scheme)
-        return next(
-            leg.semi_structured for leg in self.legs if (leg.engine, leg.device, leg.bits, leg.scheme) == made
-        )
+        return self._sparsities[backend.engine, backend.device, quantization.bits, quantization.scheme]
 
     def batches_on(self, backend: Backend) -> Sequence[int]:
         """Return how many requests a call may answer, ascending; the fewest where a shape is built for one."""
