@@ -218,7 +218,7 @@ def latency(asked: argparse.Namespace, record: Record) -> None:
 def _measured(asked: argparse.Namespace, record: Record, batch: int) -> None:
     from tuner.measure.client import Serving
     from tuner.measure.performance import measure_together, scenario_plan
-    from tuner.spec.model import Scenario
+    from tuner.spec.scenario import Scenario
 
     with _shop(asked, batch) as (shop, ready):
         forms = list(_forms(asked, ready.layers, batch))

@@ -18,8 +18,9 @@ from tuner.backends.base import Offer
 from tuner.candidate import baseline
 from tuner.errors import InputError
 from tuner.search.space import Space
+from tuner.spec.axes import Axes
 from tuner.spec.load import load_spec
-from tuner.spec.model import GENERATION, Axes
+from tuner.spec.model import GENERATION
 
 SETTINGS = [
     "data.limit=200",

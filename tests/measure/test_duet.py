@@ -11,7 +11,7 @@ from tuner.hardware import this_host
 from tuner.measure.client import Serving
 from tuner.measure.duet import Subject, duet
 from tuner.measure.performance import measure, measure_together, scenario_plan
-from tuner.spec.model import Scenario
+from tuner.spec.scenario import Scenario
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_artefacts import documents, misbehaving, onnx_artefact

@@ -19,7 +19,7 @@ from tuner.measure.load import Limits, run_load
 from tuner.measure.performance import Placed, measure_together, scenario_plan
 from tuner.measure.under_load import Demand
 from tuner.pipeline.metrics import trial_metrics
-from tuner.spec.model import Scenario
+from tuner.spec.scenario import Scenario
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_artefacts import documents, misbehaving, onnx_artefact

@@ -16,7 +16,7 @@ from tuner.hardware import this_host
 from tuner.measure import client
 from tuner.measure.client import Serving, ServingLimits, run_blocks
 from tuner.measure.performance import Plan, scenario_plan
-from tuner.spec.model import Scenario
+from tuner.spec.scenario import Scenario
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_artefacts import documents, misbehaving, onnx_artefact

@@ -23,8 +23,9 @@ from tuner.search.aware.outlook import Goal, Outlook
 from tuner.search.aware.propose import Ground, promised, propose
 from tuner.search.hypervolume import hypervolume
 from tuner.search.space import Space
+from tuner.spec.axes import Axes
 from tuner.spec.constraint import parse_constraint
-from tuner.spec.model import GENERATION, Axes
+from tuner.spec.model import GENERATION
 from tuner.stage import StageRun
 
 GOAL = Goal(("accuracy", "latency_ms"), (parse_constraint("accuracy_drop <= 0.01"),))

@@ -12,7 +12,7 @@ from tuner.candidate import Candidate, baseline
 from tuner.errors import InputError
 from tuner.search.seeds import known_ways, peers, seeds, ways
 from tuner.search.space import Space
-from tuner.spec.model import Axes
+from tuner.spec.axes import Axes
 
 ANATOMY = {"layers": 6, "heads": 12, "ffn": 1536, "hidden": 384, "refused": {}}
 OFFERS = [

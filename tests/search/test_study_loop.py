@@ -18,8 +18,8 @@ from tuner.search.objective import constraint_values, told_values
 from tuner.search.sampler import SAMPLERS, make_sampler
 from tuner.search.seeds import seeds
 from tuner.search.space import Space
+from tuner.spec.axes import Axes
 from tuner.spec.constraint import parse_constraint
-from tuner.spec.model import Axes
 from tuner.store import Store
 from tuner.store.optuna_storage import open_optuna_storage
 

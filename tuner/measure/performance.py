@@ -27,7 +27,7 @@ from tuner.measure.stats import mean, percentile
 from tuner.measure.under_load import Demand, Ground, Served, under_load
 from tuner.metrics import Estimate
 from tuner.runtime.split import Split
-from tuner.spec.model import Scenario
+from tuner.spec.scenario import Scenario
 
 _CALLS = 64  # differing calls of a plan
 _CYCLE = 8  # documents of one stratified pass over the data's own lengths; divides the calls

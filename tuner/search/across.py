@@ -17,7 +17,7 @@ from tuner.errors import InputError
 from tuner.search.choice import Choice
 from tuner.search.precision import legs
 from tuner.search.space import Chooser, Space
-from tuner.spec.model import Axes
+from tuner.spec.axes import Axes
 
 _STUDENT = ("student_layers", "heads", "ffn")
 

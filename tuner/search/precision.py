@@ -10,7 +10,8 @@ from typing import TypeVar, cast
 from tuner.backends.base import Offer
 from tuner.candidate import Backend, Quantization, Scheme
 from tuner.errors import InputError
-from tuner.spec.model import GENERATION, Axes
+from tuner.spec.axes import Axes
+from tuner.spec.model import GENERATION
 from tuner.spec.nearest import did_you_mean
 
 Offers = Sequence[tuple[str, Offer]]

@@ -32,7 +32,7 @@ from tuner.runtime.split import Split
 from tuner.search.choice import Choice, distribution, from_trial, to_param
 from tuner.search.precision import Drafter, Leg, Offers, legs
 from tuner.search.ways import Ways, doubling, threads_and_replicas
-from tuner.spec.model import Axes
+from tuner.spec.axes import Axes
 
 if TYPE_CHECKING:
     import optuna

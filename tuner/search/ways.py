@@ -11,7 +11,7 @@ from tuner.compress.widths import kept_widths
 from tuner.errors import InputError
 from tuner.runtime.split import Split, pipeline_refusal, tensor_refusal
 from tuner.search.precision import Leg
-from tuner.spec.model import Axes, ParallelAxis
+from tuner.spec.axes import Axes, ParallelAxis
 
 _ALONE = Split()
 

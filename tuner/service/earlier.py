@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from tuner.search.aware.history import Seen
 from tuner.service.points import is_baseline, search_metrics
-from tuner.spec.model import Scenario, StudySpec
+from tuner.spec.model import StudySpec
+from tuner.spec.scenario import Scenario
 from tuner.store import Store
 from tuner.store.records import Study, Trial
 

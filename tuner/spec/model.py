@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from tuner.candidate import Bits
 from tuner.errors import InputError
 from tuner.metrics import COSTS, LOADED, LOSS, METRICS
+from tuner.spec.axes import Axes
 from tuner.spec.constraint import Constraint, parse_constraint
 from tuner.spec.nearest import did_you_mean
-from tuner.spec.price import HostName, Price
+from tuner.spec.price import Price
+from tuner.spec.scenario import Scenario
+from tuner.spec.section import Choices, Section, distinct, wrong
 
-T = TypeVar("T")
 GENERATION = "text-generation"
 #: What a language model must keep of the baseline's greedy answers, where a study says nothing of agreement.
 FLOOR = "agreement >= 0.25"
 _BATCHES = [1, 4, 16]  # requests answered together, where a study of the server scenario names none
-Scheme8 = Literal["dynamic", "static", "weight-only", "fp8"]
 Hosts = Literal["one", "each", "choice"]
 TaskName = Literal["text-classification", "text-generation"]
-Draft = Literal["none", "lookup", "student"]
-KvBits = Literal[16, 8, 4]
-Method = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sampler = Literal["stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid"]
-
-
-def _distinct(values: list[T]) -> list[T]:
-    repeated = [value for i, value in enumerate(values) if value in values[:i]]
-    if repeated:
-        raise ValueError(f"{repeated[0]!r} is listed twice")
-    return values
 
 
 def _known_metric(name: str) -> str:
@@ -54,22 +43,9 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _wrong(field: str, message: str) -> PydanticCustomError:
-    """Return an error of a whole section that names the field below it which is to be changed."""
-    return PydanticCustomError("at", "{text}", {"text": message, "at": field})
-
-
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1)]
-Slots = Annotated[int, Field(ge=1, le=64)]
 Label = Annotated[str, BeforeValidator(_text)]
 MetricName = Annotated[str, AfterValidator(_known_metric), Field(json_schema_extra={"enum": list(METRICS)})]
 ConstraintText = Annotated[str, AfterValidator(_constraint)]
-Choices = Annotated[list[T], Field(min_length=1), AfterValidator(_distinct)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _traded(given: dict[str, Any]) -> list[str]:
@@ -97,7 +73,7 @@ def _demanded(given: dict[str, Any]) -> dict[str, Any]:
     return {**given, "constraints": [*said, f"server_p99_ms <= {bound:g}"]}
 
 
-class FineTune(_Section):
+class FineTune(Section):
     """How a model without a trained head learns the task (cross-entropy, AdamW, linear decay), once."""
 
     epochs: float = Field(default=2.0, gt=0, description="passes over the train split")
@@ -105,7 +81,7 @@ class FineTune(_Section):
     batch_size: int = Field(default=16, ge=1, description="documents per step")
 
 
-class ModelSpec(_Section):
+class ModelSpec(Section):
     """The model to tune: a `source`, or a `config` from which a new one is trained from scratch.
 
     `source` is `pkg://package/path`, a local folder, or a Hub id. `config` holds the fields of a transformers
@@ -126,13 +102,13 @@ class ModelSpec(_Section):
         if self.source is None and self.config is None:
             raise ValueError("name a `source`, or give a `config` to train a new model from")
         if self.source is not None and self.config is not None:
-            raise _wrong("config", "`source` and `config` exclude each other: remove one")
+            raise wrong("config", "`source` and `config` exclude each other: remove one")
         if self.config is not None and not isinstance(self.config.get("model_type"), str):
-            raise _wrong("config", "needs a `model_type`, such as bert")
+            raise wrong("config", "needs a `model_type`, such as bert")
         return self
 
 
-class SplitSpec(_Section):
+class SplitSpec(Section):
     """Train, validation and test: shares of a seeded, stratified split, or splits that the data already has.
 
     A number is a share of all documents. A name is a split of the data's own: a Hub split, or a file or
@@ -151,11 +127,11 @@ class SplitSpec(_Section):
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         for name, part in parts.items():
             if self.column is not None and part != type(self).model_fields[name].default:
-                raise _wrong(name, "`column` already says which document is where: remove one of them")
+                raise wrong(name, "`column` already says which document is where: remove one of them")
             if isinstance(part, float) and not 0 < part < 1:
-                raise _wrong(name, f"a share must be between 0 and 1, not {part:g}")
+                raise wrong(name, f"a share must be between 0 and 1, not {part:g}")
         if isinstance(self.train, float) and (named := [n for n, p in parts.items() if isinstance(p, str)]):
-            raise _wrong(
+            raise wrong(
                 named[0], "`train` is a share, so this must be one too; or name the train split as well"
             )
         total = sum(p for p in parts.values() if isinstance(p, float))
@@ -164,7 +140,7 @@ class SplitSpec(_Section):
         return self
 
 
-class DataSpec(_Section):
+class DataSpec(Section):
     """Labelled text: `pkg://package/path`, a local file or folder, or a Hub dataset."""
 
     source: str = Field(min_length=1, description="pkg://package/path, a file or folder, or a Hub dataset")
@@ -183,92 +159,15 @@ class DataSpec(_Section):
     @model_validator(mode="after")
     def _two_columns(self) -> DataSpec:
         if self.text == self.label:
-            raise _wrong("label", f"text and label are the same column, {self.text!r}")
+            raise wrong("label", f"text and label are the same column, {self.text!r}")
         if self.classes is not None and self.label is None:
-            raise _wrong("classes", "documents without labels have no classes: remove it, or name a `label`")
+            raise wrong("classes", "documents without labels have no classes: remove it, or name a `label`")
         if self.classes is not None and len(self.classes) < 2:
-            raise _wrong("classes", "a classifier needs at least two classes")
+            raise wrong("classes", "a classifier needs at least two classes")
         return self
 
 
-class Scenario(_Section):
-    """MLPerf's single-stream (one request after the other), offline (all samples at hand) or server (Poisson arrivals).
-
-    A language model's request is a prompt of `prompt_tokens`, answered with `new_tokens`, greedily; `clients` ask at
-    the same time, each in a conversation of its own, and the next request comes when the last is answered.
-
-    Offline, the documents are put in order of their length, since nobody waits for any one of them: those of a call are
-    about as long as each other, and little of it is padding. What counts then is throughput.
-
-    In the server scenario single documents come at random moments, `rate` a second on average, whether or not those
-    before are answered; the 99th percentile of what they wait and compute must be within `p99_ms`. With `rate: max` the
-    largest rate is looked for at which it is.
-    """
-
-    mode: Literal["single-stream", "offline", "server"] = Field(
-        default="single-stream",
-        description="one request after the other, all samples at hand, or requests at random moments",
-    )
-    batch: int = Field(default=1, ge=1, description="documents per call; offline, 32 where nothing is said")
-    sequence_length: Count | Literal["data"] = Field(
-        default=128, description="tokens, or `data`: its own lengths"
-    )
-
-    prompt_tokens: int = Field(
-        default=64, ge=8, description="generation: tokens of the prompt, template included"
-    )
-    new_tokens: int = Field(default=64, ge=2, description="generation: tokens of the answer")
-    clients: int = Field(default=1, ge=1, description="generation: conversations at the same time")
-
-    rate: Annotated[float, Field(ge=1, le=1e5)] | Literal["max"] | None = Field(
-        default=None, description="server: requests a second, or `max`: the largest that holds p99_ms"
-    )
-    p99_ms: float | None = Field(
-        default=None, gt=0, description="server: bound on the 99th percentile of latency, waiting included"
-    )
-    wait_ms: float = Field(
-        default=0.0, ge=0, description="server: how long a free replica waits for a batch to fill"
-    )
-
-    @property
-    def serves(self) -> bool:
-        """Say whether this is the server scenario."""
-        return self.mode == "server"
-
-    @model_validator(mode="after")
-    def _whole_demand(self) -> Scenario:
-        demanded = {name: getattr(self, name) for name in ("rate", "p99_ms")}
-        if not self.serves:
-            said = [name for name, value in demanded.items() if value is not None]
-            said += ["wait_ms"] if self.wait_ms else []
-            if said:
-                raise _wrong(said[0], f"belongs to `mode: server`, not to {self.mode}")
-            return self
-        for name, value in demanded.items():
-            if value is None:
-                raise _wrong(
-                    name, "the server scenario needs `rate` (requests a second, or max) and `p99_ms`"
-                )
-        if self.batch != 1:
-            raise _wrong(
-                "batch",
-                "a request is one document; how many are answered together is axes.parallel.max_batch",
-            )
-        if self.p99_ms is not None and self.wait_ms >= self.p99_ms:
-            raise _wrong(
-                "wait_ms", f"to wait {self.wait_ms:g} ms leaves nothing of the {self.p99_ms:g} of p99_ms"
-            )
-        return self
-
-    @model_validator(mode="before")
-    @classmethod
-    def _many_offline(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("mode") == "offline" and "batch" not in given:
-            return {**given, "batch": 32}
-        return given
-
-
-class Asked(_Section):
+class Asked(Section):
     """What a language model's quality is judged on, in each of validation and test."""
 
     documents: int = Field(
@@ -283,110 +182,7 @@ class Asked(_Section):
     )
 
 
-class DistillationAxis(_Section):
-    """How deep the student may be."""
-
-    student_layers: Choices[Count] | None = Field(default=None, description="layers kept; null: 1 to all")
-
-
-class PruningAxis(_Section):
-    """Shares of each layer's attention heads and FFN neurons that may be removed."""
-
-    heads: Choices[Share] = Field(default=[0.0, 0.25, 0.5], description="share of attention heads removed")
-    ffn: Choices[Share] = Field(default=[0.0, 0.25, 0.5, 0.75], description="share of FFN neurons removed")
-    semi_structured: Choices[bool] = Field(
-        default=[False],
-        description="true: two of each four weights are zero (2:4); on GPUs whose engine has kernels for it",
-    )
-
-
-class QuantizationAxis(_Section):
-    """Number formats; an engine is only asked for those that it supports on this host."""
-
-    bits: Choices[Bits] = Field(
-        default=[32, 16, 8, 4], description="fp32, bf16, int8, int4 weights; generation: also 3 and 2"
-    )
-    schemes: Choices[Scheme8] = Field(
-        default=["dynamic", "static"],
-        description="how int8 finds its ranges; on a GPU also weight-only and fp8",
-    )
-    group_size: Choices[Literal[16, 32, 64, 128]] = Field(
-        default=[32, 128], description="input channels that share an int4 scale"
-    )
-    methods: Choices[Method] | None = Field(
-        default=None,
-        description="generation: how low-bit weights are chosen; null: as each engine does unasked",
-    )
-    kv_bits: Choices[KvBits] | None = Field(
-        default=None, description="generation: precision of the KV cache; null: as each engine does unasked"
-    )
-
-
-class ParallelAxis(_Section):
-    """Threads of a process, independent sessions, what each answers together, and processes that share one model."""
-
-    threads: Choices[Count] | None = Field(default=None, description="per process; null: 1, 2, 4 … all cores")
-    replicas: Choices[Count] | None = Field(default=None, description="sessions; null: what the cores allow")
-    slots: Choices[Slots] | None = Field(
-        default=None,
-        description="generation with several clients: conversations that a session answers together, where the engine "
-        "can; null: 1, 2, 4 … all clients of a session",
-    )
-    tensor: Choices[Count] = Field(
-        default=[1], description="processes that share each layer's heads and neurons; the engine torch"
-    )
-    pipeline: Choices[Count] = Field(
-        default=[1], description="processes with some of the layers each; the engine torch"
-    )
-    max_batch: Choices[Count] | None = Field(
-        default=None,
-        description="server scenario: most requests that a replica answers together; null: 1, 4, 16",
-    )
-
-
-class BackendAxis(_Section):
-    """Who runs the artefact; `tuner backends` lists what this host can."""
-
-    engines: Choices[str] | None = Field(default=None, description="null: every engine this host can run")
-    devices: Choices[str] = Field(
-        default=["cpu"],
-        description="where the engines run: cpu, cuda, …; the baseline runs on the first, if PyTorch does",
-    )
-    fixed_shape: Choices[bool] = Field(
-        default=[False, True], description="true: a build that pads every input to the scenario's shape"
-    )
-    hosts: Choices[HostName] | None = Field(
-        default=None,
-        description="names of hosts, each of which has a search space of its own: a candidate asks for one of them; "
-        "null: whichever takes part",
-    )
-    draft: Choices[Draft] = Field(
-        default=["none"],
-        description="generation: speculative decoding; lookup: what followed the same words before; student: a smaller "
-        "student of the model, recovered by the study",
-    )
-    draft_layers: Choices[Count] | None = Field(
-        default=None, description="layers of a drafting student; null: a third of the model's"
-    )
-    draft_ffn: Choices[Share] = Field(
-        default=[0.0], description="share of FFN neurons removed from a drafting student"
-    )
-    draft_bits: Choices[Bits] = Field(
-        default=[4], description="number formats of a drafting student, of those that the engine has"
-    )
-
-
-class Axes(_Section):
-    """The ranges of the five axes."""
-
-    distillation: DistillationAxis = Field(default=DistillationAxis(), description="depth of the student")
-    pruning: PruningAxis = Field(default=PruningAxis(), description="width of each layer")
-    quantization: QuantizationAxis = Field(default=QuantizationAxis(), description="number formats")
-    parallel: ParallelAxis = Field(default=ParallelAxis(), description="threads and replicas")
-    backend: BackendAxis = Field(default=BackendAxis(), description="engines and devices")
-
-
-class Recover(_Section):
+class Recover(Section):
     """Distillation from the teacher after shaping; ends at `steps` or at `seconds`, whichever is first.
 
     With `start: larger` a narrow student is cut from the recovered whole student of the next larger depth of the study,
@@ -415,14 +211,14 @@ class Recover(_Section):
     )
 
 
-class Auto(_Section):
+class Auto(Section):
     """When a search ends by itself: the next `minutes` are expected to add less than `share` to the hypervolume."""
 
     share: float = Field(default=0.01, gt=0, lt=1, description="of the hypervolume that the front has")
     minutes: float = Field(default=5.0, gt=0, description="of search that could follow")
 
 
-class Budget(_Section):
+class Budget(Section):
     """Distinct candidates (`trials`), `minutes`, `auto`; at least one. The first that is reached ends the search."""
 
     trials: int | None = Field(default=None, ge=1, description="distinct candidates")
@@ -454,7 +250,7 @@ class Budget(_Section):
         return " or ".join(parts)
 
 
-class StageAware(_Section):
+class StageAware(Section):
     """Parts of the stage-aware search; each can be switched off."""
 
     by_cost: float = Field(
@@ -482,7 +278,7 @@ class StageAware(_Section):
     )
 
 
-class Measure(_Section):
+class Measure(Section):
     """When a latency measurement ends: half-width of the ratio's 95 % interval, or the time cap."""
 
     precision: float = Field(
@@ -491,7 +287,7 @@ class Measure(_Section):
     seconds: float = Field(default=8.0, gt=0, description="time cap of one measurement")
 
 
-class Limits(_Section):
+class Limits(Section):
     """What one child process of a trial may take before it ends as failed."""
 
     minutes: float = Field(default=10.0, gt=0, description="wall time")
@@ -501,7 +297,7 @@ class Limits(_Section):
     )
 
 
-class Requires(_Section):
+class Requires(Section):
     """What a worker must have to take part in the study, beside what a candidate itself needs."""
 
     memory_gb: float | None = Field(default=None, gt=0, description="memory of the host")
@@ -509,7 +305,7 @@ class Requires(_Section):
     labels: dict[str, Label] = Field(default={}, description="labels that the worker was started with")
 
 
-class StudySpec(_Section):
+class StudySpec(Section):
     """A whole study file."""
 
     name: str = Field(
@@ -526,7 +322,7 @@ class StudySpec(_Section):
         description="what the search trades; where nothing is said, the metric (generation: perplexity_increase) and "
         "latency (offline: throughput; server: cores at a rate, server_rate where that is looked for)",
     )
-    constraints: Annotated[list[ConstraintText], AfterValidator(_distinct)] = Field(
+    constraints: Annotated[list[ConstraintText], AfterValidator(distinct)] = Field(
         default=[], description="what a feasible trial meets: METRIC <= NUMBER; generation: agreement at least 0.25",
         examples=[["accuracy_drop <= 0.01", "latency_ms <= 5"]],
     )  # fmt: skip
@@ -547,7 +343,7 @@ class StudySpec(_Section):
         "each; choice: on several, and the hardware is part of the choice: one front",
     )
     price: Price | None = Field(default=None, description="what hosts cost: gives cost_per_million")
-    tags: Annotated[list[str], AfterValidator(_distinct)] = Field(
+    tags: Annotated[list[str], AfterValidator(distinct)] = Field(
         default=[], max_length=20, description="words to find the study by in lists"
     )
     #: Folder of the study file: relative paths in it are resolved against this. Not part of the file.
@@ -572,56 +368,54 @@ class StudySpec(_Section):
     def _fits(self) -> StudySpec:
         generates, length = self.task == GENERATION, self.scenario.sequence_length
         if generates != (self.metric == "perplexity"):
-            raise _wrong("metric", f"{self.metric} is no metric of {self.task}")
+            raise wrong("metric", f"{self.metric} is no metric of {self.task}")
         if not generates and isinstance(length, int) and length > self.model.max_length:
             message = f"{length} tokens are more than the {self.model.max_length} of model.max_length"
-            raise _wrong("scenario.sequence_length", message)
+            raise wrong("scenario.sequence_length", message)
         if not generates and self.data.label is None:
-            raise _wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
+            raise wrong("data.label", "a classifier needs labels; texts without any suit text-generation")
         if generates:
             self._check_generation()
         if not self.scenario.serves:
             self._check_unserved()
         if self.axes.backend.hosts and self.hosts == "one":
-            raise _wrong(
+            raise wrong(
                 "hosts",
                 "axes.backend.hosts names some: say `each` (a front for each) or `choice` (one front)",
             )
         if (costs := self.asked_metrics & {*COSTS}) and self.price is None:
-            raise _wrong(
+            raise wrong(
                 "price", f"{min(costs)} is asked for: say what an hour costs, `price: {{per_hour: 0.40}}`"
             )
         if "cost_per_million_tokens" in costs and not generates:
-            raise _wrong("objectives", "a classifier answers without tokens: ask for cost_per_million")
+            raise wrong("objectives", "a classifier answers without tokens: ask for cost_per_million")
         if self.budget.auto is not None and self.sampler != "stage-aware":
-            raise _wrong("budget.auto", f"sampler {self.sampler} expects nothing: `auto` takes stage-aware")
+            raise wrong("budget.auto", f"sampler {self.sampler} expects nothing: `auto` takes stage-aware")
         return self
 
     def _check_unserved(self) -> None:
         asked = [*self.objectives, *(constraint.metric for constraint in self.parsed_constraints())]
         if loaded := [name for name in asked if name in LOADED]:
             field = "objectives" if loaded[0] in self.objectives else "constraints"
-            raise _wrong(
-                field, f"{loaded[0]} is measured in the server scenario: set scenario.mode to server"
-            )
+            raise wrong(field, f"{loaded[0]} is measured in the server scenario: set scenario.mode to server")
         if self.axes.parallel.max_batch is not None:
-            raise _wrong("axes.parallel.max_batch", "only the server scenario answers requests together")
+            raise wrong("axes.parallel.max_batch", "only the server scenario answers requests together")
 
     def _check_generation(self) -> None:
         if self.model.config is not None:
-            raise _wrong(
+            raise wrong(
                 "model.config", "a language model is tuned, not trained from scratch: name a `source`"
             )
         if self.scenario.mode == "offline":
-            raise _wrong("scenario.mode", "generation is measured single-stream, or with several `clients`")
+            raise wrong("scenario.mode", "generation is measured single-stream, or with several `clients`")
         if self.scenario.serves:
-            raise _wrong(
+            raise wrong(
                 "scenario.mode",
                 "the server scenario is of text-classification: a 99th percentile takes 459 answers, and a language "
                 "model's take seconds each; measure it single-stream, or with several `clients`",
             )
         if self.recover.start == "larger":
-            raise _wrong("recover.start", "language models' students are cut from the teacher")
+            raise wrong("recover.start", "language models' students are cut from the teacher")
 
     @property
     def asked_metrics(self) -> set[str]:
