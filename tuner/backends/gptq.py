@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tuner.backends.sensitivity import loss_rises
 from tuner.backends.shared import made_once
 from tuner.runtime.shaped import load_shaped
 
@@ -41,7 +43,7 @@ _SITES = (
 class Rounded:
     """Matrices in blocks: int8 levels (rows, columns) and fp16 scales (rows, columns / 32) by name.
 
-    `harm` is by what share of its outputs' energy each matrix is off, on the calibration text.
+    `harm` is by how much each raises the loss of the calibration text, in nats a token.
     """
 
     levels: dict[str, np.ndarray]
@@ -49,9 +51,9 @@ class Rounded:
     harm: dict[str, float]
 
     def spared(self, share: float) -> set[str]:
-        """Return the matrices, most harmed first, that hold at most this share of all the weights."""
+        """Return the matrices that hold at most this share of all the weights, most harm for each weight first."""
         total, kept, taken = sum(q.size for q in self.levels.values()), set[str](), 0
-        for name in sorted(self.harm, key=lambda one: self.harm[one], reverse=True):
+        for name in sorted(self.harm, key=lambda one: self.harm[one] / self.levels[one].size, reverse=True):
             if taken + self.levels[name].size <= share * total:
                 kept.add(name)
                 taken += self.levels[name].size
@@ -79,19 +81,27 @@ def _ending(stored: dict[str, torch.Tensor], end: str) -> dict[str, np.ndarray]:
 
 
 def _make(checkpoint: Path, windows: torch.Tensor, out: Path) -> None:
-    model = load_shaped(checkpoint).requires_grad_(False)
-    blocks, harm = dict[str, torch.Tensor](), dict[str, float]()
+    blocks = dict[str, torch.Tensor]()
     with torch.inference_mode():
-        for name, levels, scales, off in _layers(model, windows):
-            blocks[f"{name}.levels"], blocks[f"{name}.scales"], harm[name] = levels, scales, off
+        for name, levels, scales in _layers(load_shaped(checkpoint).requires_grad_(False), windows):
+            blocks[f"{name}.levels"], blocks[f"{name}.scales"] = levels, scales
     save_file(blocks, out / "blocks.safetensors")
-    (out / "harm.json").write_text(json.dumps(harm))
+    (out / "harm.json").write_text(json.dumps(_harm(load_shaped(checkpoint), blocks, windows)))
 
 
-def _layers(
-    model: nn.Module, windows: torch.Tensor
-) -> Iterator[tuple[str, torch.Tensor, torch.Tensor, float]]:
-    """Yield each matrix's name, levels, scales and harm, and leave it rounded in the model."""
+def _harm(model: nn.Module, blocks: dict[str, torch.Tensor], windows: torch.Tensor) -> dict[str, float]:
+    names = [name.removesuffix(".weight.levels") for name in blocks if name.endswith(".levels")]
+
+    def off(name: str) -> torch.Tensor:
+        back = restored(blocks[f"{name}.weight.levels"], blocks[f"{name}.weight.scales"])
+        return back - model.get_submodule(name).weight
+
+    rises = loss_rises(model, {name: partial(off, name) for name in names}, windows)
+    return {f"{name}.weight": rise for name, rise in rises.items()}
+
+
+def _layers(model: nn.Module, windows: torch.Tensor) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Yield each matrix's name, levels and scales, and leave it rounded in the model."""
     states, context = _first_inputs(model, windows)
     for number, layer in enumerate(model.base_model.layers):
         for site in _SITES:
@@ -99,11 +109,8 @@ def _layers(
             moments = _moments(layer, readers[0], states, context)
             for name, reader in zip(site, readers, strict=True):
                 levels, scales = quantized(reader.weight.data, moments)
-                back = restored(levels, scales)
-                off, whole = back - reader.weight.data, reader.weight.data
-                harm = float((off @ moments * off).sum() / (whole @ moments * whole).sum().clamp(min=1e-30))
-                reader.weight.data.copy_(back)
-                yield f"model.layers.{number}.{name}.weight", levels, scales, harm
+                reader.weight.data.copy_(restored(levels, scales))
+                yield f"model.layers.{number}.{name}.weight", levels, scales
         states = [_handed_on(layer(one, **context)) for one in states]
 
 
