@@ -15,9 +15,8 @@ import torch
 from torch import nn
 
 _BATCH = 2
-Off = Callable[[], torch.Tensor]  # by what a matrix (rows, columns) is off; made anew, or all were a second model
-    [], torch.Tensor
-]  # by what a matrix (rows, columns) is off, made anew: all at once would be a second model
+#: By what a matrix (rows, columns) is off; made anew at each call, for all at once would be a second model.
+Off = Callable[[], torch.Tensor]
 
 
 def loss_rises(model: nn.Module, off: Mapping[str, Off], windows: torch.Tensor) -> dict[str, float]:
