@@ -13,6 +13,7 @@ from tuner.errors import UnsupportedError
 
 #: transformers' model types and llama.cpp's names for them.
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+_EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _PAIRED = ("self_attn.q_proj", "self_attn.k_proj")
 
 
@@ -20,8 +21,12 @@ _PAIRED = ("self_attn.q_proj", "self_attn.k_proj")
 Stored = Callable[[str, np.ndarray], "tuple[np.ndarray, Any] | None"]
 
 
-def write_gguf(checkpoint: Path, file: Path, stored: Stored = lambda name, array: None) -> None:
+def write_gguf(
+    checkpoint: Path, file: Path, stored: Stored = lambda name, array: None, own_head: bool = False
+) -> None:
     """Write the checkpoint's weights and sizes, in fp32 but for what `stored` has in another format.
+
+    `own_head` writes the head apart where it is the same as the embedding: it can have another format then.
 
     Raises:
         UnsupportedError: a family that is not in the table.
@@ -37,7 +42,7 @@ def write_gguf(checkpoint: Path, file: Path, stored: Stored = lambda name, array
     _sizes(writer, config)
     arch = next(number for number, known in gguf.MODEL_ARCH_NAMES.items() if known == name)
     names = gguf.get_tensor_name_map(arch, config["num_hidden_layers"])
-    for own, array in _tensors(checkpoint, config):
+    for own, array in _tensors(checkpoint, config, own_head):
         theirs = names.get_name(own, try_suffixes=(".weight", ".bias"))
         if theirs is None:
             raise UnsupportedError(f"llama.cpp has no place for the tensor {own}")
@@ -72,13 +77,15 @@ def _sizes(writer: Any, config: dict[str, Any]) -> None:
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
 
 
-def _tensors(checkpoint: Path, config: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
+def _tensors(checkpoint: Path, config: dict[str, Any], own_head: bool) -> Iterator[tuple[str, np.ndarray]]:
     from safetensors import safe_open
 
     with safe_open(checkpoint / "model.safetensors", framework="numpy") as stored:
         for name in stored.keys():  # noqa: SIM118 - not a mapping
             array = in_their_order(name, stored.get_tensor(name).astype(np.float32), config)
             yield name, array
+            if own_head and name == _EMBEDDING and config.get("tie_word_embeddings"):
+                yield _HEAD, array
 
 
 def in_their_order(name: str, array: np.ndarray, config: dict[str, Any]) -> np.ndarray:

@@ -10,14 +10,14 @@ import numpy as np
 
 from tuner.backends.base import BuildRequest
 from tuner.backends.gguf_file import in_their_order, write_gguf
-from tuner.backends.gptq import BLOCK, Rounded, rounded
+from tuner.backends.gptq import BLOCK, HEAD, Rounded, rounded
 from tuner.errors import BuildError
 
 _ZERO = 8  # the level that stands for nothing in ggml's `block_q4_0`
 
 
-def write_mixed(request: BuildRequest, file: Path, share: float) -> None:
-    """Write the file; `share` of the weights keep 8 bits.
+def write_mixed(request: BuildRequest, file: Path, share: float, head: bool) -> None:
+    """Write the file; `share` of the layers' weights keep 8 bits, and the head's unless `head` says that it has 4, too.
 
     Raises:
         BuildError: the model's widths do not divide into blocks.
@@ -34,11 +34,11 @@ def write_mixed(request: BuildRequest, file: Path, share: float) -> None:
     def stored(name: str, array: np.ndarray) -> tuple[np.ndarray, Any] | None:
         if array.ndim != 2:
             return None
-        if name in found.levels and name not in spared:
+        if name in found.levels and name not in spared and (head or name != HEAD):
             return packed(*_ordered(name, found, config)), kinds.Q4_0
         return gguf.quants.quantize(array, kinds.Q8_0), kinds.Q8_0
 
-    write_gguf(request.checkpoint, file, stored)
+    write_gguf(request.checkpoint, file, stored, own_head=head)
 
 
 def _ordered(name: str, found: Rounded, config: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -30,6 +30,7 @@ _TRIED = torch.linspace(0.7, 1.15, 16)  # times the scale that just holds a bloc
 _DAMP = 0.01  # of the mean second moment, added to all (section 3.3 of the paper)
 _WINDOWS = 16  # of calibration text; with twice as many the perplexity stays what it is, and the time doubles
 _BATCH = 4
+HEAD = "lm_head.weight"
 #: What reads the same inputs, in the order of a layer.
 _SITES = (
     ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -43,7 +44,8 @@ _SITES = (
 class Rounded:
     """Matrices in blocks: int8 levels (rows, columns) and fp16 scales (rows, columns / 32) by name.
 
-    `harm` is by how much each raises the loss of the calibration text, in nats a token.
+    `harm` is by how much each raises the loss of the calibration text, in nats a token. The head is among them, under
+    the name `lm_head.weight`, also where it is the same as the embedding.
     """
 
     levels: dict[str, np.ndarray]
@@ -51,12 +53,13 @@ class Rounded:
     harm: dict[str, float]
 
     def spared(self, share: float) -> set[str]:
-        """Return the matrices that hold at most this share of all the weights, most harm for each weight first."""
-        total, kept, taken = sum(q.size for q in self.levels.values()), set[str](), 0
-        for name in sorted(self.harm, key=lambda one: self.harm[one] / self.levels[one].size, reverse=True):
-            if taken + self.levels[name].size <= share * total:
+        """Return matrices of the layers with at most this share of their weights, most harm for each weight first."""
+        sizes = {name: q.size for name, q in self.levels.items() if name != HEAD}
+        total, kept, taken = sum(sizes.values()), set[str](), 0
+        for name in sorted(sizes, key=lambda one: self.harm[one] / sizes[one], reverse=True):
+            if taken + sizes[name] <= share * total:
                 kept.add(name)
-                taken += self.levels[name].size
+                taken += sizes[name]
         return kept
 
 
@@ -112,6 +115,13 @@ def _layers(model: nn.Module, windows: torch.Tensor) -> Iterator[tuple[str, torc
                 reader.weight.data.copy_(restored(levels, scales))
                 yield f"model.layers.{number}.{name}.weight", levels, scales
         states = [_handed_on(layer(one, **context)) for one in states]
+    yield HEAD, *_head(model, states)
+
+
+def _head(model: nn.Module, states: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return levels and scales of what makes logits of the last layer's outputs; it stays as it was in the model."""
+    rows = model.base_model.norm(torch.cat(list(states))).flatten(0, -2)
+    return quantized(model.get_output_embeddings().weight.data, rows.T @ rows)
 
 
 class _EnoughError(Exception):

@@ -21,7 +21,11 @@ from tuner.hardware import Host
 
 _SERVING = ("llama-cpp-python", "numpy")
 _NEEDED = ("llama-cpp-python", "gguf")
-_FOUR = ("q4_0", "q4_1", "gptq", "gptq_20", "gptq_40", "gptq_60", "iq4_nl", "q4_1_all", "q4_0_all")
+#: `gptq_20`: GPTQ, with a fifth of the layers' weights in 8 bits; `_all`: embedding (of GPTQ: head) in 4 bits as well.
+_FOUR = (
+    *("q4_0", "q4_1", "gptq", "gptq_10", "gptq_20", "gptq_40", "gptq_60", "gptq_10_all", "gptq_20_all"),
+    *("iq4_nl", "q4_1_all", "q4_0_all"),
+)
 _WIDE = {3: ("q3_k",), 2: ("q2_k",)}
 _WIDE_BLOCK = 256
 #: llama.h's `llama_ftype` and ggml.h's `ggml_type`.
@@ -71,7 +75,8 @@ class LlamaCppBackend:
         _check_widths(request.checkpoint, wanted.bits)
         method = wanted.method or _PLAIN[wanted.bits]
         if method.startswith("gptq"):
-            write_mixed(request, out / "model.gguf", int(method.partition("_")[2] or 0) / 100)
+            share = int("".join(filter(str.isdigit, method)) or 0) / 100
+            write_mixed(request, out / "model.gguf", share, head=method.endswith("_all"))
         else:
             _quantize(_plain(request), out / "model.gguf", method, request.threads)
         pins = self.requirements()

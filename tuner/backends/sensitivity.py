@@ -34,7 +34,7 @@ def loss_rises(model: nn.Module, off: Mapping[str, Off], windows: torch.Tensor) 
 
 
 def _loss(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    embedded = model.get_input_embeddings()(batch).requires_grad_(True)  # type: ignore[operator]
+    embedded = model.get_input_embeddings()(batch).requires_grad_(True)
     logits = model(inputs_embeds=embedded, use_cache=False).logits[:, :-1]
     return nn.functional.cross_entropy(logits.flatten(0, 1).float(), batch[:, 1:].flatten(), reduction="sum")
 

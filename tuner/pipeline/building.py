@@ -19,6 +19,7 @@ _EXPORTERS = (
     "tuner.backends.openvino_stateful",
     "tuner.backends.gguf_file",
     "tuner.backends.gptq",
+    "tuner.backends.sensitivity",
     "tuner.backends.shared",
 )
 #: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
