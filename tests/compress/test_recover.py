@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,14 +81,14 @@ def test_fine_tuning_learns_the_task(student, data):
     teacher, _, _ = student("bert")
     split = Split(data, "validation")
     with torch.inference_mode():
-        logits = load_shaped(teacher)(**split.inputs).logits
+        logits = load_shaped(Path(teacher))(**split.inputs).logits
     assert (logits.argmax(1) == split.labels).double().mean() > 0.9
 
 
 def test_the_teacher_itself_is_at_no_distance_but_the_labels(student, data):
     """Hidden states are stored in fp16, row for row, zero at padding."""
     teacher, outputs, _ = student("bert")
-    loss = Distillation(load_shaped(teacher), data.parent / "outputs", 2.0)
+    loss = Distillation(load_shaped(Path(teacher)), data.parent / "outputs", 2.0)
     batch = Split(data, "distill").take(torch.tensor([7, 3, 40]))
     inputs, labels, _ = batch
     with torch.inference_mode():

@@ -106,7 +106,7 @@ def test_a_bundle_holds_what_it_says(content, tmp_path):
         assert part in readme
     assert not (bundle / "artefact" / "entry.json").exists()
     assert {p.name for p in (bundle / "runtime").iterdir()} == {
-        "__init__.py", "loader.py", "padding.py", "predict.py", "onnxruntime_session.py",
+        "__init__.py", "loader.py", "padding.py", "predict.py", "split.py", "onnxruntime_session.py",
     }  # fmt: skip
 
 

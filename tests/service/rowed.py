@@ -39,7 +39,8 @@ def spec(name: str = "s", **changes: object) -> StudySpec:
 
 def stored(store: Store, wanted: StudySpec | None = None, state: str = "running") -> Study:
     """Store a study as it is after it was prepared, held by nobody."""
-    study = store.create_study((wanted or spec()).to_plain(), this_host(), meta={"anatomy": ANATOMY})
+    meta = {"anatomy": ANATOMY, "cores": 2}
+    study = store.create_study((wanted or spec()).to_plain(), this_host(), meta=meta)
     return store.set_study_state(study, state)
 
 

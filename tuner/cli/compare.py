@@ -24,7 +24,7 @@ def compare(
     ],
     as_json: Json = False,
 ) -> None:
-    """Say which hardware is fastest, cheapest and needs the least energy.
+    """Say which hardware is fastest, cheapest, thriftiest.
 
     Of one study, by the hosts that measured it: each one's baseline and its best points, latency, energy and cost side
     by side. Several studies are compared with each other; `STUDY on HOST` names a part of one. Each speedup is against

@@ -12,7 +12,6 @@ from tuner.gpus import Gpu
 from tuner.hardware import Host
 from tuner.measure import gpu
 from tuner.measure.gpu import metered
-from tuner.measure.stats import mean
 from tuner.meters import joules, spent
 from tuner.metrics import Estimate
 
@@ -51,6 +50,10 @@ def energy_of(
     """
     if energy_refusal(host, [device]) is not None or (device in gpu.NVIDIA and not cards):
         return None
+    from tuner.measure.stats import (
+        mean,  # numpy and scipy: who only asks whether there is a meter waits for neither
+    )
+
     return mean([_run(host, work, cards) for _ in range(RUNS)])
 
 
