@@ -42,6 +42,7 @@ def test_a_budget_of_minutes_is_of_virtual_time(sampler, tmp_path):
     assert 180 <= spent < 240
 
 
+@pytest.mark.slow
 def test_a_search_ends_by_itself(tmp_path):
     table = made_up(sampler="stage-aware", budget="auto")
     pipeline, _ = served(table, tmp_path)

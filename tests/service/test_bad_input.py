@@ -136,6 +136,7 @@ def test_a_home_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_and_says_so(home, tmp_path):
     """A home of a few megabytes: the run ends with one line, and goes on when there is room."""
     small = tmp_path / "small"
@@ -157,6 +158,7 @@ def test_a_full_disk_loses_nothing_and_says_so(home, tmp_path):
         subprocess.run(["umount", "-l", small], check=False)
 
 
+@pytest.mark.slow
 def test_a_candidate_that_takes_too_long_ends_as_failed_and_the_study_goes_on(home):
     """Students that would be recovered for ever pass their limit; the whole models are measured all the same."""
     endless = [
