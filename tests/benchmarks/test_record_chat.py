@@ -21,6 +21,8 @@ from tuner.replay.table import read
 from tuner.search.aware.options import Options
 from tuner.spec.load import load_spec
 
+pytestmark = pytest.mark.slow  # a minute; that of classifiers (`test_record.py`) is among the quick ones
+
 STUDY = """
 name: tiny-chat
 task: text-generation

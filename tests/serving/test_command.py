@@ -35,6 +35,8 @@ def tiny(request, quick, tmp_path):
     """The quick bundle, and a Llama on two engines, of which llama.cpp answers several together."""
     if request.param == "quick":
         return quick
+    if request.param == "llama-cpp":
+        pytest.importorskip("llama_cpp")
     return write_bundle(content(tmp_path, *built_artefact(tmp_path, request.param)), tmp_path / "tiny")
 
 
