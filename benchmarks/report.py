@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.reporting.chat import chat, chat_load
 from benchmarks.reporting.fidelity import fidelity
+from benchmarks.reporting.model_parallel import model_parallel
 from benchmarks.reporting.peers import peers, peers_short, peers_verdict
 from benchmarks.reporting.samplers import samplers
 from benchmarks.reporting.service import service
@@ -38,6 +39,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "chat": ("chat.json", chat),
     "chat-load": ("chat-load.json", chat_load),
     "fidelity": ("fidelity.json", fidelity),
+    "model-parallel": ("model_parallel.json", model_parallel),
     "service": ("service.json", service),
     "students": ("students-quickstart.json", students),
 }
