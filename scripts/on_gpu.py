@@ -344,7 +344,6 @@ def study_file(asked: argparse.Namespace, batch: int = 1) -> Path:
     plain["name"] = f"on-{asked.device}-{batch}"
     plain["scenario"]["batch"] = batch
     plain["axes"]["distillation"] = {"student_layers": asked.layers}
-    plain["axes"]["parallel"] = {"threads": [1], "replicas": [1]}
     if asked.layers == [6]:  # nothing is trained: formats only
         plain["axes"]["pruning"] = {"heads": [0.0], "ffn": [0.0]}
     plain["axes"]["quantization"] = {
@@ -352,17 +351,9 @@ def study_file(asked: argparse.Namespace, batch: int = 1) -> Path:
         "schemes": ["weight-only", "fp8", "dynamic"],
         "group_size": [128],
     }
-    plain["axes"]["backend"] = {
-        "engines": list(asked.engines),
-        "devices": [asked.device],
-        "fixed_shape": [False, True],
-    }
     plain["recover"] |= {"steps": 150, "seconds": 12}
     plain["measure"] = {"precision": 0.03, "seconds": 2}
-    plain["budget"] = {"trials": asked.trials, "minutes": asked.minutes}
-    file = Path(tempfile.mkdtemp()) / "study.yaml"
-    file.write_text(yaml.safe_dump(plain))
-    return file
+    return _written(plain, asked, [False, True])
 
 
 def chat_file(asked: argparse.Namespace) -> Path:
@@ -370,21 +361,23 @@ def chat_file(asked: argparse.Namespace) -> Path:
     import yaml
 
     plain = yaml.safe_load(Path("studies/chat.yaml").read_text())
-    place = Path(tempfile.mkdtemp())
-    model = place / "model.gguf"
+    model = Path(tempfile.mkdtemp()) / "model.gguf"
     model.write_bytes(b"".join(Path(half, "half").read_bytes() for half in (".chat1", ".chat2")))
     plain |= {"name": f"chat-on-{asked.device}", "model": plain["model"] | {"source": str(model)}}
     plain["axes"]["distillation"] = {"student_layers": [30]}
-    plain["axes"]["parallel"] = {"threads": [1], "replicas": [1]}
     plain["axes"]["quantization"] = {"bits": [32, 16, 8, 4], "schemes": ["weight-only"], "group_size": [128]}
-    plain["axes"]["backend"] = {
-        "engines": list(asked.engines),
-        "devices": [asked.device],
-        "fixed_shape": [False],
-    }
     plain["measure"] = {"precision": 0.05, "seconds": 2}
+    return _written(plain, asked, [False])
+
+
+def _written(plain: dict[str, Any], asked: argparse.Namespace, fixed_shape: list[bool]) -> Path:
+    """Write a study with the engines, the device and the budget asked for; return its path."""
+    import yaml
+
+    backend = {"engines": list(asked.engines), "devices": [asked.device], "fixed_shape": fixed_shape}
+    plain["axes"] |= {"backend": backend, "parallel": {"threads": [1], "replicas": [1]}}
     plain["budget"] = {"trials": asked.trials, "minutes": asked.minutes}
-    file = place / "study.yaml"
+    file = Path(tempfile.mkdtemp()) / "study.yaml"
     file.write_text(yaml.safe_dump(plain))
     return file
 

@@ -44,8 +44,8 @@ _SITES = (
 class Rounded:
     """Matrices in blocks: int8 levels (rows, columns) and fp16 scales (rows, columns / 32) by name.
 
-    `harm` is by how much each raises the loss of the calibration text, in nats a token. The head is among them, under
-    the name `lm_head.weight`, also where it is the same as the embedding.
+    The head is among them, under the name `lm_head.weight`, also where it is the same as the embedding. `harm` is by
+    how much each of the layers' own raises the loss of the calibration text, in nats a token.
     """
 
     levels: dict[str, np.ndarray]
@@ -93,7 +93,8 @@ def _make(checkpoint: Path, windows: torch.Tensor, out: Path) -> None:
 
 
 def _harm(model: nn.Module, blocks: dict[str, torch.Tensor], windows: torch.Tensor) -> dict[str, float]:
-    names = [name.removesuffix(".weight.levels") for name in blocks if name.endswith(".levels")]
+    matrices = [name.removesuffix(".levels") for name in blocks if name.endswith(".levels")]
+    names = [name.removesuffix(".weight") for name in matrices if name != HEAD]
 
     def off(name: str) -> torch.Tensor:
         back = restored(blocks[f"{name}.weight.levels"], blocks[f"{name}.weight.scales"])

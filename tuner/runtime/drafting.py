@@ -16,7 +16,7 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from .generating import Choose
+from .generating import Choose, check_room
 from .loader import load_session
 from .lookup import propose
 from .token_loop import token_loop
@@ -64,6 +64,9 @@ class Drafting:
         threads: of the session, and of its student's.
     """
 
+    context: int
+    vocabulary: int
+
     def __init__(self, directory: Path, threads: int) -> None:
         self.draft: str | None = None
         self.drafts = Drafts()
@@ -73,10 +76,15 @@ class Drafting:
         """Return a new conversation of at most so many tokens; the one before is over."""
         raise NotImplementedError
 
-    def answered(
-        self, prompt: Sequence[int], most: int, stop: Collection[int], choose: Choose | None
+    def stream(
+        self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
     ) -> Iterator[int]:
-        """Yield the next tokens of a prompt that fits, drafted where that is wished and the answer is greedy."""
+        """Yield the next tokens (see `GeneratingSession`), drafted where that is wished and the answer is greedy.
+
+        Raises:
+            ValueError: the prompt does not fit.
+        """
+        check_room(prompt, most, self.context, self.vocabulary)
         told = self.told(len(prompt) + most)
         if self.draft is None or choose is not None:
             return token_loop(told.read, prompt, most, stop, choose)

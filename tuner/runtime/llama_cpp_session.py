@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .drafting import Drafting
-from .generating import Choose, check_room
 from .llama_cpp_batch import Batch
 from .llama_cpp_cache import Cache, load_model
 from .token_loop import check_tokens, scored
@@ -28,17 +27,6 @@ class Session(Drafting):
         self._threads, self._kv_bits = threads, described["kv_bits"]
         self._model = load_model(directory / described["model"])
         self._cache = self._new_cache()
-
-    def stream(
-        self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
-    ) -> Iterator[int]:
-        """Yield the next tokens (see `GeneratingSession`).
-
-        Raises:
-            ValueError: the prompt does not fit.
-        """
-        check_room(prompt, most, self.context, self.vocabulary)
-        return self.answered(prompt, most, stop, choose)
 
     def batch(self, slots: int) -> Batch:
         """Return a batch for so many requests at a time, with a cache of its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import openvino as ov
 from openvino import opset13
 
 from .drafting import Drafting
-from .generating import Choose, check_room
 from .token_loop import check_tokens, scored
 
 #: Tokens scored together. Within one pass attention sees exact keys and values, afterwards what the cache made of them:
@@ -35,17 +34,6 @@ class Session(Drafting):
         self._compiled = compiled
         self._request = compiled.create_infer_request()
         self._beam = np.zeros(1, dtype=np.int32)
-
-    def stream(
-        self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
-    ) -> Iterator[int]:
-        """Yield the next tokens (see `GeneratingSession`).
-
-        Raises:
-            ValueError: the prompt does not fit.
-        """
-        check_room(prompt, most, self.context, self.vocabulary)
-        return self.answered(prompt, most, stop, choose)
 
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return log-probabilities and likeliest tokens (n - 1,) of tokens (n,) in one pass.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from torch import nn
 from transformers import DynamicCache
 
 from .drafting import Drafting, Told
-from .generating import Choose, check_room
 from .placed import taken_mb
 from .shaped import load_shaped
 from .token_loop import check_tokens
@@ -30,17 +29,6 @@ class Session(Drafting):
         self.context, self.vocabulary = int(described["context"]), int(described["vocabulary"])
         self._device = torch.device(described["device"])
         self._model = model or in_format(load_shaped(directory / described["model"]), described, self._device)
-
-    def stream(
-        self, prompt: Sequence[int], most: int, stop: Collection[int] = (), choose: Choose | None = None
-    ) -> Iterator[int]:
-        """Yield the next tokens (see `GeneratingSession`).
-
-        Raises:
-            ValueError: the prompt does not fit.
-        """
-        check_room(prompt, most, self.context, self.vocabulary)
-        return self.answered(prompt, most, stop, choose)
 
     @torch.inference_mode()
     def score(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
