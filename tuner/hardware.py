@@ -63,6 +63,11 @@ class Host:
         return flag in self.flags
 
     @property
+    def multiplies_bf16(self) -> bool:
+        """Say whether the processor multiplies bf16 itself; elsewhere it is emulated, and slow."""
+        return any(self.has(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+
+    @property
     def fingerprint(self) -> str:
         """Return 16 hex digits over all that changes a measurement: processor, cores, memory, system, GPUs if any."""
         kept: dict[str, object] = {

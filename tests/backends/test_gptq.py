@@ -67,7 +67,7 @@ def test_widths_that_blocks_do_not_divide_are_refused():
 def test_the_matrices_with_most_harm_a_weight_are_spared_within_the_share():
     sizes = {"a": 30, "b": 50, "c": 20}
     levels = {name: np.zeros((1, size), np.int8) for name, size in sizes.items()}
-    found = Rounded(levels, {}, {"a": 0.3, "b": 0.4, "c": 0.1})
+    found = Rounded(levels, {}, {"a": 0.3, "b": 0.4, "c": 0.1}, {})
     assert found.spared(0) == set()
     assert found.spared(0.55) == {"a", "c"}  # b would be too much; c still fits
     assert found.spared(1) == {"a", "b", "c"}

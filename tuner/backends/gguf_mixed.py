@@ -33,7 +33,7 @@ def write_mixed(request: BuildRequest, file: Path, share: float, head: bool) -> 
 
     def stored(name: str, array: np.ndarray) -> tuple[np.ndarray, Any] | None:
         if array.ndim != 2:
-            return None
+            return (found.norms[name], kinds.F32) if name in found.norms else None
         if name in found.levels and name not in spared and (head or name != HEAD):
             return packed(*_ordered(name, found, config)), kinds.Q4_0
         return gguf.quants.quantize(array, kinds.Q8_0), kinds.Q8_0

@@ -3,6 +3,7 @@
 Frantar et al. 2022, "GPTQ" (arXiv 2210.17323): columns are rounded one after another, and what one loses the columns
 after it take over, weighed by the inverse of the inputs' second moments. Layer by layer, each sees what the quantized
 ones before it hand on. A block has the one of some scales tried with the least error, weighed by how much inputs count.
+Then all scales are tuned together, through the whole model (`scale_tuning.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from tuner.backends.scale_tuning import tuned
 from tuner.backends.sensitivity import loss_rises
 from tuner.backends.shared import made_once
 from tuner.runtime.shaped import load_shaped
@@ -28,7 +30,8 @@ BLOCK = 32
 _LOWEST, _HIGHEST = -8, 7
 _TRIED = torch.linspace(0.7, 1.15, 16)  # times the scale that just holds a block's largest weight
 _DAMP = 0.01  # of the mean second moment, added to all (section 3.3 of the paper)
-_WINDOWS = 16  # of calibration text; with twice as many the perplexity stays what it is, and the time doubles
+#: Of calibration text, to find levels; with twice as many the perplexity stays what it is, and the time doubles.
+_WINDOWS = 16
 _BATCH = 4
 HEAD = "lm_head.weight"
 #: What reads the same inputs, in the order of a layer.
@@ -45,12 +48,14 @@ class Rounded:
     """Matrices in blocks: int8 levels (rows, columns) and fp16 scales (rows, columns / 32) by name.
 
     The head is among them, under the name `lm_head.weight`, also where it is the same as the embedding. `harm` is by
-    how much each of the layers' own raises the loss of the calibration text, in nats a token.
+    how much each of the layers' own raises the loss of the calibration text, in nats a token, before the scales are
+    tuned. `norms` are the weights fp32 (width,) that go with the tuned scales.
     """
 
     levels: dict[str, np.ndarray]
     scales: dict[str, np.ndarray]
     harm: dict[str, float]
+    norms: dict[str, np.ndarray]
 
     def spared(self, share: float) -> set[str]:
         """Return matrices of the layers with at most this share of their weights, most harm for each weight first."""
@@ -69,14 +74,14 @@ def rounded(checkpoint: Path, calibration: Path, cache: Path) -> Rounded:
     `calibration` is an .npz of int64 `input_ids` (windows, tokens) without padding but in the last.
     """
     with np.load(calibration) as arrays:
-        windows = arrays["input_ids"][:_WINDOWS]
+        windows = arrays["input_ids"]
     text = hashlib.sha256(windows.tobytes()).hexdigest()[:16]  # another study's text rounds otherwise
     final = made_once(
         cache / f"gptq-{text}", lambda folder: _make(checkpoint, torch.from_numpy(windows), folder)
     )
     stored = load_file(final / "blocks.safetensors")
-    levels, scales = (_ending(stored, end) for end in (".levels", ".scales"))
-    return Rounded(levels, scales, json.loads((final / "harm.json").read_text()))
+    levels, scales, norms = (_ending(stored, end) for end in (".levels", ".scales", ".norm"))
+    return Rounded(levels, scales, json.loads((final / "harm.json").read_text()), norms)
 
 
 def _ending(stored: dict[str, torch.Tensor], end: str) -> dict[str, np.ndarray]:
@@ -84,24 +89,34 @@ def _ending(stored: dict[str, torch.Tensor], end: str) -> dict[str, np.ndarray]:
 
 
 def _make(checkpoint: Path, windows: torch.Tensor, out: Path) -> None:
-    blocks = dict[str, torch.Tensor]()
-    with torch.inference_mode():
-        for name, levels, scales in _layers(load_shaped(checkpoint).requires_grad_(False), windows):
-            blocks[f"{name}.levels"], blocks[f"{name}.scales"] = levels, scales
-    save_file(blocks, out / "blocks.safetensors")
-    (out / "harm.json").write_text(json.dumps(_harm(load_shaped(checkpoint), blocks, windows)))
+    levels, scales = dict[str, torch.Tensor](), dict[str, torch.Tensor]()
+    with torch.no_grad():
+        model = load_shaped(checkpoint).requires_grad_(False)
+        for name, *found in _layers(model, windows[:_WINDOWS]):
+            levels[name], scales[name] = found
+    layers = {name: q for name, q in levels.items() if name != HEAD}
+    harm = _harm(load_shaped(checkpoint), layers, scales, windows[:_WINDOWS])
+    better, norms = tuned(load_shaped(checkpoint), layers, scales, windows)
+    scales |= {name: one.half() for name, one in better.items()}
+    parts = {".levels": levels, ".scales": scales, ".norm": norms}
+    save_file(
+        {n + end: t for end, part in parts.items() for n, t in part.items()}, out / "blocks.safetensors"
+    )
+    (out / "harm.json").write_text(json.dumps(harm))
 
 
-def _harm(model: nn.Module, blocks: dict[str, torch.Tensor], windows: torch.Tensor) -> dict[str, float]:
-    matrices = [name.removesuffix(".levels") for name in blocks if name.endswith(".levels")]
-    names = [name.removesuffix(".weight") for name in matrices if name != HEAD]
-
+def _harm(
+    model: nn.Module, levels: dict[str, torch.Tensor], scales: dict[str, torch.Tensor], windows: torch.Tensor
+) -> dict[str, float]:
     def off(name: str) -> torch.Tensor:
-        back = restored(blocks[f"{name}.weight.levels"], blocks[f"{name}.weight.scales"])
-        return back - model.get_submodule(name).weight
+        return restored(levels[name], scales[name]) - model.get_submodule(_module(name)).weight
 
-    rises = loss_rises(model, {name: partial(off, name) for name in names}, windows)
-    return {f"{name}.weight": rise for name, rise in rises.items()}
+    rises = loss_rises(model, {_module(name): partial(off, name) for name in levels}, windows)
+    return {name: rises[_module(name)] for name in levels}
+
+
+def _module(name: str) -> str:
+    return name.removesuffix(".weight")
 
 
 def _layers(model: nn.Module, windows: torch.Tensor) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:

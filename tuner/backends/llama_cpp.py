@@ -2,9 +2,10 @@
 
 Methods are llama.cpp's own formats: `q8_0`, `q4_0` and `q4_1` are blocks of 32 weights with a scale, `q4_1` also with a
 minimum, which is a real number: a model that was published in such blocks loses nothing by it. `iq4_nl` has levels that
-are not evenly spaced; `q3_k` and `q2_k` are blocks of 256. `gptq` finds the levels of `q4_0` by GPTQ on real text;
-`gptq_20` to `gptq_60` leave 8 bits to the matrices that lose most by it, so many per cent of the weights. The
-embedding, which is the last layer too where the two are tied, keeps 8 bits, but for names with `_all`.
+are not evenly spaced; `q3_k` and `q2_k` are blocks of 256. `gptq` finds the levels of `q4_0` by GPTQ on real text and
+tunes their scales through the whole model; `gptq_10` to `gptq_60` leave 8 bits to the matrices whose rounding costs
+the loss most, so many per cent of the weights. The embedding, which is the last layer too where the two are tied, keeps
+8 bits, but for names with `_all`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _SERVING = ("llama-cpp-python", "numpy")
 _NEEDED = ("llama-cpp-python", "gguf")
 #: `gptq_20`: GPTQ, with a fifth of the layers' weights in 8 bits; `_all`: embedding (of GPTQ: head) in 4 bits as well.
 _FOUR = (
-    *("q4_0", "q4_1", "gptq", "gptq_10", "gptq_20", "gptq_40", "gptq_60", "gptq_10_all", "gptq_20_all"),
+    *("q4_0", "q4_1", "gptq", "gptq_10", "gptq_20", "gptq_60", "gptq_all", "gptq_10_all"),
     *("iq4_nl", "q4_1_all", "q4_0_all"),
 )
 _WIDE = {3: ("q3_k",), 2: ("q2_k",)}

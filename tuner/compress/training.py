@@ -76,7 +76,5 @@ def _step(
 
 
 def mixed_precision() -> torch.autocast:
-    """Return bf16 autocast where the processor multiplies bf16 itself; elsewhere it is emulated."""
-    host = this_host()
-    enabled = any(host.has(flag) for flag in ("avx512_bf16", "amx_bf16", "bf16"))
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
+    """Return bf16 autocast where the processor multiplies bf16 itself."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=this_host().multiplies_bf16)

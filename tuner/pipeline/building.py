@@ -19,6 +19,7 @@ _EXPORTERS = (
     "tuner.backends.openvino_stateful",
     "tuner.backends.gguf_file",
     "tuner.backends.gptq",
+    "tuner.backends.scale_tuning",
     "tuner.backends.sensitivity",
     "tuner.backends.shared",
 )
