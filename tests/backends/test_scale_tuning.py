@@ -42,7 +42,9 @@ def divergence(model, levels, scales, norms, tokens):
     other = deepcopy(model)
     with torch.no_grad():
         for name, scale in scales.items():
-            other.get_parameter(name).copy_((levels[name].unflatten(1, (-1, 16)) * scale[..., None]).flatten(1))
+            other.get_parameter(name).copy_(
+                (levels[name].unflatten(1, (-1, 16)) * scale[..., None]).flatten(1)
+            )
         for name, norm in norms.items():
             other.get_parameter(name).copy_(norm)
         ours, theirs = (log_softmax(one(input_ids=tokens).logits, -1) for one in (other, model))

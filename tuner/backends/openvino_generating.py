@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tuner.backends.calibration import documents, quiet
 from tuner.errors import BuildError
 
 EIGHT = ("rtn", "rtn_asym")
+_LOOKED_AT = 24  # windows of text: a build takes as much longer as there are more
 FOUR = ("rtn", "rtn_asym", "awq", "scale_estimation", "gptq", "rtn_all", "rtn_asym_all", "awq_all")
 GROUPS = (32, 64, 128)
 #: The engine's own is 8 bits, whatever the weights are; said outright it stands beside the others.
@@ -92,7 +94,7 @@ def _looking(method: str, request: BuildRequest) -> dict[str, Any]:
 
     if method in ("rtn", "rtn_asym"):
         return {}
-    rows = list(_windows(request.calibration))
+    rows = list(islice(_windows(request.calibration), _LOOKED_AT))
     return {method: True, "dataset": nncf.Dataset(rows), "subset_size": len(rows)}
 
 

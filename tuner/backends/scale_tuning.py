@@ -18,7 +18,7 @@ from torch.nn.functional import kl_div, linear, log_softmax
 
 from tuner.hardware import this_host
 
-STEPS = 16  # a fourth as many leave a third of the harm; twice as many bring a tenth of what these do
+STEPS = 16  # of SmolLM2's rise of 12.3 % in perplexity they leave 4.6; twice as many leave 4.2
 _BATCH = 4  # windows
 _RATE = 1e-3  # of a scale as a share of what it was, and of a norm's weight
 _RISING = 3  # steps
