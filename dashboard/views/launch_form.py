@@ -10,9 +10,13 @@ from tuner.spec.model import GENERATION
 
 CLASSIFICATION = "text-classification"
 TASKS = (CLASSIFICATION, GENERATION)
-ENGINES = ("torch", "torch-compile", "onnxruntime", "openvino", "onnxruntime-genai", "openvino-genai")
+ENGINES = (
+    *("torch", "torch-compile", "onnxruntime", "openvino", "xla"),
+    *("onnxruntime-genai", "openvino-genai", "llama-cpp"),
+)
 BITS = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
+MODES = ("single-stream", "offline", "server")
 SAMPLERS = ("stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid")
 
 Place = tuple[str, ...]
@@ -33,6 +37,9 @@ PLACES: dict[str, Place] = {
     "f_tags": ("tags",),
     "f_drop": ("constraints",),
     "f_latency": ("constraints",),
+    "f_mode": ("scenario", "mode"),
+    "f_rate": ("scenario", "rate"),
+    "f_p99": ("scenario", "p99_ms"),
     "f_batch": ("scenario", "batch"),
     "f_length": ("scenario", "sequence_length"),
     "f_prompt": ("scenario", "prompt_tokens"),
@@ -40,8 +47,11 @@ PLACES: dict[str, Place] = {
     "f_clients": ("scenario", "clients"),
     "f_ttft": ("constraints",),
 }
-#: What another task has other words for: a study that changes its task begins with that one's own.
-OF_A_TASK: tuple[Place, ...] = (("metric",), ("objectives",), ("constraints",), ("scenario",))
+#: What another choice has other words for: a study that changes its task, or how requests come, begins with its own.
+OUTDATED: dict[str, tuple[Place, ...]] = {
+    "f_task": (("metric",), ("objectives",), ("constraints",), ("scenario",)),
+    "f_mode": tuple(("scenario", name) for name in ("rate", "p99_ms", "wait_ms", "batch")),
+}
 #: Constraints among the fields: on which metric (None: what the study's metric loses), and its unit's factor.
 _BOUNDS: dict[str, tuple[str | None, float]] = {
     "f_drop": (None, 100.0),
@@ -89,10 +99,12 @@ def values(data: Mapping[str, Any], engines: Sequence[str]) -> dict[str, Any]:
         "f_sampler": s if (s := at(data, PLACES["f_sampler"])) in SAMPLERS else SAMPLERS[0],
         "f_tags": ", ".join(map(str, t)) if isinstance(t := at(data, PLACES["f_tags"]), list) else "",
         **{key: bound(data, _bounded(key, data), scale) for key, (_, scale) in _BOUNDS.items()},
-        "f_batch": _number(at(data, PLACES["f_batch"]), int),
+        "f_mode": m if (m := at(data, PLACES["f_mode"])) in MODES else MODES[0],
+        "f_rate": _rate(at(data, PLACES["f_rate"])),
+        "f_p99": _number(at(data, PLACES["f_p99"]), float),
         **{
             key: _number(at(data, PLACES[key]), int)
-            for key in ("f_length", "f_prompt", "f_answer", "f_clients")
+            for key in ("f_batch", "f_length", "f_prompt", "f_answer", "f_clients")
         },
     }
 
@@ -104,6 +116,11 @@ def _bounded(key: str, data: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     return value[:500] if isinstance(value, str) else ""
+
+
+def _rate(value: Any) -> str:
+    number = _number(value, float)
+    return _text(value) if number is None else f"{number:g}"
 
 
 def _number(value: Any, kind: type) -> Any:
@@ -142,8 +159,16 @@ def changed(key: str, value: Any, data: Mapping[str, Any]) -> tuple[Place, Any]:
             value, reverse=key == "f_bits"
         ) if value and key != "f_engines" else value or None
     if isinstance(value, str):
-        return place, value or None
+        return place, (_read(value) if key == "f_rate" else value) or None
     return place, value
+
+
+def _read(rate: str) -> float | str:
+    """Return a rate as a number, and `max` or what is no rate as it was written: the check says what is wrong."""
+    try:
+        return float(rate)
+    except ValueError:
+        return rate.strip()
 
 
 def _constraints(key: str, value: float | None, data: Mapping[str, Any]) -> list[str] | None:

@@ -7,7 +7,7 @@ from dashboard.views.cards import best_text, candidate_text, figure_names, offer
 from dashboard.views.compare import front_rows, fronts_chart
 from dashboard.views.front_chart import front_alt, front_spec, occurring, zoomed
 from dashboard.views.front_data import CHAT, front_data
-from dashboard.views.launch_form import OF_A_TASK, changed, values
+from dashboard.views.launch_form import OUTDATED, changed, values
 from dashboard.views.palette import Palette
 from dashboard.views.tables import trials_table
 from tests.cli.madeup import store_chat
@@ -149,7 +149,7 @@ def test_the_form_shows_a_chat_study_and_writes_its_constraints():
 
 def test_another_task_begins_with_its_own_words():
     text = templates()["quickstart"]
-    for place in OF_A_TASK:
+    for place in OUTDATED["f_task"]:
         text = with_value(text, place, None)
     found = check(edited(text, "f_task", "text-generation")).data
     assert found["task"] == "text-generation" and not {"metric", "objectives", "constraints"} & set(found)
@@ -164,3 +164,19 @@ def test_the_launch_page_asks_for_a_language_models_limits(served, no_engines): 
     at.selectbox(key="f_task").set_value("text-classification").run()
     labels = {n.label for n in fine(at).number_input}
     assert {"Accuracy drop at most (pt)", "Batch", "Tokens"} <= labels and "Clients" not in labels
+
+
+def test_the_launch_page_asks_a_server_for_its_rate_and_its_percentile(served, no_engines):  # noqa: F811
+    at = fine(page("launch"))
+    at.text_area(key="yaml").set_value(templates()["quickstart"]).run()
+    assert "99 of 100 within (ms)" not in {n.label for n in fine(at).number_input}
+    at.selectbox(key="f_mode").set_value("server").run()
+    assert "rate" in " ".join(c.value for c in fine(at).caption)  # said below the field, before anything is started
+    at.text_input(key="f_rate").set_value("max").run()
+    at.number_input(key="f_p99").set_value(30.0).run()
+    scenario = check(fine(at).text_area(key="yaml").value).data["scenario"]
+    assert (scenario["mode"], scenario["rate"], scenario["p99_ms"]) == ("server", "max", 30.0)
+    at.text_input(key="f_rate").set_value("50").run()
+    assert check(at.text_area(key="yaml").value).data["scenario"]["rate"] == 50
+    at.selectbox(key="f_mode").set_value("single-stream").run()
+    assert not {"rate", "p99_ms"} & set(check(fine(at).text_area(key="yaml").value).data["scenario"])
