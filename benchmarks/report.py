@@ -21,6 +21,7 @@ from benchmarks.reporting.fidelity import fidelity
 from benchmarks.reporting.model_parallel import model_parallel
 from benchmarks.reporting.peers import peers, peers_short, peers_verdict
 from benchmarks.reporting.samplers import samplers
+from benchmarks.reporting.server import server
 from benchmarks.reporting.service import service
 from benchmarks.reporting.students import students
 
@@ -40,6 +41,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
     "chat-load": ("chat-load.json", chat_load),
     "fidelity": ("fidelity.json", fidelity),
     "model-parallel": ("model_parallel.json", model_parallel),
+    "server": ("server.json", server),
     "service": ("service.json", service),
     "students": ("students-quickstart.json", students),
 }

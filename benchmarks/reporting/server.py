@@ -28,6 +28,11 @@ def server(found: Mapping[str, Any]) -> str:
     return f"{table(head, rows)}\n\nAsked for {asked} {where(found['host'], found['when'])}"
 
 
+def carries(run: Mapping[str, Any]) -> bool:
+    """Say whether a way held the bound at any rate; the rate of one that did not is the least that was tried."""
+    return bool(run["rate"]["low"] > 0)
+
+
 def _row(run: Mapping[str, Any]) -> list[str]:
     way, rate = run["parallel"], run["rate"]
     name = f"{way['threads']}x{way['replicas']}"
@@ -37,7 +42,9 @@ def _row(run: Mapping[str, Any]) -> list[str]:
     return [
         name,
         f"{run['latency_ms']['value']:.1f} ms",
-        f"{rate['value']:.0f}/s ({rate['low']:.0f} to {rate['high']:.0f})",
+        f"{rate['value']:.0f}/s ({rate['low']:.0f} to {rate['high']:.0f})"
+        if carries(run)
+        else f"none from {rate['value']:.0f}/s up",
         _ms(run["p99_ms"]),
         str(len(run["probes"])),
         f"{confirmed[0]['rate']:.0f}/s" if confirmed else "–",

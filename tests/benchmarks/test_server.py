@@ -37,3 +37,9 @@ def test_the_table_holds_each_rate_against_a_run_at_ninety_per_cent_of_it():
     assert lines[4].startswith("| 1x2, up to 8 together |")
     assert lines[4].endswith("| 4 of 1800 |")
     assert "the most requests/s, p99 within 30 ms, 128 tokens" in found
+
+
+def test_a_way_that_held_the_bound_at_no_rate_says_so():
+    missed = run(Parallel(), 17, 40.0) | {"rate": {"value": 17.0, "low": 0.0, "high": 17.0}, "confirmed": []}
+    found = server({"host": HOST, "when": "2026-01-01", "share": 0.9, "scenario": SCENARIO, "runs": [missed]})
+    assert "| none from 17/s up |" in found and found.splitlines()[2].endswith("| – | – | 0 of 0 |")
