@@ -174,8 +174,7 @@ def study() -> list[dict[str, Any]]:
     timed = [t for t in trials if t.ratio]
     timed.sort(key=lambda t: t.ratio.value if t.ratio else 0)
     return [
-        {"run": t.candidate.parallel.label(), "ratio": t.ratio.model_dump() if t.ratio else None}
-        for t in timed
+        {"run": t.candidate.parallel.words, "ratio": t.ratio.model_dump() if t.ratio else None} for t in timed
     ]
 
 
