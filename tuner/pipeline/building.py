@@ -10,7 +10,6 @@ from tuner.candidate import Candidate, baseline, baseline_device
 from tuner.pipeline.cache import Entry, code_hash, digest, installed
 from tuner.pipeline.prepared import Prepared
 from tuner.pipeline.workshop import Workshop
-from tuner.spec.model import GENERATION, StudySpec
 
 #: Paths: where things lie is no part of a key; what they hold is, through the keys of their entries.
 _PLACES = ("checkpoint", "calibration", "check", "cache")
@@ -24,8 +23,7 @@ _EXPORTERS = (
     "tuner.backends.sensitivity",
     "tuner.backends.shared",
 )
-#: Documents that settle a classifier's ranges; with four times as many a build takes four times as long. What fits a
-#: language model's low bits to text says itself how much of it is enough.
+#: Documents that settle an engine's ranges; with four times as many a build takes four times as long.
 _CALIBRATION = 64
 
 
@@ -78,7 +76,7 @@ def _request(shop: Workshop, ready: Prepared, checkpoint: Entry, candidate: Cand
         "task": shop.spec.task,
         "calibration": str(ready.data.path / "train.npz"),
         "check": str(ready.data.path / "validation.npz"),
-        "samples": _samples(shop.spec),
+        "samples": min(shop.spec.recover.calibration_samples, _CALIBRATION),
         "cache": str(shared_folder(shop, checkpoint)),
     }
 
@@ -101,8 +99,3 @@ def shared_folder(shop: Workshop, checkpoint: Entry) -> Path:
         "length": shop.spec.model.max_length,
     }
     return shop.cache.root / "export" / checkpoint.key / digest(made_by)
-
-
-def _samples(spec: StudySpec) -> int:
-    wanted = spec.recover.calibration_samples
-    return wanted if spec.task == GENERATION else min(wanted, _CALIBRATION)
