@@ -171,7 +171,9 @@ def test_the_launch_page_asks_a_server_for_its_rate_and_its_percentile(served, n
     at.text_area(key="yaml").set_value(templates()["quickstart"]).run()
     assert "99 of 100 within (ms)" not in {n.label for n in fine(at).number_input}
     at.selectbox(key="f_mode").set_value("server").run()
-    assert "rate" in " ".join(c.value for c in fine(at).caption)  # said below the field, before anything is started
+    assert "rate" in " ".join(
+        c.value for c in fine(at).caption
+    )  # said below the field, before anything is started
     at.text_input(key="f_rate").set_value("max").run()
     at.number_input(key="f_p99").set_value(30.0).run()
     scenario = check(fine(at).text_area(key="yaml").value).data["scenario"]
