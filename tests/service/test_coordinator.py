@@ -31,6 +31,7 @@ from tuner.service.view import View, space_of
 from tuner.spec.model import StudySpec
 from tuner.store import Store
 from tuner.store.optuna_storage import open_optuna_storage
+from tuner.store.retry import patiently
 
 #: A space of 12 candidates: the sampler comes back to known ones.
 SMALL = {
@@ -288,11 +289,12 @@ def test_what_a_candidate_did_wrong_is_told_as_pruned_and_the_study_goes_on(stor
 def test_what_a_coordinator_asked_for_and_never_stored_is_dropped_by_the_next(store):
     study = store.create_study(stub_study("s", trials=30))
     me = coordinator(store, "me")
-    study = me.look(study)
+    me.look(study)
     other = coordinator(store, "other")
+    study, _ = store.claim_study(study.id, "other", 60)
     asktell.ask(other._view(study, False).optuna_study, other.views[study.id].space)  # and it dies here
     assert [t.state.name for t in optuna_trials(store, study)] == ["RUNNING", "RUNNING"]
-    store.claim_study(study.id, "the dead one", 0.0)
+    expire(store, study)
     evaluate_next(store, study)
     me.look(store.get_study("s"))  # it finds a lease that was not given back
     states = [t.state.name for t in optuna_trials(store, study)]
@@ -605,6 +607,29 @@ def test_a_frozen_coordinator_does_not_go_on_under_its_successors_lease(store, m
     found = store.get_study("s")
     assert (found.state, found.worker) == ("confirming", "other")
     assert not [t for t in store.trials(study) if t.confirmed]
+
+
+def test_one_who_falls_behind_while_it_settles_drops_nothing_of_its_successors(store, monkeypatch):
+    study = store.create_study(stub_study("s", trials=6))
+    me, other = coordinator(store, "me"), coordinator(store, "other")
+    me.look(study)
+    evaluate_next(store, study)
+    assert store.claim_study(study.id, "dead", 60) is not None
+    expire(store, study)  # what a dead one left is settled first
+    at_it = [True]
+
+    def slowly(store, call):
+        if at_it:
+            at_it.pop()
+            expire(store, study)
+            assert other.look(store.get_study("s")) is not None
+        return patiently(store, call)
+
+    monkeypatch.setattr("tuner.service.view.patiently", slowly)
+    assert me.look(store.get_study("s")) is None and not at_it
+    queued = {t.optuna_number for t in store.trials(study, ("queued",))} - {None}
+    states = {t.number: t.state.name for t in optuna_trials(store, study)}
+    assert queued and {states[number] for number in queued} == {"RUNNING"}
 
 
 @sqlite_only

@@ -171,26 +171,26 @@ def tell_failed(study: optuna.Study, trial: optuna.Trial | int) -> None:
         study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
 
-def running_numbers(study: optuna.Study) -> list[int]:
-    """Return the Optuna numbers of trials asked for and never told: after a crash, those to settle."""
+def unsettled(study: optuna.Study) -> set[int]:
+    """Return the Optuna numbers of trials enqueued or asked for and never told."""
     from optuna.trial import TrialState
 
-    return [t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+    states = (TrialState.WAITING, TrialState.RUNNING)
+    return {t.number for t in study.get_trials(deepcopy=False, states=states)}
 
 
-def drop_orphans(study: optuna.Study, known: set[int]) -> list[int]:
-    """Tell as failed those trials whose numbers are not `known` to the store, and return them.
+def drop_orphans(study: optuna.Study, orphans: set[int]) -> None:
+    """Tell as failed those trials that are `unsettled` and that nobody knows.
 
     They are left by a crash between asking and storing, or in the middle of asking: nothing was ever run for them.
     """
     from optuna.trial import TrialState
 
-    for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.ask()  # enqueued and not asked for: only a running trial can be told
-    orphans = [number for number in running_numbers(study) if number not in known]
-    for number in orphans:
+    for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if waiting.number in orphans:
+            study.ask()  # enqueued and not asked for: only a running trial can be told
+    for number in sorted(orphans):
         tell_failed(study, number)
-    return orphans
 
 
 @contextlib.contextmanager

@@ -83,11 +83,20 @@ class View:
         return view
 
     def settle(self, study: Study) -> None:
-        """Drop what was asked for and never stored; load what is stored."""
-        stored = self.store.trials(study)
+        """Drop what was asked for and never stored; load what is stored.
+
+        Optuna is read first. While the lease is still ours after that, what was asked for by then is stored, or nobody
+        can store it any more. The other way round, one who falls behind between the two would drop what the next
+        coordinator asked for meanwhile.
+
+        Raises:
+            LeaseLostError: the study is coordinated by another by now.
+        """
+        asked = patiently(self.store, lambda: asktell.unsettled(self.optuna_study))
+        stored = self.store.own_trials(study)
         self.trials = {t.id: t for t in stored if t.state == "complete"}
-        known = {t.optuna_number for t in stored if t.optuna_number is not None}
-        patiently(self.store, lambda: asktell.drop_orphans(self.optuna_study, known))
+        orphans = asked - {t.optuna_number for t in stored}
+        patiently(self.store, lambda: asktell.drop_orphans(self.optuna_study, orphans))
 
     def complete(self, study: Study) -> list[Trial]:
         """Return the complete trials, those that other coordinators heard of since included."""

@@ -146,6 +146,18 @@ class Trials(Repository):
             return [trial_record(row) for row in session.scalars(query.order_by(TrialRow.number))]
 
     @retried
+    def own_trials(self, study: Study) -> list[Trial]:
+        """Return all trials of a study that its coordinator still holds, by number.
+
+        Raises:
+            LeaseLostError: the study is coordinated by another than `study.worker` by now.
+        """
+        with self._writing() as session:
+            held_study(session, study)
+            query = select(TrialRow).where(TrialRow.study_id == study.id).order_by(TrialRow.number)
+            return [trial_record(row) for row in session.scalars(query)]
+
+    @retried
     def ended_trials(
         self, study: Study | str, states: Sequence[TrialState] = ("complete",), known: Collection[str] = ()
     ) -> list[Trial]:
