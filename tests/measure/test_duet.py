@@ -1,6 +1,7 @@
 """Duet measuring on real artefacts: equal ones are tied, a heavier one is found out, replicas run at once."""
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from tuner.errors import UnsupportedError
 from tuner.hardware import this_host
 from tuner.measure.client import Serving
-from tuner.measure.duet import Subject, duet
+from tuner.measure.duet import LONG, Subject, duet
 from tuner.measure.performance import measure, measure_together, scenario_plan
 from tuner.spec.scenario import Scenario
 
@@ -48,6 +49,13 @@ def test_equal_and_heavier_artefacts_in_one_run(light, heavy, reference, plan):
     assert same.ratio.low < 1.1 and same.ratio.high > 0.9  # the same artefact: neither side is favoured
     assert more.ratio.low > 1.5  # three times the layers: the whole interval lies above
     assert more.ratio.value > same.ratio.value
+
+
+def test_a_long_call_begins_when_the_threads_of_the_one_before_are_asleep(light, reference, plan):
+    measure(light, 1, 1, reference, plan, precision=0.5, seconds=0.1)  # the reference has its calls
+    begin = time.monotonic()
+    block = LONG.run([reference], 0)
+    assert len(block.samples) == 1 and time.monotonic() - begin - block.samples[0] / 1e3 >= 0.1
 
 
 def test_what_is_reported(light, reference, plan):

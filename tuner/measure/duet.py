@@ -37,7 +37,9 @@ class Rhythm:
 
     A block lasts `seconds` and `calls` at least, after `dropped` calls; `quadruples` are needed before an interval is
     believed. Where calls take seconds, the reference runs `once` between two blocks of the subject: a linear drift
-    still cancels, and the reference, which is the slowest of all, costs half.
+    still cancels, and the reference, which is the slowest of all, costs half. Each block begins a `pause` (seconds)
+    after the one before: a block of one call has none to drop while the other's threads, which wait spinning, go to
+    sleep.
     """
 
     seconds: float = BLOCK
@@ -45,14 +47,16 @@ class Rhythm:
     dropped: int = 1
     quadruples: int = 6
     once: bool = False
+    pause: float = 0.0
 
     def run(self, servings: Sequence[Serving], at: int) -> Block:
         """Run one block, from call number `at`."""
+        time.sleep(self.pause)
         return run_blocks(servings, self.seconds, self.calls, at, self.dropped)
 
 
 SHORT = Rhythm()
-LONG = Rhythm(seconds=0.0, calls=1, dropped=0, quadruples=4, once=True)
+LONG = Rhythm(seconds=0.0, calls=1, dropped=0, quadruples=4, once=True, pause=0.1)
 
 
 @dataclass(frozen=True)
