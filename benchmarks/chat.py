@@ -80,9 +80,8 @@ def _plain(row: TrialRow, names: Sequence[str], bandwidth: float, table: float) 
     metrics = {name: None if e is None else e.model_dump() for name, e in (row.confirmed or {}).items()}
     token, method = metrics.get("tpot_ms"), row.candidate.quantization.method or ""
     beside = table if method.startswith("gptq") and method.endswith("_all") else 0.0
-    read = (
-        None if token is None else (_value(row, "size_mb") - beside) / token["value"]
-    )  # MB a ms are GB a second
+    megabytes = _value(row, "size_mb") - beside
+    read = None if token is None else megabytes / token["value"]  # MB a ms are GB a second
     return {
         "trial": row.number,
         "label": row.candidate.label(),

@@ -27,11 +27,6 @@ from tuner.service.drafts import Checked, check, dumped, with_value
 from tuner.spec.model import GENERATION
 
 TEXT = "yaml"
-MODE_WORDS = {
-    "single-stream": "one after the other",
-    "offline": "all at hand (offline)",
-    "server": "at random moments (server)",
-}
 #: The least value of a field with numbers that are no counts, and its step.
 _STEPS = {"f_drop": (0.0, 0.1), "f_minutes": (0.1, 1.0)}
 
@@ -87,7 +82,7 @@ def _what(found: Checked) -> None:
 
 def _requests(found: Checked) -> None:
     """Draw how requests come, and in the server scenario how many and how long one may take."""
-    _choice(found, "f_mode", "Requests come", MODES, MODE_WORDS.__getitem__)
+    _choice(found, "f_mode", "Requests come", list(MODES), MODES.__getitem__)
     if at(found.data, PLACES["f_mode"]) == "server":
         left, right = st.columns(2, gap="small")
         with left:

@@ -16,7 +16,11 @@ ENGINES = (
 )
 BITS = {32: "fp32", 16: "16 bit", 8: "int8", 4: "int4"}
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
-MODES = ("single-stream", "offline", "server")
+MODES = {
+    "single-stream": "one after the other",
+    "offline": "all at hand (offline)",
+    "server": "at random moments (server)",
+}
 SAMPLERS = ("stage-aware", "tpe-grouped", "tpe", "nsga2", "random", "grid")
 
 Place = tuple[str, ...]
@@ -99,7 +103,7 @@ def values(data: Mapping[str, Any], engines: Sequence[str]) -> dict[str, Any]:
         "f_sampler": s if (s := at(data, PLACES["f_sampler"])) in SAMPLERS else SAMPLERS[0],
         "f_tags": ", ".join(map(str, t)) if isinstance(t := at(data, PLACES["f_tags"]), list) else "",
         **{key: bound(data, _bounded(key, data), scale) for key, (_, scale) in _BOUNDS.items()},
-        "f_mode": m if (m := at(data, PLACES["f_mode"])) in MODES else MODES[0],
+        "f_mode": m if (m := at(data, PLACES["f_mode"])) in MODES else next(iter(MODES)),
         "f_rate": _rate(at(data, PLACES["f_rate"])),
         "f_p99": _number(at(data, PLACES["f_p99"]), float),
         **{

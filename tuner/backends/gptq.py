@@ -95,8 +95,9 @@ def _make(checkpoint: Path, windows: torch.Tensor, out: Path) -> None:
         for name, *found in _layers(model, windows[:_WINDOWS]):
             levels[name], scales[name] = found
     layers = {name: q for name, q in levels.items() if name != HEAD}
-    harm = _harm(load_shaped(checkpoint), layers, scales, windows[:_WINDOWS])
-    better, norms = tuned(load_shaped(checkpoint), layers, scales, windows)
+    whole = load_shaped(checkpoint)
+    harm = _harm(whole, layers, scales, windows[:_WINDOWS])
+    better, norms = tuned(whole, layers, scales, windows)
     scales |= {name: one.half() for name, one in better.items()}
     parts = {".levels": levels, ".scales": scales, ".norm": norms}
     save_file(

@@ -38,9 +38,11 @@ def tuned(
     """
     model.requires_grad_(False)
     student = deepcopy(model)
-    matrices = {name: _Blocks(levels[name], scales[name], _reader(model, name).bias) for name in levels}
-    for name, matrix in matrices.items():
-        student.set_submodule(name.removesuffix(".weight"), matrix)
+    matrices = dict[str, _Blocks]()
+    for name in levels:
+        module: Any = student.get_submodule(place := name.removesuffix(".weight"))
+        matrices[name] = _Blocks(levels[name], scales[name], module.bias)
+        student.set_submodule(place, matrices[name])
     norms = {
         name: one for name, one in student.named_parameters() if one.ndim == 1 and name.endswith("weight")
     }
@@ -49,10 +51,6 @@ def tuned(
     return {n: m.scales().detach() for n, m in matrices.items()}, {
         n: one.detach() for n, one in norms.items()
     }
-
-
-def _reader(model: nn.Module, name: str) -> Any:
-    return model.get_submodule(name.removesuffix(".weight"))
 
 
 class _Blocks(nn.Module):
